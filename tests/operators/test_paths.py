@@ -1,0 +1,71 @@
+"""The simple paths against their formulas."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from operators import bilinear, deconv, maxpool, strideconv
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("size", [(16, 24), (17, 9), (2, 5)])
+@pytest.mark.parametrize("down", [strideconv.down, maxpool.down])
+def test_down_paths_give_the_ceiling(down, size, steps):
+    path = down(4, 6, steps, relu=False).eval()
+    expected = tuple(-(-side // 2**steps) for side in size)
+    assert path(torch.randn(2, 4, *size)).shape == (2, 6, *expected)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("up", [bilinear.up, deconv.up])
+def test_up_paths_multiply_the_size(up, steps):
+    assert up(6, 4, steps).eval()(torch.randn(2, 6, 3, 5)).shape == (2, 4, 3 * 2**steps, 5 * 2**steps)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("down", [strideconv.down, maxpool.down])
+def test_a_down_path_ends_in_a_relu_only_where_asked(down, relu):
+    path = down(4, 6, 2, relu)
+    assert (path(torch.randn(2, 4, 16, 16)).min() >= 0) == relu
+
+
+def test_strided_steps_keep_the_channels_until_the_last():
+    convs = [module for module in strideconv.down(4, 6, 3, relu=False).modules() if isinstance(module, nn.Conv2d)]
+    assert [(conv.in_channels, conv.out_channels) for conv in convs] == [(4, 4), (4, 4), (4, 6)]
+
+
+def naive_pool(x: np.ndarray) -> np.ndarray:
+    channels, height, width = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    out = np.empty((channels, -(-height // 2), -(-width // 2)), x.dtype)
+    for row, column in np.ndindex(*out.shape[1:]):
+        window = padded[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+        out[:, row, column] = window.max(axis=(1, 2))
+    return out
+
+
+def test_maxpool_is_a_chain_of_pools_then_conv_and_norm():
+    path = maxpool.down(4, 6, 2, relu=False)
+    path.norm.running_mean.uniform_(), path.norm.running_var.uniform_(0.5, 2), path.eval()
+    x = torch.randn(1, 4, 17, 10)
+    pooled = naive_pool(naive_pool(x[0].numpy()))  # (4, 5, 3)
+    mixed = np.einsum("oc,chw->ohw", path.conv.weight.detach().numpy()[..., 0, 0], pooled)
+    mean, variance = (buffer.numpy()[:, None, None] for buffer in (path.norm.running_mean, path.norm.running_var))
+    expected = (mixed - mean) / np.sqrt(variance + path.norm.eps)
+    np.testing.assert_allclose(path(x)[0].detach().numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_maxpool_gives_the_gradient_of_a_tie_to_the_first_cell():
+    x = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    maxpool.down(1, 1, 1, relu=False).pool(x)[0, 0, 1, 1].backward()  # window rows 1…3, columns 1…3
+    assert x.grad.nonzero().tolist() == [[0, 0, 1, 1]]
+
+
+def test_deconvolution_spreads_each_cell_over_its_own_block():
+    path = deconv.up(3, 2, 2).eval()
+    x = torch.randn(1, 3, 2, 3)
+    # kernel = stride: block (a, b) is the kernel weighted by cell (a, b).
+    blocks = torch.einsum("ncab,coij->noaibj", x, path.deconv.weight)  # (1, 2, 2, 4, 3, 4)
+    expected = path.norm(blocks.reshape(1, 2, 8, 12))
+    torch.testing.assert_close(path(x), expected)

@@ -1,0 +1,80 @@
+"""The Dice loss against its formula in numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from rfbench.losses import dice_loss
+
+
+def formula(logits: np.ndarray, label: np.ndarray, eps: float = 1e-5) -> float:
+    images = []
+    for image, truth in zip(logits.astype(np.float64), label, strict=True):
+        lesions = []
+        for channel, scores in enumerate(image):
+            p, y = 1 / (1 + np.exp(-scores)), truth == channel + 1
+            lesions.append(1 - (2 * (p * y).sum() + eps) / (p.sum() + y.sum() + eps))
+        images.append(np.mean(lesions))
+    return float(np.mean(images))
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 4, 17, 5), (2, 2, 9, 16)])
+def test_equals_the_formula(shape):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=shape).astype(np.float32)
+    label = rng.integers(0, shape[1] + 1, size=(shape[0], *shape[2:]))
+    loss = dice_loss(torch.from_numpy(logits), torch.from_numpy(label))
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(formula(logits, label), rel=1e-5)
+
+
+def test_a_perfect_map_costs_nothing_and_an_empty_class_predicted_empty_neither():
+    label = torch.zeros(1, 4, 4, dtype=torch.int64)
+    label[0, :2] = 1
+    logits = torch.full((1, 4, 4, 4), -100.0)
+    logits[0, 0, :2] = 100
+    assert dice_loss(logits, label).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_everything_wrong_costs_one():
+    label = torch.ones(1, 4, 4, dtype=torch.int64)
+    logits = torch.full((1, 1, 4, 4), -100.0)
+    assert dice_loss(logits, label).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_images_count_equally_whatever_their_lesion_area():
+    label = torch.zeros(2, 8, 8, dtype=torch.int64)
+    label[0, 0, 0], label[1] = 1, 1
+    logits = torch.randn(2, 1, 8, 8)
+    single = [dice_loss(logits[i : i + 1], label[i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(dice_loss(logits, label), sum(single) / 2)
+
+
+def test_half_precision_is_summed_in_float32():
+    logits = torch.zeros(1, 4, 512, 512, dtype=torch.float16)  # Σp = 131072 would overflow
+    loss = dice_loss(logits, torch.ones(1, 512, 512, dtype=torch.int64))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx((1 - 2 / 3 + 3) / 4, rel=1e-4)
+
+
+def test_gradient_is_that_of_the_formula():
+    logits = torch.randn(1, 2, 3, 3, dtype=torch.float32, requires_grad=True)
+    label = torch.randint(0, 3, (1, 3, 3))
+    (gradient,) = torch.autograd.grad(dice_loss(logits, label), logits)
+    step = np.zeros((1, 2, 3, 3))
+    step[0, 1, 2, 0] = 1e-3
+    values = [formula(logits.detach().numpy() + sign * step, label.numpy()) for sign in (1, -1)]
+    assert gradient[0, 1, 2, 0].item() == pytest.approx((values[0] - values[1]) / 2e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("logits", "label"), [((2, 4, 8, 8), (2, 8, 9)), ((2, 4, 8, 8), (2, 1, 8, 8)), ((2, 8, 8), (2, 8, 8))]
+)
+def test_shapes_that_do_not_fit_are_named(logits, label):
+    with pytest.raises(ValueError, match=r"logits \(N, L, H, W\).*got"):
+        dice_loss(torch.zeros(logits), torch.zeros(label, dtype=torch.int64))
+
+
+def test_a_label_of_another_type_is_refused():
+    with pytest.raises(ValueError, match=r"int64 label, got torch\.uint8"):
+        dice_loss(torch.zeros(1, 4, 8, 8), torch.zeros(1, 8, 8, dtype=torch.uint8))

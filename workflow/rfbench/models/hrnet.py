@@ -1,0 +1,103 @@
+"""mmseg's HRNetV2 with an operator pair at every fusion path and every strided transition.
+
+Stem, stage 1 and the branches stay mmseg's; only the paths between resolutions are replaced. The names
+(`branches`, `fuse_layers.i.j`, `transition1.1`) are mmseg's: with StrideConv / Bilinear, keys and
+outputs equal mmseg's.
+"""
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.models.backbones.hrnet import HRModule, HRNet
+from torch import Tensor, nn
+
+import operators
+
+
+class OperatorHRNet(HRNet):
+    """HRNetV2 with an operator pair. (N, 3, H, W) -> four maps of strides 4, 8, 16, 32.
+
+    Args:
+        extra: the four stages, as in mmseg's HRNet.
+        pair: name of a registered operator pair.
+        operator_options: operator file -> its options.
+    """
+
+    def __init__(self, extra: dict, pair: str, operator_options: operators.Options | None = None):
+        super().__init__(extra)
+        self.pair = operators.get(pair)
+        down, up = operators.builders(pair, operator_options)
+        for n in (1, 2, 3):  # transition n creates branch n with one strided step
+            transition = getattr(self, f"transition{n}")
+            conv = transition[n][0][0]
+            transition[n] = down(conv.in_channels, conv.out_channels, steps=1, relu=True)
+        for n in (2, 3, 4):
+            stage = getattr(self, f"stage{n}")
+            for m, module in enumerate(stage):
+                stage[m] = FusionModule(module, down, up)
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        # HRNet's Kaiming initialisation reached every Conv2d below it, those of the operators too.
+        for module in self.modules():
+            if hasattr(module, "init_operator"):
+                module.init_operator()
+
+    def replaced_sites(self) -> tuple[str, ...]:
+        """Key prefixes of the paths that are not HRNet's own (StrideConv down, Bilinear up)."""
+        sites = []
+        if self.pair.down != "StrideConv":
+            sites += [f"transition{n}.{n}." for n in (1, 2, 3)]
+        for name, module in self.named_modules():
+            if isinstance(module, FusionModule):
+                sites += [f"{name}.fuse_layers.{i}.{j}." for i, j in module.paths() if self._replaces(i, j)]
+        return tuple(sites)
+
+    def _replaces(self, i: int, j: int) -> bool:
+        return self.pair.up != "Bilinear" if j > i else self.pair.down != "StrideConv"
+
+
+class FusionModule(BaseModule):
+    """One HRNet module: run the branches, then exchange between all resolutions through the pair's paths."""
+
+    def __init__(self, module: HRModule, down, up):
+        super().__init__()
+        self.branches = module.branches
+        channels = module.in_channels
+        outputs = len(channels) if module.multiscale_output else 1
+        self.fuse_layers = nn.ModuleList()
+        for i in range(outputs):
+            row = [_path(i, j, channels, down, up) for j in range(len(channels))]
+            self.fuse_layers.append(nn.ModuleList(row))
+        self.relu = nn.ReLU()
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        xs = [branch(x) for branch, x in zip(self.branches, xs, strict=True)]
+        return [self._fuse(i, xs) for i in range(len(self.fuse_layers))]
+
+    def _fuse(self, i: int, xs: list[Tensor]) -> Tensor:
+        """Output i: the sum over all branches, brought to branch i's channels and size. (N, C_i, H_i, W_i)"""
+        y = 0
+        for path, x in zip(self.fuse_layers[i], xs, strict=True):
+            y = y + (x if path is None else _fit(path(x), xs[i]))
+        return self.relu(y)
+
+    def paths(self) -> list[tuple[int, int]]:
+        """(i, j) of every path j -> i."""
+        rows = enumerate(self.fuse_layers)
+        return [(i, j) for i, row in rows for j, path in enumerate(row) if path is not None]
+
+
+def _path(i: int, j: int, channels: list[int], down, up) -> nn.Module | None:
+    """The path from branch j to branch i."""
+    if j == i:
+        return None
+    if j > i:
+        return up(channels[j], channels[i], steps=j - i)
+    return down(channels[j], channels[i], steps=i - j, relu=False)
+
+
+def _fit(x: Tensor, target: Tensor) -> Tensor:
+    """Resize to the target's height and width where rounding at odd sizes left them apart."""
+    if x.shape[2:] == target.shape[2:]:
+        return x
+    return F.interpolate(x, target.shape[2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,98 @@
+"""``rfbench operators``: the registered operator pairs, their parameters and how sure their setting is."""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+import operators
+
+PUBLISHED = Path(__file__).with_name("published.csv")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", action="store_true", help="build every HRNetV2-W48 and count its parameters")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table; 1 when a count differs from the declared one."""
+    rows = table_rows(count=args.count)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    elif args.csv:
+        writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        Console().print(_rich(rows))
+    return int(any(row.get("counted", row["params"]) != row["params"] for row in rows))
+
+
+def table_rows(count: bool = False) -> list[dict]:
+    """One row a pair: parameters of HRNetV2-W48 and head, the published ones in millions (None: not published)."""
+    published = published_params()
+    rows = []
+    for name in operators.available():
+        pair = operators.get(name)
+        row = {
+            "pair": name,
+            "downsample": pair.down,
+            "upsample": pair.up,
+            "params": pair.params,
+            "published_params_M": published.get(pair.published_name),
+            "confidence": pair.confidence,
+        }
+        rows.append(row | {"counted": counted(name)} if count else row)
+    return rows
+
+
+def published_params() -> dict[str, float]:
+    """Row name -> parameters in millions, as printed in arXiv:2111.00193v2."""
+    with PUBLISHED.open(newline="", encoding="utf-8") as file:
+        return {
+            row["name"]: float(row["value"])
+            for row in csv.DictReader(file)
+            if row["source"] == "arxiv-v2" and row["metric"] == "params_M"
+        }
+
+
+def counted(pair: str) -> int:
+    """Learnable parameters of the pair's HRNetV2-W48 with head, counted without allocating them."""
+    import torch
+
+    from rfbench.models import assemble, count_parameters
+
+    with torch.device("meta"):
+        return count_parameters(assemble(pair))
+
+
+def _rich(rows: list[dict]) -> Table:
+    table = Table(
+        "pair", "down\nup", title="Operator pairs in HRNetV2-W48 with four outputs", box=SIMPLE, pad_edge=False
+    )
+    table.add_column("parameters", justify="right")
+    table.add_column("published", justify="right")
+    for column in table.columns:
+        column.no_wrap = True
+    table.add_column("confidence")
+    for row in rows:
+        published = "–" if row["published_params_M"] is None else f"{row['published_params_M']:.2f} M"
+        paths = f"{row['downsample']}\n{row['upsample']}"
+        table.add_row(row["pair"], paths, _params(row), published, row["confidence"])
+    return table
+
+
+def _params(row: dict) -> str:
+    if "counted" not in row:
+        return f"{row['params']:,}"
+    return (
+        f"{row['params']:,} ✓" if row["counted"] == row["params"] else f"{row['params']:,}\ncounted {row['counted']:,}"
+    )
