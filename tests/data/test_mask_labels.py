@@ -1,0 +1,81 @@
+"""Masks to label maps: encodings, painting order, regions."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rfbench.data import LESIONS
+from rfbench.data.labels import MaskError, count_regions, decode_mask, encode_label, paint
+
+from .tiny_archive import grey, mask, palette, rgba, saved
+
+DRAWN = mask((1, 2, 5, 9), (10, 11, 12, 13), shape=(24, 41))
+
+
+@pytest.mark.parametrize("encode", [palette, rgba, lambda drawn: grey(drawn * 255)], ids=["palette", "rgba", "grey"])
+def test_encodings_decode_alike(encode):
+    decoded = decode_mask(encode(DRAWN))
+    assert decoded.dtype == bool
+    assert np.array_equal(decoded, DRAWN)
+
+
+def test_palette_decides_not_the_index():
+    black_red, red_black = (np.array(colours, "<u2").tobytes() for colours in ([0, 65535, 0], [65535, 0, 0]))
+    assert np.array_equal(decode_mask(palette(~DRAWN).replace(black_red, red_black)), DRAWN)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (rgba(DRAWN, alpha=0), "transparent"),
+        (grey(DRAWN * 76), "such as 76"),
+        (saved(Image.fromarray(DRAWN * np.uint8(255)).convert("P"), "TIFF"), "8 bits"),
+        (saved(Image.fromarray(np.dstack([DRAWN * np.uint8(255)] * 3)), "TIFF"), "mode RGB"),
+    ],
+    ids=["transparent", "grey-76", "palette-8-bit", "rgb"],
+)
+def test_other_encodings_are_refused(content, found):
+    with pytest.raises(MaskError, match=found):
+        decode_mask(content)
+
+
+def test_later_lesions_overwrite_earlier_ones():
+    nested = {lesion: mask((0, 0, 4, 10 - 2 * index)) for index, lesion in enumerate(LESIONS)}
+    assert paint(nested, (24, 40))[0, :12].tolist() == [4, 4, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+
+
+def test_label_png_is_eight_bit_and_deterministic():
+    label = paint({"EX": DRAWN, "MA": mask((2, 3, 4, 5), shape=(24, 41))}, DRAWN.shape)
+    content = encode_label(label)
+    assert content == encode_label(label.copy())
+    with Image.open(io.BytesIO(content)) as image:
+        assert (image.mode, image.format) == ("L", "PNG")
+        assert np.array_equal(np.asarray(image), label)
+
+
+def flood_fill_count(drawn: np.ndarray) -> int:
+    """4-connected regions counted in plain Python."""
+    left = {(int(row), int(column)) for row, column in zip(*np.nonzero(drawn), strict=True)}
+    count = 0
+    while left:
+        count += 1
+        stack = [left.pop()]
+        while stack:
+            row, column = stack.pop()
+            for near in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
+                if near in left:
+                    left.remove(near)
+                    stack.append(near)
+    return count
+
+
+@pytest.mark.parametrize("density", [0.0, 0.2, 0.45, 0.7, 1.0])
+def test_regions_equal_a_flood_fill(density):
+    drawn = np.random.default_rng(3).random((31, 47)) < density
+    assert count_regions(drawn) == flood_fill_count(drawn)
+
+
+def test_diagonal_neighbours_are_two_regions():
+    assert count_regions(mask((0, 0, 1, 1), (1, 1, 2, 2))) == 2

@@ -1,0 +1,71 @@
+"""The real IDRiD archive, where it is at hand."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rfbench.data import LESIONS, idrid
+from rfbench.data.archive import Source
+from rfbench.data.files import sha256
+from rfbench.data.ingest import ingest
+from rfbench.data.labels import decode_mask
+from rfbench.data.prepare import prepare_idrid, read_manifest
+
+from . import tiny_archive as tiny
+
+pytestmark = pytest.mark.real
+ARCHIVE = "A. Segmentation.zip"
+
+
+@pytest.fixture(scope="module")
+def source(real_data) -> Source:
+    return Source(real_data / ARCHIVE)
+
+
+def test_names_and_counts(source):
+    items, findings = idrid.scan(source.names())
+    assert not findings + idrid.check_complete(source.names())
+    assert [items[0].stem, items[-1].stem] == ["IDRiD_01", "IDRiD_81"]
+
+
+def test_the_image_with_the_alpha_trap(source, tmp_path):
+    items, _ = idrid.scan(source.names())
+    done = ingest(source, items[-1], tmp_path, official=True)
+    assert not done.findings
+    assert done.row["EX_regions"] == 303
+    assert set(done.digests.values()) < set(idrid.official_digests().values())
+    label = np.asarray(Image.open(tmp_path / done.row["label"]))
+    assert label.shape == (idrid.HEIGHT, idrid.WIDTH)
+    assert sorted(np.unique(label)) == [0, 1, 2, 4]
+
+
+def test_palette_mask_keeps_its_pixels(source):
+    items, _ = idrid.scan(source.names())
+    content = source.read(items[0].masks["MA"])
+    grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    assert set(np.unique(grey)) == {0, 76}
+    assert np.array_equal(decode_mask(content), grey > 0)
+
+
+@pytest.mark.slow
+def test_whole_archive(source, tmp_path):
+    manifest = prepare_idrid(source.path, tmp_path, progress=False)
+    frame = read_manifest(manifest)
+    assert [len(read_manifest(manifest, split)) for split in ("train", "test")] == [54, 27]
+    assert {lesion: frame[f"{lesion}_regions"].sum() for lesion in LESIONS} == idrid.REGIONS
+    summary = (tmp_path / "summary.md").read_text()
+    assert "- images: train 54, test 27\n" in summary
+    assert "- regions: EX 11720, HE 1903, SE 150, MA 3503\n" in summary
+    assert "digests: 363 of 363 files used match the list" in summary
+    assert manifest.stat().st_size < 1_000_000
+    with zipfile.ZipFile(source.path) as archive:
+        originals = {name.rsplit("/", 1)[-1]: name for name in archive.namelist() if name.endswith(".jpg")}
+        for image in frame["image"]:
+            name = image.rsplit("/", 1)[-1]
+            assert (tmp_path / image).read_bytes() == archive.read(originals[name])
+    before = {name: sha256(content) for name, content in tiny.snapshot(tmp_path).items()}
+    prepare_idrid(source.path, tmp_path, progress=False)
+    assert {name: sha256(content) for name, content in tiny.snapshot(tmp_path).items()} == before
