@@ -1,0 +1,32 @@
+# `make` and `make test` do everything on a machine with Python 3.11, make and git. `make help` lists the rest.
+PYTHON ?= python3
+LOCK ?= envs/cpu.txt
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHON
+
+.PHONY: benchmark env test test-all lint lock help
+
+benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
+	snakemake --cores all
+	@echo "Tables: reports/tables/table5.md (and .csv, .tex). They are marked SYN: synthetic data, no ranking of operators."
+
+env: ## only the environment, .venv
+	@envs/install.sh $(LOCK) .venv
+
+test: env ## environment and the tests that a person runs often (under 5 minutes)
+	pytest -m "not slow" -n 2
+
+test-all: env ## every test, the slow ones too
+	pytest -n 2
+
+lint: env ## ruff, snakefmt and snakemake --lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+
+lock: ## renew envs/cpu.txt and envs/gpu.txt from pyproject.toml (needs uv)
+	envs/lock.sh
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20

@@ -1,0 +1,23 @@
+# RFBench: raw archives → prepared data → trainings → evaluations → tables.
+# Plain `snakemake --cores all` runs config/default.yaml; --configfile names another one.
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/default.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/profile.smk"
+include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/metrics.csv",
+        f"{REPORTS}/tables/table5.csv",
+        f"{RESULTS}/profile.json",

@@ -1,0 +1,106 @@
+"""Gather the evaluations of all configured runs into one tidy table.
+
+One row per data set × pair × seed × metric × lesion. Times have no place here, so the same computation done
+twice gives the same bytes.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+import operators
+from rfbench import config as configuration
+from rfbench import provenance
+
+COLUMNS = [
+    *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
+    *("synthetic", "row", "downsample", "upsample", "backbone", "recipe", "deviations"),
+    *("settings", "manifest", "commit", "dirty", "torch", "device"),
+]
+METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
+
+
+def run_folder(results: str | Path, dataset: str, pair: str, seed: int) -> Path:
+    """Folder of one run's records."""
+    return Path(results) / "runs" / dataset / pair / f"seed{seed}"
+
+
+def aggregate(config: dict) -> pd.DataFrame:
+    """Rows of every configured run.
+
+    A run without an evaluation has one row per metric with an empty value and the state `missing`; a run that
+    diverged likewise, with its reason. Values are fractions; `n` is the number of evaluated images.
+    """
+    rows = []
+    for dataset, section in config["datasets"].items():
+        for pair in config["pairs"]:
+            for seed in config["seeds"]:
+                rows += _rows(config, dataset, section, pair, seed)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows(config: dict, dataset: str, section: dict, pair: str, seed: int) -> list[dict]:
+    about = operators.get(pair)
+    settings = configuration.run_settings(config, dataset, pair, seed)
+    common = {
+        "dataset": dataset,
+        "pair": pair,
+        "seed": seed,
+        "synthetic": section["kind"] == "synthetic",
+        "row": about.published_name,
+        "downsample": about.down,
+        "upsample": about.up,
+        "backbone": config["model"]["backbone"],
+        "recipe": config["recipe"]["name"],
+        "deviations": "; ".join(configuration.deviations(settings)),
+    }
+    path = run_folder(config["results"], dataset, pair, seed) / "evaluation.json"
+    if not path.exists():
+        hole = {"state": "missing", "reason": f"{path} does not exist", "lesion": "mean", "n": 0}
+        return [{**common, **hole, "metric": metric} for metric in METRICS]
+    record = provenance.read_json(path)
+    trained = record["training_provenance"]
+    common |= {
+        "state": record["state"],
+        "reason": record["reason"],
+        "n": record.get("n_images", 0),
+        "settings": record["identity"]["settings"],
+        "manifest": record["identity"]["manifest"][:12],
+        "commit": trained["commit"],
+        "dirty": trained["dirty"],
+        "torch": trained["versions"]["torch"],
+        "device": trained["device"],
+    }
+    if record["state"] != "done":
+        return [{**common, "metric": metric, "lesion": "mean"} for metric in METRICS]
+    measured = {metric: record["metrics"][metric] for metric in METRICS}
+    measured["ap_error"] = {lesion: detail["ap_error"] for lesion, detail in record["details"].items()}
+    measured["aupr11_artefact"] = {
+        lesion: float(detail["aupr11_artefact"]) for lesion, detail in record["details"].items()
+    }
+    if "untrained" in record:
+        measured["ap_untrained"] = record["untrained"]["ap"]
+    return [
+        {**common, "metric": metric, "lesion": lesion, "value": value}
+        for metric, by_lesion in measured.items()
+        for lesion, value in by_lesion.items()
+    ]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--config", type=Path, required=True, help="configuration file")
+    parser.add_argument("--output", type=Path, required=True, help="metrics.csv to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    config = configuration.load(args.config)
+    table = aggregate(config)
+    provenance.write_text(args.output, table.to_csv(index=False, lineterminator="\n"))
+    runs = table.drop_duplicates(["dataset", "pair", "seed"])
+    states = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())
+    print(f"{args.output}: {len(runs)} runs ({states})", file=sys.stderr)
+    return 0

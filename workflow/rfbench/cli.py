@@ -1,0 +1,60 @@
+"""The command `rfbench`: one verb per stage of the pipeline, each the command of the rule of that name."""
+
+import argparse
+import importlib
+import sys
+
+import rfbench
+from rfbench.errors import RFBenchError
+
+# Only the chosen verb's module is imported, so that --help and the light verbs never wait for torch.
+VERBS = {
+    "prepare": ("rfbench.data.prepare", "check a raw archive and write images, label maps and manifest"),
+    "weights": ("rfbench.weights", "fetch and check the ImageNet checkpoint of the backbone"),
+    "train": ("rfbench.train", "train one network: one data set, operator pair and seed"),
+    "evaluate": ("rfbench.evaluate", "evaluate one trained network at native image size"),
+    "aggregate": ("rfbench.aggregate", "gather all evaluations into metrics.csv"),
+    "profile": ("rfbench.profile", "count parameters and measure speed, interleaved with the baseline"),
+    "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
+    "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
+    "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),
+}
+EPILOG = """examples:
+  rfbench doctor
+  rfbench prepare idrid --source "A. Segmentation.zip" --output results/data/IDRiD
+  snakemake --cores all                                   the embedded benchmark: data, trainings, tables
+  snakemake --cores all --configfile config/idrid.yaml    the real IDRiD experiment
+"""
+
+
+def build_parser(verb: str | None) -> argparse.ArgumentParser:
+    """The parser with the options of one verb (those of the others are not loaded)."""
+    parser = argparse.ArgumentParser(
+        prog="rfbench",
+        description="Benchmark of feature-reassembly operators on tiny lesions in fundus photographs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"rfbench {rfbench.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, (module, about) in VERBS.items():
+        sub = verbs.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        if name == verb:
+            importlib.import_module(module).add_arguments(sub)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Errors meant for the user are one clear message and exit status 1."""
+    argv = sys.argv[1:] if argv is None else argv
+    verb = next((word for word in argv if not word.startswith("-")), None)
+    args = build_parser(verb).parse_args(argv)
+    try:
+        return importlib.import_module(VERBS[args.verb][0]).run(args)
+    except RFBenchError as error:
+        print(f"rfbench {args.verb}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Evaluate one trained network at the images' native size, one image at a time.
+
+Protocol (the authors' released code): logits → bilinear to the network's input size → bilinear to the size of
+the image on disk → sigmoid; no flips, no multi-scale. Every count is summed over all images of the split.
+"""
+
+import argparse
+import csv
+import io
+import sys
+import time
+from pathlib import Path
+
+import mmcv
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch.nn import functional as F
+
+from rfbench import config as configuration
+from rfbench import provenance
+from rfbench.checkpoint import load_checkpoint
+from rfbench.data import LESIONS
+from rfbench.data.manifest import read_manifest
+from rfbench.data.training import read_native
+from rfbench.errors import RFBenchError
+from rfbench.metrics import LesionMetrics
+from rfbench.train import add_run_arguments, device_name, initial_model, load_run_config, pick_device
+
+AP_BOUND = 1e-4  # the histogram's average precision is this sure unless a network gives nearly one score everywhere
+
+
+@torch.inference_mode()
+def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """Lesion probabilities of one image at its own size.
+
+    Args:
+        model: network with its data preprocessor, in evaluation mode.
+        image: (H, W, 3) uint8 in BGR order.
+        scale: width and height that the image is fitted into, aspect kept.
+
+    Returns:
+        (num_lesions, H, W) float32 on `device`.
+    """
+    height, width = image.shape[:2]
+    resized = mmcv.imrescale(image, tuple(scale))
+    inputs = torch.from_numpy(resized).permute(2, 0, 1).to(device)
+    batch = model.data_preprocessor({"inputs": [inputs]}, False)["inputs"]  # (1, 3, h, w), normalised RGB
+    logits = model(batch)  # (1, 4, h, w)
+    logits = F.interpolate(logits.float(), (height, width), mode="bilinear", align_corners=False)
+    return logits[0].sigmoid()  # (4, H, W)
+
+
+def evaluate_model(model: torch.nn.Module, dataset: dict, manifest: Path, split: str,
+                   device: torch.device) -> tuple[LesionMetrics, list[dict]]:  # fmt: skip
+    """Metrics of a network over a split, and its counts at 0.5 per image (rows stem, lesion, tp, predicted, positives).
+
+    Memory does not grow with the number of images.
+    """
+    model = model.to(device).eval()
+    metrics, rows = LesionMetrics(LESIONS), []
+    images = list(read_manifest(manifest, split=split).itertuples())
+    if not images:
+        raise RFBenchError(f"{manifest}: no image of split {split}; expected at least one. Prepare the data set again.")
+    console = Console(stderr=True)
+    for row in track(images, f"evaluating {split}", console=console, disable=not console.is_terminal):
+        image, label = read_native(manifest.parent, row)
+        counts = metrics.update(predict(model, image, dataset["scale"], device), torch.from_numpy(label).to(device))
+        rows += [{"stem": row.stem, "lesion": lesion, **count} for lesion, count in counts.items()]
+    return metrics, rows
+
+
+def trained_model(record: dict, work: Path) -> torch.nn.Module:
+    """The network of a finished training, its checkpoint checked against the record's digest.
+
+    Raises:
+        RFBenchError: the checkpoint is gone or is not the one that the record describes.
+    """
+    checkpoint = work / "model.pth"
+    if not checkpoint.exists() or provenance.sha256(checkpoint) != record["checkpoint_sha256"]:
+        found = "another file" if checkpoint.exists() else "none"
+        raise RFBenchError(
+            f"{checkpoint}: expected the checkpoint of digest {record['checkpoint_sha256'][:12]}…, found {found}. "
+            "Train this run again (delete its train.json and run snakemake)."
+        )
+    model, _ = initial_model(record["settings"], None)
+    load_checkpoint(model, checkpoint)
+    return model
+
+
+def evaluate(config: dict, dataset: str, pair: str, seed: int, manifest: Path, train_record: Path, work: Path,
+             output: Path, weights: Path | None = None) -> dict:  # fmt: skip
+    """Evaluate one run and write its record; `per_image.csv` and `evaluation_times.json` go beside it.
+
+    Args:
+        config: a complete configuration.
+        dataset, pair, seed: which run of it.
+        manifest: the prepared data set's manifest.csv.
+        train_record: record that `train` wrote.
+        work: the training's work folder with model.pth.
+        output: the record (JSON) to write.
+        weights: ImageNet checkpoint of the backbone (only the untrained network needs it).
+
+    Returns:
+        The record: `metrics` (fractions 0 to 1), `details` per lesion, `n_images`.
+    """
+    started = time.monotonic()
+    training = provenance.read_json(train_record)
+    settings = configuration.run_settings(config, dataset, pair, seed)
+    _check_same_run(training, settings, train_record)
+    record = {
+        "kind": "evaluation",
+        "state": training["state"],
+        "reason": training["reason"],
+        "settings": settings,
+        "identity": training["identity"],
+        "evaluation": config["evaluation"],
+        "training_provenance": training["provenance"],
+        "checkpoint_sha256": training["checkpoint_sha256"],
+    }
+    rows: list[dict] = []
+    device = pick_device(config["device"])
+    torch.set_num_threads(settings["recipe"]["threads"])
+    if training["state"] == "done":
+        split = config["evaluation"]["split"]
+        metrics, rows = evaluate_model(trained_model(training, work), settings["dataset"], manifest, split, device)
+        record |= {
+            "metrics": metrics.compute(),
+            "details": metrics.details(),
+            "n_images": len(rows) // len(LESIONS),
+        }
+        if config["evaluation"]["untrained"]:
+            untrained, _ = initial_model(settings, weights)
+            record["untrained"] = evaluate_model(untrained, settings["dataset"], manifest, split, device)[0].compute()
+    record["provenance"] = provenance.collect(device_name(device))
+    _write_per_image(output.with_name("per_image.csv"), rows)
+    provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})
+    provenance.write_json(output, record)
+    return record
+
+
+def _check_same_run(training: dict, settings: dict, path: Path) -> None:
+    if training["settings"] != settings:
+        differing = [key for key in settings if training["settings"].get(key) != settings[key]]
+        raise RFBenchError(
+            f"{path}: was trained with other settings ({', '.join(differing)}) than this configuration's. "
+            "Run snakemake, which trains it again, or give the configuration that it was trained with."
+        )
+
+
+def _write_per_image(path: Path, rows: list[dict]) -> None:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, ("stem", "lesion", "tp", "predicted", "positives"), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    provenance.write_text(path, buffer.getvalue())
+
+
+def show(record: dict, file=sys.stderr) -> None:
+    """Print a record's metrics in percent, one line per lesion, with the error bound of the average precision."""
+    if record["state"] != "done":
+        print(f"no metrics: the training's state is {record['state']} ({record['reason']})", file=file)
+        return
+    metrics = record["metrics"]
+    print("lesion  AUPR(11)      AP  (±bound)      F    IoU", file=file)
+    for lesion in (*LESIONS, "mean"):
+        detail = record["details"].get(lesion, {})
+        bound = f"±{100 * detail['ap_error']:.4f}" if detail else ""
+        flag = "  AUPR(11) is an artefact: no score above 0.1" if detail.get("aupr11_artefact") else ""
+        if detail.get("ap_error", 0) > AP_BOUND:
+            flag += f"  AP is less certain than {100 * AP_BOUND} points: the scores nearly coincide"
+        values = {name: 100 * metrics[name][lesion] for name in ("aupr11", "ap", "f", "iou")}
+        print(f"{lesion:6}  {values['aupr11']:8.2f}  {values['ap']:6.2f}  {bound:>8}  "
+              f"{values['f']:6.2f} {values['iou']:6.2f}{flag}", file=file)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_run_arguments(parser)
+    parser.add_argument("--record", type=Path, required=True, help="record of the training (train.json)")
+    parser.add_argument("--work", type=Path, required=True, help="the training's work folder")
+    parser.add_argument("--weights", type=Path, help="ImageNet checkpoint (only the untrained network needs it)")
+    parser.add_argument("--output", type=Path, required=True, help="record of the evaluation (JSON)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    config = load_run_config(args)
+    show(evaluate(config, args.dataset, args.pair, args.seed, args.manifest, args.record, args.work, args.output,
+                  args.weights))  # fmt: skip
+    return 0

@@ -1,0 +1,80 @@
+"""Where a number comes from: commit, versions, device, digests."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from rfbench.errors import RFBenchError
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "onedl-mmcv",
+    "onedl-mmengine",
+    "onedl-mmsegmentation",
+    "opencv-python-headless",
+)
+
+
+def commit() -> tuple[str, bool]:
+    """Commit of the project's checkout and whether tracked files differ from it; ("unknown", True) outside git."""
+    here = Path(__file__).parent
+    try:
+        head = _git(here, "rev-parse", "HEAD").strip()
+        return head, bool(_git(here, "status", "--porcelain", "--untracked-files=no").strip())
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return "unknown", True
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def collect(device: str) -> dict:
+    """Commit, dirty flag, Python and package versions, and the name of the device that computes."""
+    head, dirty = commit()
+    return {
+        "commit": head,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "device": device,
+    }
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: str | Path, value: dict) -> None:
+    """Write a record whole, by rename, so that an interrupted job never leaves half of one."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file whole, by rename; its folder is made if need be."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a record written by `write_json`.
+
+    Raises:
+        RFBenchError: there is no such record, or it is damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise RFBenchError(f"{path}: expected a record, found no file. `snakemake` runs what writes it.") from None
+    except json.JSONDecodeError as error:
+        raise RFBenchError(f"{path}: expected a record (JSON), found {error}. Delete it and run snakemake.") from None

@@ -1,0 +1,60 @@
+"""Fetch the ImageNet checkpoint of a backbone and check its digest."""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
+from rfbench import config as configuration
+from rfbench import provenance
+from rfbench.errors import RFBenchError
+
+
+def fetch(source: str, sha256: str, output: Path) -> None:
+    """Copy or download a checkpoint to `output`, whole or not at all.
+
+    Args:
+        source: file or URL.
+        sha256: digest in hexadecimal, or at least its first eight digits.
+
+    Raises:
+        RFBenchError: the source cannot be read, or its digest is another.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        if "://" in source:
+            import torch
+
+            torch.hub.download_url_to_file(source, str(partial))
+        else:
+            shutil.copyfile(configuration.expand(source), partial)
+        found = provenance.sha256(partial)
+        if not found.startswith(sha256):
+            raise RFBenchError(
+                f"{source}: expected SHA-256 {sha256}, found {found}. The file is damaged or another one."
+            )
+        os.replace(partial, output)
+    except (OSError, URLError) as error:
+        raise RFBenchError(
+            f"{source}: cannot be read ({error}). Download it by hand and give its path as model.pretrained.source, "
+            "or set model.pretrained to none (the tables will say so)."
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--source", required=True, help="file or URL of the checkpoint")
+    parser.add_argument("--sha256", required=True, help="its digest, or at least the first eight digits")
+    parser.add_argument("--output", type=Path, required=True, help="where to keep it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    fetch(args.source, args.sha256, args.output)
+    print(f"{args.output}: SHA-256 begins with {args.sha256}, as expected", file=sys.stderr)
+    return 0
