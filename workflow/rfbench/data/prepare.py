@@ -53,14 +53,17 @@ def prepare_idrid(
     return _finish(archive, output, results, expect_official)
 
 
-def prepare_synthetic(output: Path, *, train: int, test: int, factor: float, seed: int, progress: bool = True) -> Path:
+def prepare_synthetic(
+    output: Path, *, train: int, test: int, factor: float, seed: int, contrast: float = 1.0, progress: bool = True
+) -> Path:
     """Generate a raw archive in IDRiD's layout below `output`/raw and prepare it; return the manifest's path.
 
-    `factor` scales all lengths of IDRiD's 4288x2848 frame, so areas shrink by its square. The same arguments
+    `factor` scales all lengths of IDRiD's 4288x2848 frame, so areas shrink by its square; `contrast` multiplies
+    the contrasts measured on IDRiD's lesions (above 1 for networks that must learn within minutes). The same arguments
     give the same bytes. Raises DataError for arguments out of range or an `output` that holds other files.
     """
     output = Path(output)
-    plan = synthetic.Plan(train=train, test=test, factor=factor, seed=seed)
+    plan = synthetic.Plan(train=train, test=test, factor=factor, seed=seed, contrast=contrast)
     refuse_leftovers(output, (RAW,), {f"{RAW}/{name}" for name in plan.names()})
     for subject in follow(plan.subjects(), train + test, "generate", progress):
         files = plan.render(subject)
@@ -147,6 +150,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--factor", type=float, default=0.125, metavar="F", help="length relative to 4288x2848 (%(default)s)"
     )
+    made.add_argument(
+        "--contrast", type=float, default=1.0, metavar="C", help="lesions' contrast relative to IDRiD's (%(default)s)"
+    )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (%(default)s)")
 
 
@@ -155,7 +161,14 @@ def run(args: argparse.Namespace) -> int:
     if args.dataset == "idrid":
         manifest = prepare_idrid(args.source, args.output, expect_official=not args.unofficial)
     else:
-        manifest = prepare_synthetic(args.output, train=args.train, test=args.test, factor=args.factor, seed=args.seed)
+        manifest = prepare_synthetic(
+            args.output,
+            train=args.train,
+            test=args.test,
+            factor=args.factor,
+            seed=args.seed,
+            contrast=args.contrast,
+        )
     totals = region_totals(read_manifest(manifest))
     print(f"{manifest.with_name(SUMMARY)}")
     print("regions: " + ", ".join(f"{lesion} {count}" for lesion, count in totals.items()))

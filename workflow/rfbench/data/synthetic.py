@@ -46,12 +46,16 @@ def names(subject: Subject) -> set[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A synthetic archive; `factor` scales lengths of IDRiD's frame. Equal plans render equal bytes."""
+    """A synthetic archive. Equal plans render equal bytes.
+
+    `factor` scales the lengths of IDRiD's frame, `contrast` the measured contrasts of its lesions.
+    """
 
     train: int
     test: int
     factor: float
     seed: int
+    contrast: float = 1.0
 
     def __post_init__(self) -> None:
         for key, value, low, high in (
@@ -59,6 +63,7 @@ class Plan:
             ("test", self.test, 1, 4999),
             ("factor", self.factor, 0.05, 1.0),
             ("seed", self.seed, 0, 2**63 - 1),
+            ("contrast", self.contrast, 0.1, 10.0),
         ):
             if not low <= value <= high:
                 raise DataError(f"{key}: expected a value from {low} to {high}, found {value}.")
@@ -80,7 +85,7 @@ class Plan:
         present = {lesion for lesion in LESIONS if rng.random() < ODDS[lesion]} - self._dropped(subject)
         eye = draw_eye(rng, self.factor)
         scene = paint_retina(rng, eye)
-        masks = draw_lesions(rng, eye, scene, present)
+        masks = draw_lesions(rng, eye, scene, present, self.contrast)
         files = {_image_name(subject): _encode_jpeg(photograph(rng, eye, scene))}
         for lesion, mask in masks.items():
             last = subject.split == "test" and subject.index == self.test - 1
