@@ -244,6 +244,17 @@ def test_missing_gpu_is_an_error_not_a_fallback(monkeypatch):
         train.pick_device("cuda")
 
 
+def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path, monkeypatch):
+    """mmengine moves every model to the GPU that it sees; `device: cpu` must win."""
+    monkeypatch.setattr("mmengine.runner.runner.get_device", lambda: "meta")
+    config = make_config()
+    settings = configuration.run_settings(config, "SYN", PAIR, 0)
+    model, _ = train.initial_model(settings, None)
+    runner = train.build_runner(settings, config["recipe"], model, manifest, tmp_path)
+    runner.train()
+    assert {parameter.device.type for parameter in runner.model.parameters()} == {"cpu"}
+
+
 def test_missing_manifest_is_named(tmp_path):
     with pytest.raises(RFBenchError, match=r"absent\.csv"):
         run(make_config(), tmp_path / "absent.csv", tmp_path)

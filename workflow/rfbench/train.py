@@ -65,6 +65,13 @@ class UpdateLoop(IterBasedTrainLoop):
         self._iter += 1
 
 
+class OneDeviceRunner(Runner):
+    """mmengine's runner, but the model stays on the device where it is: mmengine would move it to any visible GPU."""
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module) -> torch.nn.Module:
+        return model
+
+
 class CurveHook(Hook):
     """Write the training curve, show progress, and stop a training whose loss is not finite."""
 
@@ -167,7 +174,7 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         collate_fn=_collate,
     )
     interval = technical["checkpoint_interval"]
-    runner = Runner(
+    runner = OneDeviceRunner(
         model=model,
         work_dir=str(work),
         experiment_name="run",
