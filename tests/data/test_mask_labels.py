@@ -43,11 +43,11 @@ def test_other_encodings_are_refused(content, found):
 
 def test_later_lesions_overwrite_earlier_ones():
     nested = {lesion: mask((0, 0, 4, 10 - 2 * index)) for index, lesion in enumerate(LESIONS)}
-    assert paint(nested, (24, 40))[0, :12].tolist() == [4, 4, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+    assert paint(nested, (24, 40), LESIONS)[0, :12].tolist() == [4, 4, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
 
 
 def test_label_png_is_eight_bit_and_deterministic():
-    label = paint({"EX": DRAWN, "MA": mask((2, 3, 4, 5), shape=(24, 41))}, DRAWN.shape)
+    label = paint({"EX": DRAWN, "MA": mask((2, 3, 4, 5), shape=(24, 41))}, DRAWN.shape, LESIONS)
     content = encode_label(label)
     assert content == encode_label(label.copy())
     with Image.open(io.BytesIO(content)) as image:

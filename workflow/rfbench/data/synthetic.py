@@ -12,11 +12,12 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from rfbench.data import LESIONS, SPLITS
+from rfbench.data import LESIONS
 from rfbench.data.eye import draw_eye, paint_retina, photograph
 from rfbench.data.lesions import draw_lesions
 from rfbench.errors import DataError
 
+STREAMS = {"train": 0, "test": 1}  # of random numbers
 TOP = "A. Segmentation"
 SPLIT_FOLDERS = {"train": "a. Training Set", "test": "b. Testing Set"}
 LESION_FOLDERS = {
@@ -76,7 +77,7 @@ class Plan:
 
     def render(self, subject: Subject) -> dict[str, bytes]:
         """Files of one image by name: the photograph as JPEG and a TIFF for each lesion it has."""
-        rng = np.random.default_rng([self.seed, SPLITS.index(subject.split), subject.index])
+        rng = np.random.default_rng([self.seed, STREAMS[subject.split], subject.index])
         present = {lesion for lesion in LESIONS if rng.random() < ODDS[lesion]} - self._dropped(subject)
         eye = draw_eye(rng, self.factor)
         scene = paint_retina(rng, eye)
