@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
-from rfbench.data.layout import Item, Layout, count_splits, in_order, is_dropping, letters, shared_stems, twice
+from rfbench.data.layout import Item, Layout, count_splits, in_order, is_dropping, letters, mixed, shared_stems, twice
 
 IMAGES = {"train": 383, "val": 149, "test": 225}
 OBTAIN = "Restore it from the official archive (github.com/nkicsl/DDR-dataset, ten parts DDR-dataset.zip.001 to .010)."
@@ -63,7 +63,7 @@ def scan(names: Iterable[str]) -> tuple[list[Item], list[Finding]]:
             for lesion in LESIONS
             if lesion not in item.masks
         ]
-    return ordered, findings + shared_stems(ordered, OBTAIN)
+    return ordered, findings + shared_stems(ordered, OBTAIN) + mixed(ordered, "DDR")
 
 
 def check_complete(items: Iterable[Item]) -> list[Finding]:

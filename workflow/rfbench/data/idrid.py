@@ -14,7 +14,7 @@ import pandas as pd
 
 from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
-from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, shared_stems, twice
+from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, mixed, shared_stems, twice
 from rfbench.data.manifest import region_totals
 
 SPLITS = ("train", "test")
@@ -148,9 +148,7 @@ def _structure(items: list[Item]) -> list[Finding]:
                 findings.append(
                     Finding(f"{item.stem}_{lesion}.tif", f"this mask for {item.image}", "no such file", OBTAIN)
                 )
-    if len({item.stem.split("_")[0] for item in items}) > 1:
-        findings.append(Finding("stems", "IDRiD or synthetic images", "both", "Keep the two sets in separate folders."))
-    return findings
+    return findings + mixed(items, "IDRiD")
 
 
 def check_complete(names: Iterable[str]) -> list[Finding]:

@@ -92,6 +92,13 @@ def shared_stems(items: Iterable[Item], advice: str) -> list[Finding]:
     ]
 
 
+def mixed(items: Iterable[Item], title: str) -> list[Finding]:
+    """Real and generated photographs in one source: no result could say which it is about."""
+    if len({item.stem.startswith("SYN_") for item in items}) < 2:
+        return []
+    return [Finding("stems", f"{title} or synthetic images", "both", "Keep the two sets in separate folders.")]
+
+
 def count_splits(items: Iterable[Item], official: dict[str, int], title: str, advice: str) -> list[Finding]:
     """Compare the number of photographs in each split with the official release."""
     found = Counter(item.split for item in items)

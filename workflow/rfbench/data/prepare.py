@@ -6,7 +6,7 @@ last: where it stands, all is whole.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rfbench.data import LESIONS, areas, ddr, folder, idrid, synthetic
+from rfbench.data import LESIONS, areas, ddr, folder, idrid, rawfiles, synthetic
 from rfbench.data.archive import Source, open_source
 from rfbench.data.files import refuse_leftovers, write_file
 from rfbench.data.findings import Finding, raise_findings
@@ -31,6 +31,7 @@ from rfbench.data.manifest import (
     tabulate,
 )
 from rfbench.data.progress import follow
+from rfbench.data.rawfiles import Subject
 from rfbench.errors import DataError
 
 __all__ = [
@@ -88,22 +89,57 @@ def prepare_folder(
     return _prepare(archive, Path(output), layout, items, findings, progress, jobs)
 
 
-def prepare_synthetic(output: Path, *, train: int, test: int, factor: float, seed: int, progress: bool = True) -> Path:
-    """Generate a raw archive in IDRiD's layout below `output`/raw and prepare it; return the manifest's path.
+def prepare_synthetic(
+    output: Path, *, train: int, test: int, factor: float, seed: int, layout: str = "idrid", val: int = 0,
+    pack: str = "tree", progress: bool = True, jobs: int = 2,
+) -> Path:  # fmt: skip
+    """Generate a raw archive in a real set's layout below `output`/raw and prepare it; return the manifest's path.
 
-    `factor` scales all lengths of IDRiD's 4288x2848 frame, so areas shrink by its square. The same arguments
-    give the same bytes. Raises DataError for arguments out of range or an `output` that holds other files.
+    `factor` scales all lengths of the real frames (`layout` idrid: 4288x2848; ddr: several), so areas shrink by
+    its square. `pack` is the archive's form: tree, zip, or parts (a zip cut in ten). The same arguments give the
+    same bytes. Raises DataError for arguments out of range or an `output` that holds other files.
     """
     output = Path(output)
-    plan = synthetic.Plan(train=train, test=test, factor=factor, seed=seed)
-    refuse_leftovers(output, (RAW,), {f"{RAW}/{name}" for name in plan.names()})
-    for subject in follow(plan.subjects(), train + test, "generate", progress):
-        files = plan.render(subject)
-        for name in synthetic.names(subject) - files.keys():  # another seed gave this image that lesion
-            (output / RAW / name).unlink(missing_ok=True)
-        for name, content in files.items():
-            write_file(output / RAW / name, content)
-    return prepare_idrid(output / RAW, output, expect_official=False, progress=progress)
+    plan = synthetic.Plan(train=train, test=test, factor=factor, seed=seed, layout=layout, val=val)
+    subjects = list(plan.subjects())
+    refuse_leftovers(output, (RAW,), {f"{RAW}/{name}" for name in _raw_names(plan, pack)})
+    with ThreadPoolExecutor(jobs) as pool:
+        rendered = zip(subjects, pool.map(plan.render, subjects), strict=True)
+        source = _write_raw(output, plan, pack, follow(rendered, len(plan), "generate", progress))
+    archive = open_source(source)
+    scan, made = (ddr.scan, ddr.layout(False)) if layout == "ddr" else (idrid.scan, idrid.layout(False))
+    items, findings = scan(archive.names())
+    return _prepare(archive, output, replace(made, factor=factor), items, findings, progress, jobs)
+
+
+def _raw_names(plan: synthetic.Plan, pack: str) -> set[str]:
+    """Every name that the generated archive may use below `raw`."""
+    if pack == "tree":
+        return {name for subject in plan.subjects() for name in rawfiles.names(plan.layout, subject)}
+    name = rawfiles.ZIPS[plan.layout]
+    return set(rawfiles.part_names(name)) if pack == "parts" else {name}
+
+
+def _write_raw(
+    output: Path, plan: synthetic.Plan, pack: str, rendered: Iterable[tuple[Subject, dict[str, bytes]]]
+) -> Path:
+    """Write the generated files below `output`/raw as a tree, a zip or a split zip; return the source's path."""
+    raw, name = output / RAW, rawfiles.ZIPS[plan.layout]
+    if pack == "tree":
+        for subject, files in rendered:
+            for absent in rawfiles.names(plan.layout, subject) - files.keys():  # another seed had that lesion
+                (raw / absent).unlink(missing_ok=True)
+            for file, content in files.items():
+                write_file(raw / file, content)
+        return raw
+    raw.mkdir(parents=True, exist_ok=True)
+    whole = raw / f".{name}.part"
+    rawfiles.pack(whole, (member for _, files in rendered for member in files.items()))
+    if pack == "zip":
+        return whole.replace(raw / name)
+    parts = [raw / part for part in rawfiles.part_names(name)]
+    rawfiles.cut(whole, parts)
+    return parts[0]
 
 
 def _prepare(
@@ -210,15 +246,22 @@ def _add_unofficial(real: argparse.ArgumentParser, what: str) -> None:
 def _add_synthetic(datasets) -> None:
     made = datasets.add_parser(
         "synthetic",
-        help="generated images in IDRiD's layout, for trying the suite without any download",
-        description="Generate images with IDRiD's lesion statistics, then prepare them like IDRiD. "
+        help="generated images in the layout of IDRiD or DDR, for trying the suite without any download",
+        description="Generate images with the lesion statistics of IDRiD or DDR, then prepare them like the real set. "
         "They test the machinery; results on them say nothing of eyes.",
     )
     made.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the prepared data set")
+    made.add_argument(
+        "--layout", choices=tuple(rawfiles.ZIPS), default="idrid", help="whose layout and statistics (%(default)s)"
+    )
+    made.add_argument(
+        "--pack", choices=("tree", "zip", "parts"), default="tree", help="form of the raw archive (%(default)s)"
+    )
     made.add_argument("--train", type=int, default=16, metavar="N", help="training images (%(default)s)")
+    made.add_argument("--val", type=int, default=0, metavar="N", help="validation images, DDR only (%(default)s)")
     made.add_argument("--test", type=int, default=8, metavar="N", help="test images (%(default)s)")
     made.add_argument(
-        "--factor", type=float, default=0.125, metavar="F", help="length relative to 4288x2848 (%(default)s)"
+        "--factor", type=float, default=0.125, metavar="F", help="length relative to the real frames (%(default)s)"
     )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (%(default)s)")
 
@@ -232,7 +275,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.dataset == "folder":
         manifest = prepare_folder(args.source, args.output, lesions=args.lesions)
     else:
-        manifest = prepare_synthetic(args.output, train=args.train, test=args.test, factor=args.factor, seed=args.seed)
+        options = ("train", "val", "test", "factor", "seed", "layout", "pack")
+        manifest = prepare_synthetic(args.output, **{option: getattr(args, option) for option in options})
     totals = region_totals(read_manifest(manifest))
     print(f"{manifest.with_name(SUMMARY)}")
     print("regions: " + ", ".join(f"{lesion} {count}" for lesion, count in totals.items()))
