@@ -1,9 +1,6 @@
 def preparation(wildcards):
     """Arguments of `rfbench prepare` for one data set."""
-    dataset = CONFIG["datasets"][wildcards.dataset]
-    if dataset["kind"] == "synthetic":
-        return "synthetic " + " ".join(f"--{key} {value}" for key, value in dataset["synthetic"].items())
-    return f"{dataset['kind']} --source '{configuration.source_path(dataset)}'"
+    return configuration.preparation(CONFIG["datasets"][wildcards.dataset])
 
 
 def source_fingerprint(wildcards):
@@ -16,6 +13,7 @@ rule prepare:
     output:
         manifest=f"{RESULTS}/data/{{dataset}}/manifest.csv",
         summary=f"{RESULTS}/data/{{dataset}}/summary.md",
+        areas=f"{RESULTS}/data/{{dataset}}/areas.png",
     params:
         arguments=preparation,
         source=source_fingerprint,

@@ -8,7 +8,9 @@ rule evaluate:
         per_image=f"{RUN}/per_image.csv",
         times=f"{RUN}/evaluation_times.json",
     params:
-        evaluation=configuration.digest(CONFIG["evaluation"]),
+        evaluation=lambda wildcards: configuration.digest(
+            configuration.evaluation_settings(CONFIG, wildcards.dataset)
+        ),
         code=EVALUATE_CODE,
         work=f"{RUN}/work",
         weights=weight_option,
