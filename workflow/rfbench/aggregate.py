@@ -13,6 +13,7 @@ import pandas as pd
 import operators
 from rfbench import config as configuration
 from rfbench import provenance
+from rfbench.pipeline import run_folder
 
 COLUMNS = [
     *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
@@ -20,11 +21,6 @@ COLUMNS = [
     *("settings", "manifest", "commit", "dirty", "torch", "device"),
 ]
 METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
-
-
-def run_folder(results: str | Path, dataset: str, pair: str, seed: int) -> Path:
-    """Folder of one run's records."""
-    return Path(results) / "runs" / dataset / pair / f"seed{seed}"
 
 
 def aggregate(config: dict) -> pd.DataFrame:
@@ -93,7 +89,7 @@ def _rows(config: dict, dataset: str, section: dict, pair: str, seed: int) -> li
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--config", type=Path, required=True, help="configuration file")
+    configuration.add_argument(parser)
     parser.add_argument("--output", type=Path, required=True, help="metrics.csv to write")
 
 

@@ -1,5 +1,6 @@
 """Configuration: read, validate against the schema, fill defaults, cut out what one run depends on."""
 
+import argparse
 import copy
 import difflib
 import hashlib
@@ -30,6 +31,13 @@ class ConfigError(RFBenchError):
     """A configuration that cannot be run; the message names the key, what was expected and what was found."""
 
 
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--config`, which the pipeline's jobs find in the environment."""
+    default = os.environ.get("RFBENCH_CONFIG")
+    sentence = "configuration file (default: $RFBENCH_CONFIG, which the pipeline sets)"
+    parser.add_argument("--config", type=Path, default=default, required=default is None, help=sentence)
+
+
 def load(path: str | Path) -> dict:
     """Read a YAML configuration and return it complete (see `complete`).
 
@@ -56,6 +64,8 @@ def complete(config: dict, origin: str = "configuration") -> dict:
     """
     schema = yaml.safe_load(SCHEMA.read_text())
     config = copy.deepcopy(config)
+    if isinstance(config.get("seeds"), list):  # Snakemake hands `--config seeds=[0,1]` over as texts
+        config["seeds"] = [int(s) if isinstance(s, str) and s.isdigit() else s for s in config["seeds"]]
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
     problems = [_sentence(error, schema) for error in errors]
     if not problems:
@@ -221,7 +231,9 @@ def deviations(settings: dict) -> list[str]:
     for operator, options in model["operator_options"].items():
         found.append(f"{operator} with {', '.join(f'{key} {value}' for key, value in options.items())}")
     if dataset["kind"] == "synthetic":
-        found.append(f"synthetic images at {dataset['synthetic']['factor']:g} of the real size")
+        made = dataset["synthetic"]
+        size = f"{made['factor']:g} of the real size"
+        found.append(f"synthetic images at {size}, lesions' contrast x{made['contrast']:g}")
     published = PUBLISHED_DATASETS.get(published_layout(dataset), {})
     found += [f"{key} {_plain(dataset[key])}" for key, value in published.items() if dataset[key] != value]
     for key, value in recipe.items():
@@ -231,10 +243,12 @@ def deviations(settings: dict) -> list[str]:
 
 
 def _plain(value) -> str:
-    """A setting as words: lists joined by x, mappings by spaces."""
+    """A setting as words: sizes as 96x96, ranges as 0.5 to 2, mappings joined by spaces."""
     if isinstance(value, dict):
         return " ".join(f"{key} {item}" if key != "type" else str(item) for key, item in value.items())
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ("x" if all(isinstance(item, int) for item in value) else " to ").join(map(str, value))
+    return str(value)
 
 
 def digest(value) -> str:

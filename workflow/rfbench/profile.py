@@ -92,7 +92,7 @@ def _report(config: dict, pair: str, model: torch.nn.Module, seconds: dict[str, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--config", type=Path, required=True, help="configuration file")
+    configuration.add_argument(parser)
     parser.add_argument("--rounds", type=int, default=9, help="timed passes per pair (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
 

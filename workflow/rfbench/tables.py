@@ -108,11 +108,16 @@ def notes(metrics: pd.DataFrame) -> dict:
     for name, group in metrics.groupby("dataset", sort=False):
         flagged = artefacts[artefacts["dataset"] == name]
         images = sorted(done.loc[done["dataset"] == name, "n"].astype(int).unique())
+        means = done[(done["dataset"] == name) & (done["lesion"] == "mean")]
+        paired = means.pivot(index=["pair", "seed"], columns="metric", values="value")
+        learned = (paired["ap"] >= 2 * paired["ap_untrained"]).sum() if "ap_untrained" in paired else None
         datasets.append(
             {
                 "name": name,
                 "synthetic": bool(group["synthetic"].iloc[0]),
                 "images": " or ".join(map(str, images)) or "no",
+                "runs": len(paired),
+                "learned": learned,
                 "deviations": _union(group["deviations"]),
                 "artefacts": [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()],
             }

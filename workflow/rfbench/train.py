@@ -315,7 +315,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that name one run."""
-    parser.add_argument("--config", type=Path, required=True, help="configuration file")
+    configuration.add_argument(parser)
     parser.add_argument("--dataset", required=True, help="data set, as the configuration names it")
     parser.add_argument("--pair", required=True, help="operator pair (`rfbench operators` lists them)")
     parser.add_argument("--seed", type=int, required=True, help="seed of the run")

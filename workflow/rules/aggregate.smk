@@ -1,13 +1,13 @@
 rule aggregate:
     input:
-        every_run("evaluation.json"),
+        PIPELINE.every_run("evaluation.json"),
     output:
         f"{RESULTS}/metrics.csv",
-    params:
-        code=configuration.code_digest("rfbench/aggregate.py"),
     log:
         f"{RESULTS}/logs/aggregate.log",
     conda:
         CONDA
+    params:
+        code=PIPELINE.code("aggregate"),
     shell:
-        "rfbench aggregate --config '{CONFIG_FILE}' --output '{output}' 2> >(tee '{log}' >&2)"
+        "rfbench aggregate --output '{output}' 2> >(tee '{log}' >&2)"

@@ -1,18 +1,18 @@
 rule profile:
     input:
-        [str(file) for pair in CONFIG["pairs"] for file in operators.files(pair)],
+        PIPELINE.all_operator_files(),
     output:
         f"{RESULTS}/profile.json",
-    params:
-        pairs=CONFIG["pairs"],
-        model=CONFIG["model"],
-        code=MODEL_CODE,
-    threads: workflow.cores  # speed is measured alone
-    resources:
-        gpu=1,
     log:
         f"{RESULTS}/logs/profile.log",
     conda:
         CONDA
+    threads: workflow.cores  # speed is measured alone
+    resources:
+        gpu=PIPELINE.gpus,
+    params:
+        pairs=PIPELINE.config["pairs"],
+        model=PIPELINE.config["model"],
+        code=PIPELINE.code("profile", "model"),
     shell:
-        "rfbench profile --config '{CONFIG_FILE}' --output '{output}' 2> >(tee '{log}' >&2)"
+        "rfbench profile --output '{output}' 2> >(tee '{log}' >&2)"

@@ -1,25 +1,25 @@
 rule train:
     input:
         manifest=f"{RESULTS}/data/{{dataset}}/manifest.csv",
-        operators=operator_files,
-        weights=weight_file,
+        operators=PIPELINE.operator_files,
+        weights=PIPELINE.weight_files,
     output:
         record=f"{RUN}/train.json",
         curve=f"{RUN}/curve.csv",
         times=f"{RUN}/times.json",
-    params:
-        settings=run_digest,
-        code=[TRAIN_CODE, MODEL_CODE],
-        work=f"{RUN}/work",
-        weights=weight_option,
-    threads: CONFIG["recipe"]["threads"]
-    resources:
-        gpu=1,
     log:
         f"{RESULTS}/logs/train/{{dataset}}-{{pair}}-seed{{seed}}.log",
     conda:
         CONDA
+    threads: PIPELINE.threads
+    resources:
+        gpu=PIPELINE.gpus,
+    params:
+        settings=PIPELINE.run_digest,
+        code=PIPELINE.code("train", "model"),
+        work=f"{RUN}/work",
+        weights=PIPELINE.weight_option,
     shell:
-        "rfbench train --config '{CONFIG_FILE}' --dataset {wildcards.dataset} --pair {wildcards.pair}"
+        "rfbench train --dataset {wildcards.dataset} --pair {wildcards.pair}"
         " --seed {wildcards.seed} --manifest '{input.manifest}' --work '{params.work}' {params.weights}"
         " --output '{output.record}' 2> '{log}'"

@@ -26,7 +26,8 @@ class Kind:
     area: tuple[float, float]  # ln(px): mean, sd
     area_range: tuple[float, float]
     reach: tuple[float, ...]  # distance from the centre over the radius, at quantiles 0, .1, .5, .9, 1
-    contrast: tuple[float, float]  # ln |change of green|: mean, sd
+    contrast: tuple[float, float]  # ln |change of green| of a lesion of median area: mean, sd
+    growth: float  # contrast grows with (area / median area) to this power (our fit to IDRiD's quartiles of area)
     tint: tuple[float, float, float]  # change of RGB for one unit of contrast
     edge: float  # px over which it fades; below 1 a share of its radius
     rough: float  # how far the outline strays from round
@@ -36,29 +37,43 @@ class Kind:
 
 KINDS = {
     "EX": Kind((4.47, 1.10), (5, 472), (5.56, 1.22), (20, 376764), (0.02, 0.21, 0.48, 0.79, 0.93),
-               (2.40, 0.47), (0.70, 1.0, 0.36), 4.0, 0.20, (1.0, 1.6)),
+               (2.40, 0.47), 0.25, (0.70, 1.0, 0.36), 4.0, 0.20, (1.0, 1.6)),
     "HE": Kind((2.77, 0.98), (1, 106), (7.54, 1.23), (60, 1256545), (0.05, 0.30, 0.65, 0.90, 0.95),
-               (2.10, 0.50), (-0.60, -1.0, -0.10), 9.0, 0.16, (1.0, 1.5), (2, 6)),
+               (2.10, 0.50), 0.08, (-0.60, -1.0, -0.10), 9.0, 0.16, (1.0, 1.5), (2, 6)),
     "SE": Kind((1.06, 0.75), (1, 10), (9.06, 0.85), (900, 60776), (0.20, 0.43, 0.79, 0.93, 0.95),
-               (2.90, 0.50), (0.30, 1.0, 0.65), 0.60, 0.13, (1.0, 1.5)),
+               (2.90, 0.50), 0.15, (0.30, 1.0, 0.65), 0.60, 0.13, (1.0, 1.5)),
     "MA": Kind((3.42, 0.93), (3, 126), (5.46, 0.68), (20, 2231), (0.05, 0.27, 0.60, 0.88, 0.95),
-               (2.18, 0.40), (-0.60, -1.0, -0.10), 5.0, 0.05, (1.0, 1.15)),
+               (2.18, 0.40), 0.10, (-0.60, -1.0, -0.10), 5.0, 0.05, (1.0, 1.15)),
 }  # fmt: skip
 
 
 def draw_lesions(
-    rng: np.random.Generator, eye: Eye, scene: np.ndarray, present: Iterable[str], kinds: Mapping[str, Kind]
+    rng: np.random.Generator,
+    eye: Eye,
+    scene: np.ndarray,
+    present: Iterable[str],
+    kinds: Mapping[str, Kind],
+    contrast: float,
 ) -> dict[str, np.ndarray]:
-    """Paint lesions into `scene` (H, W, 3) float32 in place; return (H, W) bool masks of those `present`."""
+    """Paint lesions into `scene` (H, W, 3) float32 in place; return (H, W) bool masks of those `present`.
+
+    `contrast` multiplies the measured contrasts.
+    """
     masks = {}
     for lesion in (name for name in LESIONS if name in set(present)):
         masks[lesion] = np.zeros(eye.shape, bool)
-        _draw_kind(rng, eye, scene, masks[lesion], kinds[lesion], clustered=lesion == "EX")
+        _draw_kind(rng, eye, scene, masks[lesion], kinds[lesion], lesion == "EX", contrast)
     return masks
 
 
 def _draw_kind(
-    rng: np.random.Generator, eye: Eye, scene: np.ndarray, mask: np.ndarray, kind: Kind, clustered: bool
+    rng: np.random.Generator,
+    eye: Eye,
+    scene: np.ndarray,
+    mask: np.ndarray,
+    kind: Kind,
+    clustered: bool,
+    factor: float,
 ) -> None:
     """All lesions of one class: large ones first, so that the small ones find room."""
     count = int(np.clip(round(rng.lognormal(*kind.count)), *kind.count_range))
@@ -71,7 +86,8 @@ def _draw_kind(
     for area in areas * eye.factor**2:
         shape, alpha, corner = _fit(rng, eye, mask, kind, foci, area)
         contrast = np.exp(kind.contrast[0] + kind.contrast[1] * (vivid + 0.8 * rng.standard_normal()))
-        _stamp(scene, mask, shape, alpha * contrast, corner, kind.tint)
+        contrast *= (area / (np.exp(kind.area[0]) * eye.factor**2)) ** kind.growth
+        _stamp(scene, mask, shape, alpha * contrast * factor, corner, kind.tint)
 
 
 def _foci(rng: np.random.Generator, eye: Eye) -> list[tuple[np.ndarray, float, float]]:

@@ -90,17 +90,18 @@ def prepare_folder(
 
 
 def prepare_synthetic(
-    output: Path, *, train: int, test: int, factor: float, seed: int, layout: str = "idrid", val: int = 0,
-    pack: str = "tree", progress: bool = True, jobs: int = 2,
+    output: Path, *, train: int, test: int, factor: float, seed: int, contrast: float = 1.0,
+    layout: str = "idrid", val: int = 0, pack: str = "tree", progress: bool = True, jobs: int = 2,
 ) -> Path:  # fmt: skip
     """Generate a raw archive in a real set's layout below `output`/raw and prepare it; return the manifest's path.
 
     `factor` scales all lengths of the real frames (`layout` idrid: 4288x2848; ddr: several), so areas shrink by
-    its square. `pack` is the archive's form: tree, zip, or parts (a zip cut in ten). The same arguments give the
+    its square; `contrast` multiplies the contrasts measured on the lesions (above 1 for networks that must learn
+    within minutes). `pack` is the archive's form: tree, zip, or parts (a zip cut in ten). The same arguments give the
     same bytes. Raises DataError for arguments out of range or an `output` that holds other files.
     """
     output = Path(output)
-    plan = synthetic.Plan(train=train, test=test, factor=factor, seed=seed, layout=layout, val=val)
+    plan = synthetic.Plan(train=train, test=test, factor=factor, seed=seed, contrast=contrast, layout=layout, val=val)
     subjects = list(plan.subjects())
     refuse_leftovers(output, (RAW,), {f"{RAW}/{name}" for name in _raw_names(plan, pack)})
     with ThreadPoolExecutor(jobs) as pool:
@@ -263,6 +264,9 @@ def _add_synthetic(datasets) -> None:
     made.add_argument(
         "--factor", type=float, default=0.125, metavar="F", help="length relative to the real frames (%(default)s)"
     )
+    made.add_argument(
+        "--contrast", type=float, default=1.0, metavar="C", help="lesions' contrast relative to IDRiD's (%(default)s)"
+    )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (%(default)s)")
 
 
@@ -275,7 +279,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.dataset == "folder":
         manifest = prepare_folder(args.source, args.output, lesions=args.lesions)
     else:
-        options = ("train", "val", "test", "factor", "seed", "layout", "pack")
+        options = ("train", "val", "test", "factor", "seed", "contrast", "layout", "pack")
         manifest = prepare_synthetic(args.output, **{option: getattr(args, option) for option in options})
     totals = region_totals(read_manifest(manifest))
     print(f"{manifest.with_name(SUMMARY)}")

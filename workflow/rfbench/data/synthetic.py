@@ -46,12 +46,16 @@ KINDS_OF = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A synthetic archive; `factor` scales the lengths of the real frames. Equal plans render equal bytes."""
+    """A synthetic archive. Equal plans render equal bytes.
+
+    `factor` scales the lengths of the real frames, `contrast` the measured contrasts of the lesions.
+    """
 
     train: int
     test: int
     factor: float
     seed: int
+    contrast: float = 1.0
     layout: str = "idrid"
     val: int = 0
 
@@ -64,6 +68,7 @@ class Plan:
             ("test", self.test, 1, 4999),
             ("factor", self.factor, 0.05, 1.0),
             ("seed", self.seed, 0, 2**63 - 1),
+            ("contrast", self.contrast, 0.1, 10.0),
         ):
             if not low <= value <= high:
                 raise DataError(f"{key}: expected a value from {low} to {high}, found {value}.")
@@ -87,7 +92,7 @@ class Plan:
         present = {lesion for lesion in LESIONS if rng.random() < odds[lesion]} - self._dropped(subject)
         eye = draw_ddr_eye(rng, self.factor) if ddr else draw_eye(rng, self.factor)
         scene = paint_retina(rng, eye)
-        masks = draw_lesions(rng, eye, scene, present, KINDS_OF[self.layout])
+        masks = draw_lesions(rng, eye, scene, present, KINDS_OF[self.layout], self.contrast)
         return encode(self.layout, subject, photograph(rng, eye, scene), masks)
 
     def _dropped(self, subject: Subject) -> set[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import torch
 
+from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.data.training import TrainingStream
 from rfbench.train import load_run_config
@@ -49,7 +50,7 @@ def measure(config: dict, dataset: str, manifest: Path, samples: int) -> dict[st
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--config", type=Path, required=True, help="configuration file")
+    configuration.add_argument(parser)
     parser.add_argument("--dataset", required=True, help="data set, as the configuration names it")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
     parser.add_argument("--samples", type=int, default=24, metavar="N", help="samples to time (%(default)s)")

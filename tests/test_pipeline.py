@@ -1,0 +1,155 @@
+"""The pipeline: what the rules ask for, what runs again, and the smallest benchmark from end to end."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import yaml
+
+from rfbench.errors import RFBenchError
+from rfbench.pipeline import Pipeline
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+SMALLEST = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
+
+
+def test_every_run_of_the_matrix_is_asked_for():
+    pipeline = Pipeline({**SMALLEST, "seeds": [0, 3]})
+    files = pipeline.every_run("train.json")
+    assert len(files) == 4
+    assert "results/ci/runs/SYN-IDRiD/m2mrf_c/seed3/train.json" in files
+
+
+def test_a_run_depends_on_its_own_operators_only():
+    pipeline = Pipeline(SMALLEST)
+    names = {Path(file).name for file in pipeline.operator_files(SimpleNamespace(pair="m2mrf_c"))}
+    assert names == {"m2mrf.py"}
+    names = {Path(file).name for file in pipeline.operator_files(SimpleNamespace(pair="strideconv_bilinear"))}
+    assert names == {"strideconv.py", "bilinear.py"}
+
+
+def test_missing_archive_warns_first_and_stops_before_the_first_job(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RFBENCH_DATA", str(tmp_path))
+    pipeline = Pipeline(yaml.safe_load((ROOT / "config" / "idrid.yaml").read_text()))
+    assert "warning: datasets.IDRiD.source" in capsys.readouterr().err
+    with pytest.raises(RFBenchError, match="Nothing was started"):
+        pipeline.start()
+
+
+def test_weights_are_an_input_where_configured():
+    run = SimpleNamespace(dataset="SYN-IDRiD", pair="m2mrf_c", seed="0")
+    assert Pipeline(SMALLEST).weight_files(run) == []
+    model = {**SMALLEST["model"], "pretrained": {"source": "https://example.org/w.pth", "sha256": "d2186c55"}}
+    with_weights = Pipeline({**SMALLEST, "model": model})
+    assert with_weights.weight_files(run) == ["results/ci/weights/d2186c55.pth"]
+    assert with_weights.run_digest(run) != Pipeline(SMALLEST).run_digest(run)
+
+
+def test_code_digests_follow_their_stage():
+    pipeline = Pipeline(SMALLEST)
+    stages = {name: pipeline.code(name) for name in ("data", "model", "train", "evaluate", "aggregate", "tables")}
+    assert len(set(stages.values())) == len(stages)
+
+
+class Checkout:
+    """A copy of the project that a test may edit, and Snakemake in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("Snakefile", "config", "operators", "profiles", "workflow", "envs"):
+            source = ROOT / name
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
+        paths = [str(folder), str(folder / "workflow")]
+        bins = f"{SNAKEMAKE.parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PATH": bins}
+        self.environment.pop("RFBENCH_CONFIG", None)
+
+    def snakemake(self, *arguments: str) -> str:
+        """Run Snakemake on the smallest configuration; its output, or an assertion with it."""
+        command = [SNAKEMAKE, "--configfile", "config/ci.yaml", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs that a dry run would do, by rule."""
+        output = self.snakemake("--dry-run", *arguments)
+        stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\n\n", output, re.S)
+        jobs = dict(line.split() for line in stats[1].splitlines()) if stats else {}
+        return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text in a file; the text must be there."""
+        path = self.folder / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Checkout:
+    """A checkout in which the smallest benchmark has run."""
+    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
+    checkout.snakemake("--cores", "2")
+    return checkout
+
+
+@pytest.mark.slow
+def test_smallest_benchmark_from_end_to_end(finished):
+    metrics = pd.read_csv(finished.folder / "results/ci/metrics.csv")
+    columns = ["dataset", "pair", "seed", "metric", "lesion", "value", "n", "state"]
+    assert list(metrics.columns[:8]) == columns
+    assert set(metrics["state"]) == {"done"}
+    assert set(metrics["pair"]) == {"strideconv_bilinear", "m2mrf_c"}
+    assert metrics["value"].between(0, 1).all()
+    table = pd.read_csv(finished.folder / "reports/ci/tables/table5.csv")
+    assert list(table["data"]) == ["SYN", "SYN"]
+    mean = metrics.query("pair == 'm2mrf_c' and metric == 'ap' and lesion == 'mean'")["value"].item()
+    assert table.set_index("pair").loc["m2mrf_c", "mAP_mean"] == pytest.approx(100 * mean, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_what_triggers_what(finished, tmp_path):
+    assert finished.planned() == {}, "nothing to do after a finished run"
+    for file in [*finished.folder.glob("operators/*.py"), *finished.folder.glob("workflow/rfbench/**/*.py")]:
+        file.touch()
+    assert finished.planned() == {}, "a touch changes nothing"
+    assert finished.planned("--config", "seeds=[0,1]") == {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1}
+    checkout = Checkout.__new__(Checkout)
+    checkout.folder, checkout.environment = tmp_path / "edited", finished.environment
+    shutil.copytree(finished.folder, checkout.folder, symlinks=True)
+    paths = [str(checkout.folder), str(checkout.folder / "workflow")]
+    checkout.environment = {**finished.environment, "PYTHONPATH": os.pathsep.join(paths)}
+    checkout.edit("workflow/rfbench/templates/table5.md.j2", "# Table 5", "# Table five")
+    assert checkout.planned() == {"tables": 1}
+    checkout.edit("workflow/rfbench/templates/table5.md.j2", "# Table five", "# Table 5")
+    checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
+    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "profile": 1}
+    assert checkout.planned() == one_run, "only the runs of the edited operator"
+
+
+@pytest.mark.slow
+def test_same_computation_twice_gives_the_same_bytes(finished, tmp_path):
+    again = Checkout(tmp_path)
+    again.snakemake("--cores", "2")
+    for name in ("metrics.csv", "data/SYN-IDRiD/manifest.csv", "runs/SYN-IDRiD/m2mrf_c/seed0/evaluation.json"):
+        first, second = (folder / "results/ci" / name for folder in (finished.folder, again.folder))
+        assert first.read_bytes() == second.read_bytes(), name
+    tables = "reports/ci/tables/table5.md"
+    assert (finished.folder / tables).read_text() == (again.folder / tables).read_text()
+
+
+@pytest.mark.slow
+def test_configuration_errors_stop_before_the_graph(finished):
+    command = [SNAKEMAKE, "--dry-run", "--configfile", "config/ci.yaml", "--config", "sedes=[1]"]
+    done = subprocess.run(command, cwd=finished.folder, env=finished.environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "unknown key sedes. Did you mean seeds?" in done.stdout + done.stderr
+    assert "Building DAG" not in done.stdout + done.stderr

@@ -1,0 +1,118 @@
+"""What the Snakemake rules ask the library: paths, inputs and the digests that decide what runs again.
+
+The rules themselves hold no logic. Input functions take Snakemake's `wildcards`, an object with the attributes
+dataset, pair and seed.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+import operators
+from rfbench import config as configuration
+from rfbench import provenance
+from rfbench.config import visible_gpus
+from rfbench.errors import RFBenchError
+
+# Library code by stage: a changed digest runs the stage again, a touched file does not.
+CODE = {
+    "data": ["rfbench/data/*.py"],
+    "model": ["rfbench/models/*.py", "operators/__init__.py"],
+    "train": ["rfbench/train.py", "rfbench/losses.py", "rfbench/checkpoint.py", "rfbench/data/training.py"],
+    "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
+    "profile": ["rfbench/profile.py"],
+    "aggregate": ["rfbench/aggregate.py"],
+    "tables": ["rfbench/tables.py", "rfbench/templates/*", "rfbench/published.csv"],
+}
+
+
+class Pipeline:
+    """One configuration as the rules see it.
+
+    Args:
+        config: Snakemake's `config`, as the user wrote it.
+
+    Raises:
+        ConfigError: the configuration cannot be run; one sentence per problem.
+    """
+
+    def __init__(self, config: dict) -> None:
+        self.config = configuration.complete(config)
+        self.results, self.reports = self.config["results"], self.config["reports"]
+        self.run = f"{self.results}/runs/{{dataset}}/{{pair}}/seed{{seed}}"
+        self.threads = self.config["recipe"]["threads"]
+        # On a CPU the jobs need no GPU, so that the pool of profiles/default does not serialise them.
+        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible_gpus() > 0))
+        self.missing = configuration.missing_sources(self.config)
+        for sentence in self.missing:
+            print(f"warning: {sentence}", file=sys.stderr)
+        # The jobs read the complete configuration from this file. Its name changes with its content, so that a job
+        # waiting in a queue never reads another one; it is no input, since each rule's params name what matters to it.
+        self.config_file = f"{self.results}/configurations/{configuration.digest(self.config)}.yaml"
+        os.environ["RFBENCH_CONFIG"] = self.config_file
+
+    def start(self) -> None:
+        """Before the first job (not in a dry run): refuse missing input, write the configuration for the jobs."""
+        if self.missing:
+            raise RFBenchError("Nothing was started, since input is missing:\n" + "\n".join(self.missing))
+        provenance.write_text(self.config_file, yaml.safe_dump(self.config, sort_keys=False))
+
+    def code(self, *stages: str) -> str:
+        """Digest of the library code of these stages."""
+        return configuration.code_digest(*(pattern for stage in stages for pattern in CODE[stage]))
+
+    def every_run(self, name: str) -> list[str]:
+        """A file of each configured run."""
+        return [
+            f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed)
+            for dataset in self.config["datasets"]
+            for pair in self.config["pairs"]
+            for seed in self.config["seeds"]
+        ]
+
+    def operator_files(self, wildcards) -> list[str]:
+        """Sources of the run's own operators: editing another operator leaves the run alone."""
+        return [os.path.relpath(file) for file in operators.files(wildcards.pair)]
+
+    def all_operator_files(self) -> list[str]:
+        """Sources of every configured pair's operators."""
+        files = {file for pair in self.config["pairs"] for file in operators.files(pair)}
+        return sorted(os.path.relpath(file) for file in files)
+
+    def weight_files(self, wildcards) -> list[str]:
+        """The ImageNet checkpoint, where the configuration names one."""
+        pretrained = self.config["model"]["pretrained"]
+        return [] if pretrained == "none" else [f"{self.results}/weights/{pretrained['sha256']}.pth"]
+
+    def weight_source(self, wildcards) -> str:
+        """File or URL of the ImageNet checkpoint."""
+        return self.config["model"]["pretrained"]["source"]
+
+    def weight_option(self, wildcards, input) -> str:
+        """Command line option for the ImageNet checkpoint."""
+        return f"--weights '{input.weights}'" if input.weights else ""
+
+    def run_digest(self, wildcards) -> str:
+        """Digest of everything in the configuration that can change this run's numbers."""
+        settings = configuration.run_settings(self.config, wildcards.dataset, wildcards.pair, int(wildcards.seed))
+        return configuration.digest(settings)
+
+    def evaluation_digest(self, wildcards) -> str:
+        """Digest of how a data set's runs are evaluated."""
+        return configuration.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
+
+    def preparation(self, wildcards) -> str:
+        """Arguments of `rfbench prepare` for one data set."""
+        return configuration.preparation(self.config["datasets"][wildcards.dataset])
+
+    def source_fingerprint(self, wildcards) -> str:
+        """Digest of a real archive's table of contents: its content counts, neither its date nor its place."""
+        dataset = self.config["datasets"][wildcards.dataset]
+        return "" if dataset["kind"] == "synthetic" else configuration.source_fingerprint(dataset)
+
+
+def run_folder(results: str | Path, dataset: str, pair: str, seed: int) -> Path:
+    """Folder of one run's records."""
+    return Path(results) / "runs" / dataset / pair / f"seed{seed}"
