@@ -77,7 +77,7 @@ def test_arguments_out_of_range(key, value):
 
 
 def test_ddr_goes_through_its_own_ingestion_in_every_form(tmp_path):
-    options = {"layout": "ddr", "train": 2, "val": 1, "test": 1, "factor": 0.1, "seed": 3, "progress": False}
+    options = {"layout": "ddr", "train": 2, "val": 1, "test": 1, "factor": 0.05, "seed": 3, "progress": False}
     snapshots = []
     for pack in ("tree", "zip", "parts"):
         frame = read_manifest(prepare_synthetic(tmp_path / pack, pack=pack, **options))
@@ -96,7 +96,7 @@ def test_ddr_goes_through_its_own_ingestion_in_every_form(tmp_path):
 
 
 def test_file_formats_are_ddrs():
-    plan = Plan(train=8, val=1, test=1, factor=0.1, seed=0, layout="ddr")
+    plan = Plan(train=5, val=1, test=1, factor=0.05, seed=0, layout="ddr")
     images = [{tuple(name.split("/")[2:]): data for name, data in plan.render(s).items()} for s in plan.subjects()]
     masks = [data for files in images for (*_, name), data in files.items() if name.endswith(".tif")]
     assert len(masks) == 4 * len(images), "black ones stand for absent lesions"
@@ -105,7 +105,7 @@ def test_file_formats_are_ddrs():
     photographs = [files[name] for files in images for name in files if name[-1].endswith(".jpg")]
     sizes = [Image.open(io.BytesIO(content)).size for content in photographs]
     assert len(set(sizes)) > 2
-    assert all(0.99 < width / height < 1.77 for width, height in sizes)
+    assert all(0.98 < width / height < 1.78 for width, height in sizes)
     stems = [subject.stem for subject in plan.subjects()]
     assert {len(stem.split("-")) for stem in stems} == {1, 3}, "both styles"
     assert len(set(stems)) == len(stems)
@@ -135,7 +135,7 @@ def test_acceptance():
     moves by more than the tolerance with the seed. At half size a pixel is 4 px of the full frame.
     """
     factor = 0.5
-    plan = Plan(train=40, test=1, factor=factor, seed=0)
+    plan = Plan(train=24, test=1, factor=factor, seed=0)
     files = [by_kind(plan.render(subject)) for subject in plan.subjects() if subject.split == "train"]
     regions = {"EX": 11720 / 81, "HE": 1903 / 80, "SE": 150 / 40, "MA": 3503 / 81}
     rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from rfbench.data.labels import (
     encode_label,
     opened,
     paint,
-    region_table,
+    region_areas,
 )
 from rfbench.data.layout import Item, Layout
 
@@ -69,7 +69,7 @@ def ingest(source: Source, item: Item, output: Path, layout: Layout) -> Ingested
     write_file(output / label_path(item), label)
     row = {"stem": item.stem, "split": item.split, "image": image_path(item), "label": label_path(item)}
     row |= {"sha256": sha256(content), "width": size[0], "height": size[1], "label_sha256": sha256(label)}
-    done.areas = {lesion: region_table(mask)[:, 4] for lesion, mask in masks.items()}
+    done.areas = {lesion: region_areas(mask) for lesion, mask in masks.items()}
     done.row = row | _counts(done.areas, layout)
     return done
 
