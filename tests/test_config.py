@@ -1,6 +1,8 @@
 """Configuration: defaults are the published recipe, every mistake is one sentence that names its key."""
 
+import argparse
 import copy
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 from rfbench import config as configuration
 from rfbench.config import ConfigError
+from rfbench.data import prepare
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
@@ -62,6 +65,9 @@ def test_defaults_are_the_published_recipe():
         (changed("recipe.micro_batches", 3), ["recipe.micro_batches", "divide batch_size 4"]),
         (changed("recipe.ratio", [2.0, 0.5]), ["recipe.ratio"]),
         (changed("model.pretrained", {"source": "x.pth"}), ["model.pretrained"]),
+        (changed("datasets.SYN.eval_size", "half"), ["datasets.SYN.eval_size", "half"]),
+        (changed("datasets.SYN.lesions", ["MA"]), ["datasets.SYN.lesions", "kind folder"]),
+        (changed("datasets.SYN.lesions", ["mean"]), ["datasets.SYN.lesions", "mean"]),
         ({**SMALL, "datasets": {"IDRiD": DATASET}}, ["datasets.IDRiD", "begin with SYN"]),
         ({"pairs": ["maxpool_bilinear"]}, ["datasets"]),
     ],
@@ -106,8 +112,34 @@ def test_run_settings_hold_only_what_changes_a_run():
     assert own("pairs", ["maxpool_bilinear", "m2mrf_a"]) == same
     assert own("recipe.log_interval", 7) == same
     assert own("model.operator_options", {"m2mrf": {"patch_size": 4}}) == same, "another operator's option"
+    assert own("datasets.SYN.eval_size", "prepared") == same, "of the evaluation alone"
     assert own("recipe.power", 1.0) != same
     assert own("datasets.SYN.iterations", 3) != same
+
+
+@pytest.mark.parametrize(("name", "dataset", "size"), [("idrid", "IDRiD", "native"), ("ddr", "DDR", "prepared")])
+def test_shipped_protocols_are_the_published_ones(name, dataset, size):
+    config = configuration.load(ROOT / "config" / f"{name}.yaml")
+    assert configuration.deviations(configuration.run_settings(config, dataset, "m2mrf_c", 0)) == []
+    assert configuration.evaluation_settings(config, dataset)["eval_size"] == size
+
+
+def test_evaluation_size_follows_the_layout():
+    ddr = configuration.complete(changed("datasets.SYN.synthetic.layout", "ddr"))["datasets"]["SYN"]
+    assert (ddr["eval_size"], configuration.published_layout(ddr)) == ("prepared", "ddr")
+    assert configuration.complete(SMALL)["datasets"]["SYN"]["eval_size"] == "native"
+
+
+def test_preparation_is_quoted_for_the_shell(monkeypatch):
+    monkeypatch.delenv("RFBENCH_DATA", raising=False)
+    own = {"kind": "folder", "source": "$RFBENCH_DATA/it's mine", "lesions": ["MA", "NV"]}
+    words = ["folder", "--source", "data/it's mine", "--lesions", "MA", "NV"]
+    assert shlex.split(configuration.preparation(own)) == words
+    made = configuration.complete(SMALL)["datasets"]["SYN"]
+    arguments = argparse.ArgumentParser()
+    prepare.add_arguments(arguments)
+    parsed = arguments.parse_args([*shlex.split(configuration.preparation(made)), "--output", "out"])
+    assert made["synthetic"].items() <= vars(parsed).items()
 
 
 def test_missing_archive_is_named(tmp_path, monkeypatch):

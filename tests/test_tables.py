@@ -23,7 +23,8 @@ def metrics(dataset: str = "IDRiD", synthetic: bool = False, states: dict[int, s
         state = (states or {}).get(seed, "done")
         common = {
             **dict.fromkeys(COLUMNS, ""), "dataset": dataset, "pair": "m2mrf_c", "seed": seed, "n": 27, "state": state,
-            "synthetic": synthetic, "row": "M2MRF-C", "downsample": "M2MRF cascade", "upsample": "M2MRF one-step",
+            "synthetic": synthetic, "kind": "synthetic" if synthetic else "idrid",
+            "row": "M2MRF-C", "downsample": "M2MRF cascade", "upsample": "M2MRF one-step",
             "backbone": "hrnetv2_w48", "recipe": "embedded" if synthetic else "published",
             "commit": "0123456789abcdef", "dirty": False,
         }  # fmt: skip
@@ -112,3 +113,9 @@ def test_foreign_or_missing_metrics_are_refused(tmp_path):
 @pytest.mark.parametrize(("text", "escaped"), [("a_b & 5%", r"a\_b \& 5\%"), ("1 ± 2", r"1 $\pm$ 2"), ("–", "--")])
 def test_tex_escaping(text, escaped):
     assert tables.escape_tex(text) == escaped
+
+
+def test_published_values_of_idrid_stand_beside_idrid_only(tmp_path):
+    frame = metrics("DDR")
+    frame["kind"] = "ddr"
+    assert "67.24" not in written(tmp_path, frame)["md"]

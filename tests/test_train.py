@@ -1,10 +1,14 @@
 """Training: the stream, the update, the schedule, resuming, and what a record says."""
 
+import contextlib
 import csv
+import ctypes
 import json
 import os
+import struct
 from pathlib import Path
 
+import cv2
 import mmcv
 import numpy as np
 import pytest
@@ -12,7 +16,8 @@ import torch
 
 from rfbench import config as configuration
 from rfbench import evaluate, train, workfolder
-from rfbench.data.prepare import prepare_synthetic
+from rfbench.aggregate import aggregate, run_folder
+from rfbench.data.prepare import prepare_folder, prepare_synthetic
 from rfbench.data.training import COPIES, TrainingStream
 from rfbench.errors import RFBenchError
 
@@ -68,6 +73,31 @@ def same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@contextlib.contextmanager
+def watch_opens(folders: list[Path]):
+    """Linux's inotify on folders: yields a function that lists the files opened in them so far."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.inotify_init1(os.O_NONBLOCK)
+    watches = {libc.inotify_add_watch(descriptor, os.fsencode(folder), 0x20): folder for folder in folders}  # IN_OPEN
+    assert descriptor >= 0
+    assert -1 not in watches
+    seen: set[Path] = set()
+
+    def opened() -> set[Path]:
+        with contextlib.suppress(BlockingIOError):
+            while events := os.read(descriptor, 1 << 16):
+                while events:
+                    watch, _, _, length = struct.unpack("iIII", events[:16])
+                    seen.add(watches[watch] / os.fsdecode(events[16 : 16 + length].rstrip(b"\0")))
+                    events = events[16 + length :]
+        return {path for path in seen if path not in folders}
+
+    try:
+        yield opened
+    finally:
+        os.close(descriptor)
+
+
 def stream(manifest: Path, **recipe) -> TrainingStream:
     config = make_config(**recipe)
     return TrainingStream(manifest, config["datasets"]["SYN"], config["recipe"], seed=5)
@@ -118,6 +148,18 @@ def test_native_and_cached_sources_see_the_same_at_small_scales(manifest):
     native, cached = stream(manifest), stream(manifest, train_source="cached_2x")
     # The synthetic image is smaller than twice the scale, so the cache holds it unchanged.
     assert torch.equal(native[3]["inputs"], cached[3]["inputs"])
+
+
+def test_portrait_copies_stay_portrait_until_the_crop(manifest):
+    data = stream(manifest, photometric=False, ratio=[1.0, 1.0])
+    data.transforms[1].crop_size = (1000, 1000)  # larger than both: what is left is the resized copy
+    shapes = {}
+    for draw in range(12):
+        shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw]["inputs"].shape[1:]))
+    landscape, portrait = {(284, 427)}, {(427, 284)}  # (height, width): the scale's long side goes with the image's
+    assert [shapes[copy] for copy in range(6)] == [landscape, portrait, landscape, portrait, landscape, landscape]
+    cropped = stream(manifest, ratio=[0.1, 0.1])[next(d for d in range(12) if data._pick(d) % 6 == 1)]
+    assert cropped["inputs"].shape[1] > cropped["inputs"].shape[2]
 
 
 def test_normalisation_comes_before_padding(manifest):
@@ -359,6 +401,86 @@ def test_prediction_follows_the_protocol_step_by_step(manifest):
         logits = torch.nn.functional.interpolate(logits, (150, 201), mode="bilinear", align_corners=False)
     assert got.shape == (4, 150, 201)
     assert torch.allclose(got, logits[0].sigmoid(), atol=1e-6)
+
+
+def test_prepared_size_is_that_of_a_file_of_the_scale(manifest):
+    """Resize, normalise, pad with zeros, sigmoid at that size, against the steps written out; a portrait image."""
+    settings = configuration.run_settings(make_config(), "SYN", PAIR, 0)
+    model = train.initial_model(settings, None)[0].eval()
+    image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), dtype=np.uint8)
+    got = evaluate.predict(model, image, (128, 128), torch.device("cpu"), "prepared")
+    rgb = mmcv.imresize(image, (96, 128))[..., ::-1].astype(np.float32)
+    x = torch.zeros(1, 3, 128, 128)
+    normalised = (rgb - np.float32([116.513, 56.437, 16.309])) / np.float32([80.206, 41.232, 13.293])
+    x[..., :96] = torch.from_numpy(normalised.transpose(2, 0, 1).copy())
+    with torch.no_grad():
+        expected = model(x)[0].sigmoid()
+    assert got.shape == (4, 128, 128)
+    assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_label_at_prepared_size():
+    label = np.arange(200 * 150, dtype=np.uint32).reshape(200, 150)
+    label = (label % 5).astype(np.uint8)
+    fitted = evaluate.fit_label(label, (128, 128), "prepared")
+    assert fitted.shape == (128, 128)
+    assert not fitted[:, 96:].any()
+    rows, columns = (np.arange(n) * size // n for n, size in ((128, 200), (96, 150)))  # the nearest, as OpenCV rounds
+    assert np.array_equal(fitted[:, :96], label[rows][:, columns])
+    assert evaluate.fit_label(label, (128, 128), "native") is label
+
+
+def test_evaluation_size_is_recorded_and_counts_its_own_pixels(manifest, tmp_path):
+    config = make_config()
+    config["datasets"]["SYN"] |= {"eval_size": "prepared", "scale": [214, 200]}
+    run(config, manifest, tmp_path)
+    files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
+    record = evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    assert record["evaluation"]["eval_size"] == "prepared"
+    assert {detail["pixels"] for detail in record["details"].values()} == {214 * 200}
+
+
+def test_own_lesions_flow_from_the_configuration_to_every_number(tmp_path):
+    """Two lesions of a user's own: outputs, loss, metrics, columns of the manifest and rows of the table."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "mine").mkdir()
+    rows = ["image,lesion,mask,split"]
+    for name, split in (("a", "train"), ("b", "test")):
+        cv2.imwrite(str(tmp_path / "mine" / f"{name}.png"), rng.integers(0, 256, (150, 200, 3), dtype=np.uint8))
+        for lesion in ("NV", "Drusen"):
+            mask = np.zeros((150, 200), np.uint8)
+            mask[20:60, 30:90] = 255
+            cv2.imwrite(str(tmp_path / "mine" / f"{name}_{lesion}.png"), mask)
+            rows.append(f"{name}.png,{lesion},{name}_{lesion}.png,{split}")
+    (tmp_path / "mine" / "dataset.csv").write_text("\n".join(rows))
+    manifest = prepare_folder(tmp_path / "mine", tmp_path / "out", lesions=["NV", "Drusen"], progress=False)
+    config = make_config()
+    section = {k: v for k, v in config["datasets"].pop("SYN").items() if k not in ("synthetic", "eval_size")}
+    section |= {"kind": "folder", "source": "mine", "lesions": ["NV", "Drusen"], "iterations": 2}
+    config = configuration.complete(config | {"datasets": {"Mine": section}, "results": str(tmp_path / "results")})
+    folder = run_folder(config["results"], "Mine", PAIR, 0)
+    train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
+    files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
+    record = evaluate.evaluate(config, "Mine", PAIR, 0, manifest, *files)
+    assert set(record["details"]) == {"NV", "Drusen"}
+    evaluate.show(record)
+    table = aggregate(config)
+    assert set(table.loc[table["metric"] == "ap", "lesion"]) == {"NV", "Drusen", "mean"}
+    assert set(table["eval_size"]) == {"native"}
+    config["datasets"]["Mine"]["lesions"] = ["Drusen", "NV"]
+    with pytest.raises(RFBenchError, match="lesions Drusen, NV, found NV, Drusen"):
+        train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
+
+
+def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path):
+    """The kernel tells of every open file, also of those that OpenCV opens without Python."""
+    watched = [manifest.parent / kind / split for kind in ("images", "labels") for split in ("train", "test")]
+    with watch_opens(watched) as opened:
+        run(make_config(workers=1), manifest, tmp_path)
+        assert {path.parent.name for path in opened()} == {"train"}
+        files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
+        evaluate.evaluate(make_config(workers=1), "SYN", PAIR, 0, manifest, *files)
+        assert {path.parent.name for path in opened()} == {"train", "test"}
 
 
 def test_exchanged_checkpoint_is_refused(manifest, tmp_path):

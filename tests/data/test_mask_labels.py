@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from rfbench.data import LESIONS
-from rfbench.data.labels import MaskError, count_regions, decode_mask, encode_label, paint
+from rfbench.data.labels import MaskError, count_regions, decode_mask, encode_label, paint, region_areas, region_table
 
 from .tiny_archive import grey, mask, palette, rgba, saved
 
@@ -43,11 +43,11 @@ def test_other_encodings_are_refused(content, found):
 
 def test_later_lesions_overwrite_earlier_ones():
     nested = {lesion: mask((0, 0, 4, 10 - 2 * index)) for index, lesion in enumerate(LESIONS)}
-    assert paint(nested, (24, 40))[0, :12].tolist() == [4, 4, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+    assert paint(nested, (24, 40), LESIONS)[0, :12].tolist() == [4, 4, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
 
 
 def test_label_png_is_eight_bit_and_deterministic():
-    label = paint({"EX": DRAWN, "MA": mask((2, 3, 4, 5), shape=(24, 41))}, DRAWN.shape)
+    label = paint({"EX": DRAWN, "MA": mask((2, 3, 4, 5), shape=(24, 41))}, DRAWN.shape, LESIONS)
     content = encode_label(label)
     assert content == encode_label(label.copy())
     with Image.open(io.BytesIO(content)) as image:
@@ -74,8 +74,17 @@ def flood_fill_count(drawn: np.ndarray) -> int:
 @pytest.mark.parametrize("density", [0.0, 0.2, 0.45, 0.7, 1.0])
 def test_regions_equal_a_flood_fill(density):
     drawn = np.random.default_rng(3).random((31, 47)) < density
-    assert count_regions(drawn) == flood_fill_count(drawn)
+    assert count_regions(drawn) == len(region_areas(drawn)) == len(region_table(drawn)) == flood_fill_count(drawn)
+    assert region_areas(drawn).sum() == drawn.sum()
 
 
 def test_diagonal_neighbours_are_two_regions():
     assert count_regions(mask((0, 0, 1, 1), (1, 1, 2, 2))) == 2
+
+
+def test_regions_have_their_boxes_and_areas():
+    drawn = mask((3, 5, 6, 9), (10, 11, 12, 12))
+    assert region_table(drawn).tolist() == [[5, 3, 4, 3, 12], [11, 10, 1, 2, 2]]
+    assert region_areas(drawn).tolist() == [12, 2]
+    assert region_table(mask()).shape == (0, 5)
+    assert region_areas(mask()).shape == (0,)

@@ -51,7 +51,13 @@ def test_prepared_layout(tmp_path):
         assert image == files[tiny.image_name(row.split, row.stem)]
         assert (sha256(image), sha256(label)) == (row.sha256, row.label_sha256)
         assert (row.width, row.height) == (tiny.WIDTH, tiny.HEIGHT) == Image.open(io.BytesIO(label)).size
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"images", "labels", "manifest.csv", "summary.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "areas.png",
+        "images",
+        "labels",
+        "manifest.csv",
+        "summary.md",
+    }
 
 
 def test_labels_and_counts(tmp_path):

@@ -33,7 +33,7 @@ def test_names_and_counts(source):
 
 def test_the_image_with_the_alpha_trap(source, tmp_path):
     items, _ = idrid.scan(source.names())
-    done = ingest(source, items[-1], tmp_path, official=True)
+    done = ingest(source, items[-1], tmp_path, idrid.layout(official=True))
     assert not done.findings
     assert done.row["EX_regions"] == 303
     assert set(done.digests.values()) < set(idrid.official_digests().values())

@@ -2,14 +2,17 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
 from rfbench.data import LESIONS
-from rfbench.data.labels import decode_mask
+from rfbench.data.labels import decode_mask, region_table
+from rfbench.data.lesions import KINDS
 from rfbench.data.prepare import prepare_synthetic, read_manifest
+from rfbench.data.rawfiles import STRAY
 from rfbench.data.synthetic import Plan
 from rfbench.errors import DataError
 
@@ -71,6 +74,94 @@ def test_a_smaller_plan_refuses_the_files_of_a_larger(tmp_path):
 def test_arguments_out_of_range(key, value):
     with pytest.raises(DataError, match=f"{key}: expected a value from .* found {value}"):
         Plan(**({"train": 1, "test": 1, "factor": 0.1, "seed": 0} | {key: value}))
+
+
+def test_ddr_goes_through_its_own_ingestion_in_every_form(tmp_path):
+    options = {"layout": "ddr", "train": 2, "val": 1, "test": 1, "factor": 0.05, "seed": 3, "progress": False}
+    snapshots = []
+    for pack in ("tree", "zip", "parts"):
+        frame = read_manifest(prepare_synthetic(tmp_path / pack, pack=pack, **options))
+        assert frame["split"].tolist() == ["train", "train", "val", "test"]
+        snapshots.append({k: v for k, v in tiny.snapshot(tmp_path / pack).items() if not k.startswith("raw/")})
+    names = {name.rsplit("/", 1)[-1] for name in tiny.snapshot(tmp_path / "parts" / "raw")}
+    assert names == {f"DDR-dataset.zip.{number:03}" for number in range(1, 11)}
+    assert (tmp_path / "tree/raw/DDR-dataset/lesion_segmentation/valid/segmentation label/EX").is_dir()
+    summaries = [snapshot.pop("summary.md").decode() for snapshot in snapshots]
+    assert snapshots[0] == snapshots[1] == snapshots[2]
+    assert "# SYNTHETIC images in the layout of DDR" in summaries[0]
+    assert "zip archive in 10 parts" in summaries[2]
+    before = tiny.snapshot(tmp_path / "parts")
+    prepare_synthetic(tmp_path / "parts", pack="parts", **options)
+    assert tiny.snapshot(tmp_path / "parts") == before
+
+
+def test_file_formats_are_ddrs():
+    plan = Plan(train=5, val=1, test=1, factor=0.05, seed=0, layout="ddr")
+    images = [{tuple(name.split("/")[2:]): data for name, data in plan.render(s).items()} for s in plan.subjects()]
+    masks = [data for files in images for (*_, name), data in files.items() if name.endswith(".tif")]
+    assert len(masks) == 4 * len(images), "black ones stand for absent lesions"
+    assert {Image.open(io.BytesIO(mask)).mode for mask in masks} == {"L"}
+    assert any(not np.asarray(Image.open(io.BytesIO(mask))).any() for mask in masks)
+    photographs = [files[name] for files in images for name in files if name[-1].endswith(".jpg")]
+    sizes = [Image.open(io.BytesIO(content)).size for content in photographs]
+    assert len(set(sizes)) > 2
+    assert all(0.98 < width / height < 1.78 for width, height in sizes)
+    stems = [subject.stem for subject in plan.subjects()]
+    assert {len(stem.split("-")) for stem in stems} == {1, 3}, "both styles"
+    assert len(set(stems)) == len(stems)
+
+
+def test_stray_bytes_before_the_end_of_one_photograph():
+    plan = Plan(train=1, test=1, factor=0.1, seed=0, layout="ddr")
+    (content,) = (data for name, data in plan.render(next(plan.subjects())).items() if name.endswith(".jpg"))
+    clean = content.replace(STRAY, b"")
+    assert len(clean) == len(content) - 40
+    assert np.array_equal(*(np.asarray(Image.open(io.BytesIO(data))) for data in (content, clean)))
+    assert np.array_equal(*(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in (content, clean)))
+
+
+def test_idrid_has_no_validation_split():
+    with pytest.raises(DataError, match="val: expected a value from 0 to 0, found 1"):
+        Plan(train=1, test=1, factor=0.1, seed=0, val=1)
+    with pytest.raises(DataError, match="layout: expected idrid or ddr, found eyepacs"):
+        Plan(train=1, test=1, factor=0.1, seed=0, layout="eyepacs")
+
+
+@pytest.mark.slow
+def test_acceptance():
+    """Datasets.md 3.3, item 7: numbers, sizes and colour against IDRiD's, each within its tolerance.
+
+    The mean number of regions is that of the generator's distribution: among 81 images of so wide a spread it
+    moves by more than the tolerance with the seed. At half size a pixel is 4 px of the full frame.
+    """
+    factor = 0.5
+    plan = Plan(train=24, test=1, factor=factor, seed=0)
+    files = [by_kind(plan.render(subject)) for subject in plan.subjects() if subject.split == "train"]
+    regions = {"EX": 11720 / 81, "HE": 1903 / 80, "SE": 150 / 40, "MA": 3503 / 81}
+    rng = np.random.default_rng(0)
+    for lesion, expected in regions.items():
+        kind = KINDS[lesion]
+        drawn = np.clip(np.round(rng.lognormal(*kind.count, 100_000)), *kind.count_range).mean()
+        assert drawn == pytest.approx(expected, rel=0.15)
+        pieces = [len(region_table(decode_mask(image[lesion]))) for image in files if lesion in image]
+        assert np.mean(pieces) == pytest.approx(expected, rel=0.15 + 2 * np.std(pieces) / len(pieces) ** 0.5 / expected)
+    # Every image counts its lesions with the numbers of the real ones, so that the mix of classes is IDRiD's.
+    areas = {
+        lesion: np.concatenate([region_table(decode_mask(image[lesion]))[:, 4] for image in files if lesion in image])
+        / factor**2
+        for lesion in regions
+    }
+    weights = {"EX": 11720, "HE": 1903, "SE": 150, "MA": 3503}
+    shares = (("<", 74, 0.097), ("<", 256, 0.49), (">", 1920, 0.101))
+    for sign, mark, expected in shares:
+        share = sum(
+            weights[lesion] * ((areas[lesion] < mark) if sign == "<" else (areas[lesion] > mark)).mean()
+            for lesion in regions
+        ) / sum(weights.values())
+        assert share == pytest.approx(expected, rel=0.15), (sign, mark)
+    inside = [photograph[photograph.max(axis=2) > 20].mean(axis=0)
+              for photograph in (np.asarray(Image.open(io.BytesIO(image["image"]))) for image in files)]  # fmt: skip
+    assert np.allclose(np.mean(inside, axis=0), (169, 83, 24), atol=10)
 
 
 def test_file_formats_are_idrids():

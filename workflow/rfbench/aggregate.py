@@ -17,7 +17,7 @@ from rfbench.pipeline import run_folder
 
 COLUMNS = [
     *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
-    *("synthetic", "row", "downsample", "upsample", "backbone", "recipe", "deviations"),
+    *("kind", "eval_size", "synthetic", "row", "downsample", "upsample", "backbone", "recipe", "deviations"),
     *("settings", "manifest", "commit", "dirty", "torch", "device"),
 ]
 METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
@@ -45,6 +45,8 @@ def _rows(config: dict, dataset: str, section: dict, pair: str, seed: int) -> li
         "dataset": dataset,
         "pair": pair,
         "seed": seed,
+        "kind": section["kind"],
+        "eval_size": section["eval_size"],
         "synthetic": section["kind"] == "synthetic",
         "row": about.published_name,
         "downsample": about.down,

@@ -10,11 +10,13 @@ from rfbench.errors import RFBenchError
 # Only the chosen verb's module is imported, so that --help and the light verbs never wait for torch.
 VERBS = {
     "prepare": ("rfbench.data.prepare", "check a raw archive and write images, label maps and manifest"),
+    "show": ("rfbench.show", "draw an image of a prepared data set with its lesions, or a contact sheet"),
     "weights": ("rfbench.weights", "fetch and check the ImageNet checkpoint of the backbone"),
     "train": ("rfbench.train", "train one network: one data set, operator pair and seed"),
     "evaluate": ("rfbench.evaluate", "evaluate one trained network at native image size"),
     "aggregate": ("rfbench.aggregate", "gather all evaluations into metrics.csv"),
     "profile": ("rfbench.profile", "count parameters and measure speed, interleaved with the baseline"),
+    "throughput": ("rfbench.data.throughput", "measure how many training samples a second one core makes"),
     "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
     "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
     "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),

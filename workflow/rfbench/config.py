@@ -6,19 +6,22 @@ import difflib
 import hashlib
 import json
 import os
+import shlex
 import subprocess
-import zipfile
 from pathlib import Path
 
 import jsonschema
 import yaml
 
 import operators
-from rfbench.errors import RFBenchError
+from rfbench.data import LESIONS
+from rfbench.data.archive import open_source
+from rfbench.errors import DataError, RFBenchError
 
 # What the paper fixes per data set (v2, "Implementation details"; authors' configurations).
 PUBLISHED_DATASETS = {
     "idrid": {"scale": [1440, 960], "crop": [1440, 960], "iterations": 40000},
+    "ddr": {"scale": [1024, 1024], "crop": [1024, 1024], "iterations": 60000},
 }
 TECHNICAL = ("workers", "checkpoint_interval", "log_interval")  # change no number of a run
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -67,6 +70,8 @@ def complete(config: dict, origin: str = "configuration") -> dict:
     problems = [_sentence(error, schema) for error in errors]
     if not problems:
         _fill(config, schema, schema)
+        for dataset in config["datasets"].values():
+            dataset.setdefault("eval_size", "prepared" if published_layout(dataset) == "ddr" else "native")
         problems = _cross_checks(config)
     if problems:
         raise ConfigError("\n".join(f"{origin}: {problem}" for problem in problems))
@@ -118,6 +123,11 @@ def _cross_checks(config: dict) -> list[str]:
                 f"datasets.{name}: names of synthetic data sets, and only theirs, begin with SYN, "
                 "so that no table can hide it."
             )
+        if dataset["kind"] != "folder" and tuple(dataset["lesions"]) != LESIONS:
+            problems.append(
+                f"datasets.{name}.lesions: expected {', '.join(LESIONS)}, the masks of kind {dataset['kind']}, "
+                f"found {', '.join(dataset['lesions'])}. Other lesions need kind folder."
+            )
     recipe = config["recipe"]
     if recipe["batch_size"] % recipe["micro_batches"]:
         problems.append(
@@ -163,26 +173,44 @@ def source_fingerprint(dataset: dict) -> str:
     It changes with the content, neither with the archive's date nor with its place; `absent` if there is none.
     """
     path = source_path(dataset)
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return digest([(str(file.relative_to(path)), file.stat().st_size) for file in files])
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return digest(sorted((member.filename, member.file_size, member.CRC) for member in archive.infolist()))
-    return "unreadable" if path.exists() else "absent"
+    if not path.exists():
+        return "absent"
+    try:
+        source = open_source(path)
+    except DataError:  # `rfbench prepare` says what is wrong with it
+        return "unreadable"
+    return digest([entry if source.is_zip else entry[:2] for entry in source.contents()])
+
+
+def preparation(dataset: dict) -> str:
+    """Arguments of `rfbench prepare` for one data set's section, quoted for a shell."""
+    if dataset["kind"] == "synthetic":
+        return "synthetic " + " ".join(f"--{key} {value}" for key, value in dataset["synthetic"].items())
+    words = [dataset["kind"], "--source", str(source_path(dataset))]
+    return shlex.join(words + (["--lesions", *dataset["lesions"]] if dataset["kind"] == "folder" else []))
+
+
+def published_layout(dataset: dict) -> str:
+    """Which published protocol a data set's section follows: idrid, ddr, or folder for none."""
+    return dataset["synthetic"]["layout"] if dataset["kind"] == "synthetic" else dataset["kind"]
+
+
+def evaluation_settings(config: dict, dataset: str) -> dict:
+    """Everything in a complete configuration that says how a data set's runs are evaluated."""
+    return {**config["evaluation"], "eval_size": config["datasets"][dataset]["eval_size"]}
 
 
 def run_settings(config: dict, dataset: str, pair: str, seed: int) -> dict:
     """Everything in a complete configuration that can change the numbers of one run, and nothing else.
 
-    Paths, intervals of logging and the other runs stay outside, so that editing them retrains nothing.
+    Paths, intervals of logging, the evaluation and the other runs stay outside, so that editing them retrains nothing.
     """
     pair_operators = {file.stem for file in operators.files(pair)}
     options = config["model"]["operator_options"]
     return {
         "dataset": {
             "name": dataset,
-            **{k: v for k, v in config["datasets"][dataset].items() if k != "source"},
+            **{k: v for k, v in config["datasets"][dataset].items() if k not in ("source", "eval_size")},
         },
         "pair": pair,
         "seed": seed,
@@ -204,8 +232,9 @@ def deviations(settings: dict) -> list[str]:
         found.append(f"{operator} with {', '.join(f'{key} {value}' for key, value in options.items())}")
     if dataset["kind"] == "synthetic":
         made = dataset["synthetic"]
-        found.append(f"synthetic images at {made['factor']:g} of IDRiD's size, lesions' contrast x{made['contrast']:g}")
-    published = PUBLISHED_DATASETS.get("idrid" if dataset["kind"] == "synthetic" else dataset["kind"], {})
+        size = f"{made['factor']:g} of the real size"
+        found.append(f"synthetic images at {size}, lesions' contrast x{made['contrast']:g}")
+    published = PUBLISHED_DATASETS.get(published_layout(dataset), {})
     found += [f"{key} {_plain(dataset[key])}" for key, value in published.items() if dataset[key] != value]
     for key, value in recipe.items():
         if key not in ("name", "threads") and value != defaults[key]["default"]:

@@ -1,7 +1,17 @@
-"""Evaluate one trained network at the images' native size, one image at a time.
+"""Evaluate one trained network, one image at a time.
 
 Protocol (the authors' released code): logits → bilinear to the network's input size → bilinear to the size of
 the image on disk → sigmoid; no flips, no multi-scale. Every count is summed over all images of the split.
+
+The size of the image on disk is a question for DDR, whose files the authors seem to have resized beforehand, so
+`eval_size` decides and is recorded with every row:
+
+- native: image and label map as in the archive. The network's input is the image fitted into `scale` (aspect kept,
+  bilinear), without padding.
+- prepared: as if the file were the image fitted into `scale` and padded to it, for DDR 1024x1024. The image is
+  resized bilinearly, the label map by nearest neighbour, both from native size; both are padded with 0 on the right
+  and below, the image after normalisation (as in training). Every pixel of the padded frame counts, the padding as
+  background.
 """
 
 import argparse
@@ -12,6 +22,7 @@ import time
 from pathlib import Path
 
 import mmcv
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -20,7 +31,6 @@ from torch.nn import functional as F
 from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.checkpoint import load_checkpoint
-from rfbench.data import LESIONS
 from rfbench.data.manifest import read_manifest
 from rfbench.data.training import read_native
 from rfbench.errors import RFBenchError
@@ -31,41 +41,57 @@ AP_BOUND = 1e-4  # the histogram's average precision is this sure unless a netwo
 
 
 @torch.inference_mode()
-def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch.device) -> torch.Tensor:
-    """Lesion probabilities of one image at its own size.
+def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch.device,
+            eval_size: str = "native") -> torch.Tensor:  # fmt: skip
+    """Lesion probabilities of one image.
 
     Args:
         model: network with its data preprocessor, in evaluation mode.
         image: (H, W, 3) uint8 in BGR order.
         scale: width and height that the image is fitted into, aspect kept.
+        eval_size: native, or prepared (see above).
 
     Returns:
-        (num_lesions, H, W) float32 on `device`.
+        (num_lesions, H, W) float32 on `device`, or (num_lesions, *reversed(scale)) for prepared.
     """
-    height, width = image.shape[:2]
     resized = mmcv.imrescale(image, tuple(scale))
     inputs = torch.from_numpy(resized).permute(2, 0, 1).to(device)
     batch = model.data_preprocessor({"inputs": [inputs]}, False)["inputs"]  # (1, 3, h, w), normalised RGB
-    logits = model(batch)  # (1, 4, h, w)
-    logits = F.interpolate(logits.float(), (height, width), mode="bilinear", align_corners=False)
-    return logits[0].sigmoid()  # (4, H, W)
+    if eval_size == "prepared":
+        width, height = scale
+        batch = F.pad(batch, (0, width - batch.shape[3], 0, height - batch.shape[2]))  # (1, 3, H, W)
+        logits = model(batch).float()  # (1, L, H, W)
+    else:
+        logits = F.interpolate(model(batch).float(), image.shape[:2], mode="bilinear", align_corners=False)
+    return logits[0].sigmoid()  # (L, H, W)
+
+
+def fit_label(label: np.ndarray, scale: tuple[int, int], eval_size: str) -> np.ndarray:
+    """The label map (H, W) uint8 that `predict`'s probabilities are held against."""
+    if eval_size == "native":
+        return label
+    resized = mmcv.imrescale(label, tuple(scale), interpolation="nearest")
+    width, height = scale
+    return np.pad(resized, ((0, height - resized.shape[0]), (0, width - resized.shape[1])))
 
 
 def evaluate_model(model: torch.nn.Module, dataset: dict, manifest: Path, split: str,
                    device: torch.device) -> tuple[LesionMetrics, list[dict]]:  # fmt: skip
     """Metrics of a network over a split, and its counts at 0.5 per image (rows stem, lesion, tp, predicted, positives).
 
-    Memory does not grow with the number of images.
+    `dataset` is a data set's section of a complete configuration. Memory does not grow with the number of images.
     """
     model = model.to(device).eval()
-    metrics, rows = LesionMetrics(LESIONS), []
-    images = list(read_manifest(manifest, split=split).itertuples())
+    scale, eval_size = dataset["scale"], dataset["eval_size"]
+    metrics, rows = LesionMetrics(dataset["lesions"]), []
+    images = list(read_manifest(manifest, split, dataset["lesions"]).itertuples())
     if not images:
         raise RFBenchError(f"{manifest}: no image of split {split}; expected at least one. Prepare the data set again.")
     console = Console(stderr=True)
     for row in track(images, f"evaluating {split}", console=console, disable=not console.is_terminal):
         image, label = read_native(manifest.parent, row)
-        counts = metrics.update(predict(model, image, dataset["scale"], device), torch.from_numpy(label).to(device))
+        target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
+        counts = metrics.update(predict(model, image, scale, device, eval_size), target)
         rows += [{"stem": row.stem, "lesion": lesion, **count} for lesion, count in counts.items()]
     return metrics, rows
 
@@ -114,7 +140,7 @@ def evaluate(config: dict, dataset: str, pair: str, seed: int, manifest: Path, t
         "reason": training["reason"],
         "settings": settings,
         "identity": training["identity"],
-        "evaluation": config["evaluation"],
+        "evaluation": configuration.evaluation_settings(config, dataset),
         "training_provenance": training["provenance"],
         "checkpoint_sha256": training["checkpoint_sha256"],
     }
@@ -122,16 +148,16 @@ def evaluate(config: dict, dataset: str, pair: str, seed: int, manifest: Path, t
     device = pick_device(config["device"])
     torch.set_num_threads(settings["recipe"]["threads"])
     if training["state"] == "done":
-        split = config["evaluation"]["split"]
-        metrics, rows = evaluate_model(trained_model(training, work), settings["dataset"], manifest, split, device)
+        split, section = config["evaluation"]["split"], config["datasets"][dataset]
+        metrics, rows = evaluate_model(trained_model(training, work), section, manifest, split, device)
         record |= {
             "metrics": metrics.compute(),
             "details": metrics.details(),
-            "n_images": len(rows) // len(LESIONS),
+            "n_images": metrics.images,
         }
         if config["evaluation"]["untrained"]:
             untrained, _ = initial_model(settings, weights)
-            record["untrained"] = evaluate_model(untrained, settings["dataset"], manifest, split, device)[0].compute()
+            record["untrained"] = evaluate_model(untrained, section, manifest, split, device)[0].compute()
     record["provenance"] = provenance.collect(device_name(device))
     _write_per_image(output.with_name("per_image.csv"), rows)
     provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})
@@ -163,7 +189,7 @@ def show(record: dict, file=sys.stderr) -> None:
         return
     metrics = record["metrics"]
     print("lesion  AUPR(11)      AP  (±bound)      F    IoU", file=file)
-    for lesion in (*LESIONS, "mean"):
+    for lesion in metrics["ap"]:
         detail = record["details"].get(lesion, {})
         bound = f"±{100 * detail['ap_error']:.4f}" if detail else ""
         flag = "  AUPR(11) is an artefact: no score above 0.1" if detail.get("aupr11_artefact") else ""

@@ -107,16 +107,13 @@ class Pipeline:
         settings = configuration.run_settings(self.config, wildcards.dataset, wildcards.pair, int(wildcards.seed))
         return configuration.digest(settings)
 
-    def evaluation_digest(self) -> str:
-        """Digest of how runs are evaluated."""
-        return configuration.digest(self.config["evaluation"])
+    def evaluation_digest(self, wildcards) -> str:
+        """Digest of how a data set's runs are evaluated."""
+        return configuration.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
 
     def preparation(self, wildcards) -> str:
         """Arguments of `rfbench prepare` for one data set."""
-        dataset = self.config["datasets"][wildcards.dataset]
-        if dataset["kind"] == "synthetic":
-            return "synthetic " + " ".join(f"--{key} {value}" for key, value in dataset["synthetic"].items())
-        return f"{dataset['kind']} --source '{configuration.source_path(dataset)}'"
+        return configuration.preparation(self.config["datasets"][wildcards.dataset])
 
     def source_fingerprint(self, wildcards) -> str:
         """Digest of a real archive's table of contents: its content counts, neither its date nor its place."""

@@ -143,6 +143,7 @@ def initial_model(settings: dict, weights: Path | None) -> tuple[torch.nn.Module
     model = build_model(
         settings["pair"],
         settings["model"]["backbone"],
+        len(dataset["lesions"]),
         operator_options=settings["model"]["operator_options"],
         data_preprocessor={
             "type": "SegDataPreProcessor",
@@ -227,7 +228,9 @@ def train(config: dict, dataset: str, pair: str, seed: int, manifest: Path, work
     if settings["recipe"]["amp"] == "float16" and device.type == "cpu":
         raise RFBenchError("recipe.amp: float16 needs a GPU, found cpu. Use bfloat16 or none.")
     torch.set_num_threads(settings["recipe"]["threads"])
-    read_manifest(manifest, split="train")  # a missing or foreign manifest is named before anything starts
+    read_manifest(
+        manifest, "train", settings["dataset"]["lesions"]
+    )  # a missing or foreign manifest is named before anything starts
     identity = {"settings": configuration.digest(settings), "manifest": provenance.sha256(manifest)}
     with locked(work):
         keep_only_own(work, identity)

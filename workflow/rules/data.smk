@@ -2,6 +2,7 @@ rule prepare:
     output:
         manifest=f"{RESULTS}/data/{{dataset}}/manifest.csv",
         summary=f"{RESULTS}/data/{{dataset}}/summary.md",
+        areas=f"{RESULTS}/data/{{dataset}}/areas.png",
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
     conda:

@@ -15,7 +15,7 @@ rule evaluate:
     resources:
         gpu=PIPELINE.gpus,
     params:
-        evaluation=PIPELINE.evaluation_digest(),
+        evaluation=PIPELINE.evaluation_digest,
         code=PIPELINE.code("evaluate"),
         work=f"{RUN}/work",
         weights=PIPELINE.weight_option,

@@ -1,6 +1,6 @@
 """Data sets: their raw layouts, their preparation into one form, and the names both share."""
 
 LESIONS = ("EX", "HE", "SE", "MA")
-"""Lesions in painting order: label value = index + 1, and a later class overwrites an earlier one."""
+"""Lesions of IDRiD and DDR in painting order: label value = index + 1, and a later class overwrites an earlier one."""
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "val", "test")

@@ -1,7 +1,7 @@
 """The healthy parts of a generated fundus photograph: field of view, retina, disc, fovea, camera.
 
 Lengths are given for IDRiD's frame (4288x2848, field of view 3412 across) and scaled by a factor. Measured
-values: datasets.md 3.1.
+values: datasets.md 3.1. DDR's photographs have other frames, fields of view and colours: 3.3.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,15 @@ COLOUR, COLOUR_SD = (
     np.array([169, 83, 24]),
     np.array([22, 14, 20]),
 )  # RGB inside the field of view, between images
+DDR_COLOUR = np.array([145, 90, 38])  # its published mean over the frame, on the 56 % that the field of view takes
+DDR_FRAMES = {  # width, height of the real images: share among the generated ones (ours)
+    (2592, 1728): 0.45,
+    (1920, 1088): 0.20,
+    (1956, 1934): 0.18,
+    (1728, 1736): 0.02,
+    (2960, 2935): 0.10,
+    (5184, 3456): 0.05,
+}
 DISC_LIFT = np.array([75, 66, 26])  # RGB of the disc over the retina around it
 VEIN = np.array([0.20, 0.46, 0.40])  # share of light that a vessel takes, by channel
 ARTERY = np.array([0.07, 0.34, 0.34])
@@ -26,7 +35,11 @@ PIGMENT = np.array([0.8, 1.0, 0.7])  # macular darkening, by channel
 
 @dataclass(frozen=True)
 class Eye:
-    """Where things are, in pixels of the canvas; `side` is +1 if the disc lies left of the fovea, else -1."""
+    """Where things are, in pixels of the canvas; `side` is +1 if the disc lies left of the fovea, else -1.
+
+    `factor` is the length of a pixel of IDRiD's frame, `colour` the mean RGB of such eyes, `teeth` whether the
+    camera marks the rim.
+    """
 
     factor: float
     shape: tuple[int, int]
@@ -35,6 +48,8 @@ class Eye:
     disc: np.ndarray
     fovea: np.ndarray
     side: int
+    colour: np.ndarray
+    teeth: bool
 
     def distance(self, point: np.ndarray) -> np.ndarray:
         """(H, W) float32 distance of every pixel from `point` (x, y)."""
@@ -57,7 +72,20 @@ def draw_eye(rng: np.random.Generator, factor: float) -> Eye:
     disc = np.array([1225 if side > 0 else 3020, 1376]) + rng.normal(0, [90, 85])
     fovea = disc + np.array([side * rng.normal(1290, 60), 150 + rng.normal(0, 70)])
     shape = (round(HEIGHT * factor), round(WIDTH * factor))
-    return Eye(factor, shape, centre * factor, diameter / 2 * factor, disc * factor, fovea * factor, side)
+    places = centre * factor, diameter / 2 * factor, disc * factor, fovea * factor
+    return Eye(factor, shape, *places, side, COLOUR, teeth=True)
+
+
+def draw_ddr_eye(rng: np.random.Generator, factor: float) -> Eye:
+    """Place the landmarks of one eye in one of DDR's frames, the field of view 0.98 of its height."""
+    width, height = list(DDR_FRAMES)[rng.choice(len(DDR_FRAMES), p=list(DDR_FRAMES.values()))]
+    shape = (round(height * factor), round(width * factor))
+    unit = 0.98 * height * factor / 3412
+    side = 1 if rng.random() < 0.5 else -1
+    centre = np.array([width, height]) / 2 * factor + rng.normal(0, 6, 2) * unit
+    disc = centre + np.array([-side * rng.normal(850, 120), rng.normal(-50, 85)]) * unit
+    fovea = disc + np.array([side * rng.normal(1290, 60), 150 + rng.normal(0, 70)]) * unit
+    return Eye(unit, shape, centre, 1706 * unit, disc, fovea, side, DDR_COLOUR, teeth=False)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> np.ndarray:
@@ -71,7 +99,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) 
 
 def paint_retina(rng: np.random.Generator, eye: Eye) -> np.ndarray:
     """Lesion-free retina (H, W, 3) float32 RGB, filling the frame beyond the field of view."""
-    colour = _colour(rng)
+    colour = _colour(rng, eye.colour)
     scene = _light(rng, eye)[..., None] * colour.astype(np.float32)
     scene *= 1 + _choroid(rng, eye)[..., None] * CHOROID.astype(np.float32)
     scene *= 1 - _macula(rng, eye)[..., None] * PIGMENT.astype(np.float32)
@@ -83,10 +111,10 @@ def paint_retina(rng: np.random.Generator, eye: Eye) -> np.ndarray:
     return scene
 
 
-def _colour(rng: np.random.Generator) -> np.ndarray:
+def _colour(rng: np.random.Generator, mean: np.ndarray) -> np.ndarray:
     """Mean RGB of one retina: brightness is shared by the channels, tint is not."""
     spread = 0.75 * rng.standard_normal() + 0.66 * rng.standard_normal(3)
-    return np.clip(COLOUR + COLOUR_SD * np.clip(spread, -1.8, 1.8), [110, 50, 6], [215, 125, 80])
+    return np.clip(mean + COLOUR_SD * np.clip(spread, -1.8, 1.8), [110, 50, 6], [215, 125, 80])
 
 
 def _light(rng: np.random.Generator, eye: Eye) -> np.ndarray:
@@ -160,8 +188,10 @@ def _add_drusen(rng: np.random.Generator, eye: Eye, scene: np.ndarray) -> None:
 
 
 def field_of_view(eye: Eye) -> np.ndarray:
-    """(H, W) float32 coverage of the field of view: the circle and the camera's two teeth at its rim."""
+    """(H, W) float32 coverage of the field of view: the circle and, if it has them, the two teeth at its rim."""
     cover = np.clip(eye.radius - eye.distance(eye.centre) + 0.5, 0, 1)
+    if not eye.teeth:
+        return cover
     teeth = np.zeros(eye.shape, np.uint8)
     for degrees in (-31.0, -26.8):
         rim = [np.deg2rad(degrees + turn) for turn in (-4.0, -1.2, 1.8, 2.4)]

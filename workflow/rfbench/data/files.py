@@ -29,11 +29,14 @@ def write_file(path: Path, content: bytes) -> None:
 def refuse_leftovers(root: Path, folders: Iterable[str], expected: set[str]) -> None:
     """Raise DataError if `root`'s `folders` hold files beyond `expected` (relative, with `/`).
 
-    They come from another preparation; nothing here deletes what it did not write.
+    They come from another preparation; nothing here deletes what it did not write. A link is refused too:
+    what is written through it would leave `root`.
     """
-    present = {
-        path.relative_to(root).as_posix() for folder in folders for path in (root / folder).rglob("*") if path.is_file()
-    }
+    found = [path for folder in folders for path in ((root / folder), *(root / folder).rglob("*"))]
+    links = sorted(path for path in found if path.is_symlink())
+    if links:
+        raise DataError(f"{links[0]}: expected no link in the output, found one. Remove it or choose another --output.")
+    present = {path.relative_to(root).as_posix() for path in found if path.is_file()}
     foreign = sorted(name for name in present - expected if not name.endswith(".part"))
     if foreign:
         raise DataError(

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from rfbench.data.files import write_file
 from rfbench.errors import DataError
 
-SHOWN = 20  # further findings are counted only: the reader mends the first ones and looks again
+SHOWN = 20  # the others stand in the report only
+REPORT = "findings.txt"
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,18 @@ class Finding:
         return f"{self.file}: expected {self.expected}, found {self.found}. {self.advice}"
 
 
-def raise_findings(subject: str, findings: Iterable[Finding]) -> None:
-    """Raise one DataError that lists every finding about `subject`; return quietly when there is none."""
+def raise_findings(subject: str, findings: Iterable[Finding], output: Path) -> None:
+    """Raise one DataError about `subject` with every finding, and leave them all in `output`/findings.txt.
+
+    Without a finding it returns quietly, and removes the report of an earlier run.
+    """
     lines = list(dict.fromkeys(str(finding) for finding in findings))
     if not lines:
+        (output / REPORT).unlink(missing_ok=True)
         return
+    heading = f"{subject}: {len(lines)} {'problem' if len(lines) == 1 else 'problems'}"
+    write_file(output / REPORT, "\n".join([heading, *(f"- {line}" for line in lines), ""]).encode())
     shown = [f"  - {line}" for line in lines[:SHOWN]]
     if len(lines) > SHOWN:
-        shown.append(f"  - … and {len(lines) - SHOWN} more of the kind")
-    noun = "problem" if len(lines) == 1 else "problems"
-    raise DataError("\n".join([f"{subject}: {len(lines)} {noun}", *shown]))
+        shown.append(f"  - … and {len(lines) - SHOWN} more, all of them in {output / REPORT}")
+    raise DataError("\n".join([heading, *shown]))

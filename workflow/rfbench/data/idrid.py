@@ -5,14 +5,19 @@ missing or percent-encoded top folders, missing numbers, another case (datasets.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from urllib.parse import unquote
 
-from rfbench.data import LESIONS, SPLITS
+import pandas as pd
+
+from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
+from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, mixed, shared_stems, twice
+from rfbench.data.manifest import region_totals
+
+SPLITS = ("train", "test")
 
 WIDTH, HEIGHT = 4288, 2848
 REGIONS = {"EX": 11720, "HE": 1903, "SE": 150, "MA": 3503}
@@ -32,14 +37,18 @@ _FOLDER_OF = {
 }
 
 
-@dataclass
-class Item:
-    """One photograph and its masks, as member names of the source; `masks` is keyed by lesion."""
-
-    stem: str
-    split: str
-    image: str
-    masks: dict[str, str] = field(default_factory=dict)
+def layout(official: bool) -> Layout:
+    """What ingestion needs to know of IDRiD; `official` adds the checks of the complete release."""
+    return Layout(
+        title="IDRiD",
+        obtain=OBTAIN,
+        lookup=("IDRiD_NN.jpg below a training or testing folder", "Give 'A. Segmentation.zip' or the folder in it."),
+        lesions=LESIONS,
+        splits=SPLITS,
+        frame=(WIDTH, HEIGHT) if official else None,
+        largest_fraction=LARGEST_FRACTION,
+        **({"conclude": _conclude} if official else {}),
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def scan(names: Iterable[str]) -> tuple[list[Item], list[Finding]]:
     findings: list[Finding] = []
     for member in sorted(members, key=lambda member: (member.lesion is not None, member.name)):
         findings += _place(member, items)
-    ordered = sorted(items.values(), key=lambda item: (SPLITS.index(item.split), item.stem))
+    ordered = in_order(items.values())
     return ordered, findings + _structure(ordered)
 
 
@@ -92,13 +101,13 @@ def _parse(name: str) -> _Member | None:
     """Member for a photograph or lesion mask, None for a file that is neither."""
     *folders, file = (unquote(part) for part in re.split(r"[/\\]", name))  # some Windows zips use \\
     match = _NAME.fullmatch(file)
-    if not match or any(folder.startswith(("__MACOSX", ".")) and folder != "." for folder in folders):
+    if not match or is_dropping(folders):
         return None
     prefix, number, suffix, kind = match.groups()
     if (suffix is None) != kind.lower().startswith("j") or (suffix or "").lower() == "od":
         return None
-    letters = tuple(re.sub("[^a-z]", "", folder.lower()) for folder in folders)
-    return _Member(name, f"{_PREFIXES[prefix.lower()]}_{number}", suffix and suffix.upper(), letters)
+    words = tuple(map(letters, folders))
+    return _Member(name, f"{_PREFIXES[prefix.lower()]}_{number}", suffix and suffix.upper(), words)
 
 
 def _place(member: _Member, items: dict[tuple[str, str], Item]) -> list[Finding]:
@@ -109,7 +118,7 @@ def _place(member: _Member, items: dict[tuple[str, str], Item]) -> list[Finding]
     key = (member.split, member.stem)
     if member.lesion is None:
         if key in items:
-            return [_twice(member.name, items[key].image)]
+            return [twice(member.name, items[key].image)]
         items[key] = Item(member.stem, member.split, member.name)
         return []
     if key not in items:
@@ -125,30 +134,21 @@ def _place(member: _Member, items: dict[tuple[str, str], Item]) -> list[Finding]
         found = f"it among the {member.folder_lesion} masks"
         return [Finding(member.name, f"the mask in the {member.lesion} folder", found, "Move it back.")]
     if member.lesion in items[key].masks:
-        return [_twice(member.name, items[key].masks[member.lesion])]
+        return [twice(member.name, items[key].masks[member.lesion])]
     items[key].masks[member.lesion] = member.name
     return []
 
 
-def _twice(name: str, other: str) -> Finding:
-    return Finding(name, "one file of this name in a split", f"also {other}", "Remove the copy that is not official.")
-
-
 def _structure(items: list[Item]) -> list[Finding]:
     """Findings about the set as a whole that need no pixel."""
-    findings = []
-    for stem, count in Counter(item.stem for item in items).items():
-        if count > 1:
-            findings.append(Finding(f"{stem}.jpg", "a stem in one split only", "it in train and test", OBTAIN))
+    findings = shared_stems(items, OBTAIN)
     for item in items:
         for lesion in REQUIRED:
             if lesion not in item.masks:
                 findings.append(
                     Finding(f"{item.stem}_{lesion}.tif", f"this mask for {item.image}", "no such file", OBTAIN)
                 )
-    if len({item.stem.split("_")[0] for item in items}) > 1:
-        findings.append(Finding("stems", "IDRiD or synthetic images", "both", "Keep the two sets in separate folders."))
-    return findings
+    return findings + mixed(items, "IDRiD")
 
 
 def check_complete(names: Iterable[str]) -> list[Finding]:
@@ -172,6 +172,19 @@ def check_regions(totals: dict[str, int]) -> list[Finding]:
         for lesion in LESIONS
         if totals[lesion] != REGIONS[lesion]
     ]
+
+
+def _conclude(frame: pd.DataFrame, digests: dict[str, str]) -> tuple[list[Finding], list[str]]:
+    """Region totals, and how many of the files read have the digest of our list.
+
+    A re-packed copy may differ there and be sound, so that is a warning.
+    """
+    listed = {path.rsplit("/", 1)[-1]: digest for path, digest in official_digests().items()}
+    differing = sorted(name for name, digest in digests.items() if listed.get(name) != digest)
+    line = f"digests: {len(digests) - len(differing)} of {len(digests)} files used match the list"
+    if differing:
+        line = f"WARNING {line}; different: {', '.join(differing)}"
+    return check_regions(region_totals(frame)), ["checks: complete official release", line]
 
 
 def official_digests() -> dict[str, str]:

@@ -1,122 +1,140 @@
 """One photograph and its masks on their way into a prepared data set."""
 
-import io
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
-from rfbench.data import LESIONS, idrid
 from rfbench.data.archive import DAMAGE, Source
 from rfbench.data.files import sha256, write_file
 from rfbench.data.findings import Finding
-from rfbench.data.labels import UNREADABLE, MaskError, count_regions, decode_mask, encode_label, paint
+from rfbench.data.labels import (
+    UNREADABLE,
+    MaskError,
+    decode_any_mask,
+    decode_mask,
+    encode_label,
+    opened,
+    paint,
+    region_areas,
+)
+from rfbench.data.layout import Item, Layout
+
+_SUFFIXES = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ingested:
-    """What became of one item: its manifest row (None if it has findings) and its digests by file name."""
+    """What became of one item.
 
-    row: dict | None
-    findings: list[Finding]
-    digests: dict[str, str]
+    `row` is its line of the manifest (None if it has findings), `areas` the px of each region by lesion, `digests`
+    those of its files by name; `warnings` do not stop the preparation.
+    """
+
+    row: dict | None = None
+    findings: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    areas: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def image_path(item: idrid.Item) -> str:
-    """Where the photograph lies in a prepared data set; built from the validated stem alone."""
-    return f"images/{item.split}/{item.stem}.jpg"
+def image_path(item: Item) -> str:
+    """Where the photograph lies in a prepared data set; built from the validated stem and suffix alone."""
+    suffix = PurePosixPath(item.image).suffix.lower()
+    return f"images/{item.split}/{item.stem}{_SUFFIXES.get(suffix, suffix)}"
 
 
-def label_path(item: idrid.Item) -> str:
+def label_path(item: Item) -> str:
     """Where the label map lies in a prepared data set."""
     return f"labels/{item.split}/{item.stem}.png"
 
 
-def ingest(source: Source, item: idrid.Item, output: Path, official: bool) -> Ingested:
+def ingest(source: Source, item: Item, output: Path, layout: Layout) -> Ingested:
     """Check one item and write its image, unchanged, and its label map below `output`, if all is well."""
-    digests: dict[str, str] = {}
-    findings: list[Finding] = []
-    content = _read(source, item.image, digests, findings)
-    size = _photograph_size(content, item.image, official, findings) if content is not None else None
+    done = Ingested()
+    content = _read(source, item.image, done, layout)
+    size = _photograph_size(content, item.image, done, layout) if content is not None else None
     masks = {}
-    for lesion in LESIONS:
+    for lesion in layout.lesions:
         if lesion in item.masks:
-            mask = _mask(source, item.masks[lesion], size, digests, findings)
+            mask = _mask(source, item.masks[lesion], size, done, layout)
             if mask is not None:
                 masks[lesion] = mask
-    if findings:
-        return Ingested(None, findings, digests)
-    label = encode_label(paint(masks, size[::-1]))
+    if done.findings:
+        return done
+    label = encode_label(paint(masks, size[::-1], layout.lesions))
     write_file(output / image_path(item), content)
     write_file(output / label_path(item), label)
     row = {"stem": item.stem, "split": item.split, "image": image_path(item), "label": label_path(item)}
     row |= {"sha256": sha256(content), "width": size[0], "height": size[1], "label_sha256": sha256(label)}
-    return Ingested(row | _counts(masks), [], digests)
+    done.areas = {lesion: region_areas(mask) for lesion, mask in masks.items()}
+    done.row = row | _counts(done.areas, layout)
+    return done
 
 
-def _read(source: Source, name: str, digests: dict[str, str], findings: list[Finding]) -> bytes | None:
+def _read(source: Source, name: str, done: Ingested, layout: Layout) -> bytes | None:
     """Bytes of a member, its digest noted; None with a finding if the source is damaged there."""
     try:
         content = source.read(name)
     except DAMAGE as error:
-        findings.append(Finding(name, "a readable file", f"damage ({error})", idrid.OBTAIN))
+        done.findings.append(Finding(name, "a readable file", f"damage ({error})", layout.obtain))
         return None
-    digests[name.rsplit("/", 1)[-1]] = sha256(content)
+    done.digests[name.rsplit("/", 1)[-1]] = sha256(content)
     return content
 
 
-def _photograph_size(content: bytes, name: str, official: bool, findings: list[Finding]) -> tuple[int, int] | None:
+def _photograph_size(content: bytes, name: str, done: Ingested, layout: Layout) -> tuple[int, int] | None:
     """(width, height) of a photograph that decodes to its last row; None with a finding otherwise."""
+    formats = " or ".join(layout.image_formats)
     try:
-        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+        with opened(content, layout.image_formats) as image:
             image.load()  # a truncated file opens well and fails only here
             size, mode = image.size, image.mode
             turned = image.getexif().get(ExifTags.Base.Orientation, 1)
     except UNREADABLE as error:
-        findings.append(Finding(name, "a readable JPEG", f"damage ({error})", idrid.OBTAIN))
+        done.findings.append(Finding(name, f"a readable {formats}", f"damage ({error})", layout.obtain))
         return None
+    wrong = []
     if mode != "RGB":
-        findings.append(Finding(name, "a colour (RGB) JPEG", f"mode {mode}", idrid.OBTAIN))
+        wrong.append((f"a colour (RGB) {formats}", f"mode {mode}"))
     if turned != 1:
-        findings.append(Finding(name, "EXIF orientation 1", f"{turned}, which readers treat differently", idrid.OBTAIN))
-    if official and size != (idrid.WIDTH, idrid.HEIGHT):
-        advice = f"{idrid.OBTAIN} {idrid.UNOFFICIAL}"
-        findings.append(Finding(name, f"{idrid.WIDTH}x{idrid.HEIGHT} pixels", f"{size[0]}x{size[1]}", advice))
+        wrong.append(("EXIF orientation 1", f"{turned}, which readers treat differently"))
+    if layout.frame and size != layout.frame:
+        wrong.append((f"the official {layout.frame[0]}x{layout.frame[1]} pixels", f"{size[0]}x{size[1]}"))
+    done.findings += [Finding(name, expected, found, layout.obtain) for expected, found in wrong]
     return size
 
 
-def _mask(
-    source: Source, name: str, size: tuple[int, int] | None, digests: dict[str, str], findings: list[Finding]
-) -> np.ndarray | None:
+def _mask(source: Source, name: str, size: tuple[int, int] | None, done: Ingested, layout: Layout) -> np.ndarray | None:
     """(H, W) bool mask of the photograph's `size` (width, height); None with a finding otherwise."""
-    content = _read(source, name, digests, findings)
+    content = _read(source, name, done, layout)
     if content is None:
         return None
     try:
-        mask = decode_mask(content)
+        mask = decode_any_mask(content) if layout.any_mask else decode_mask(content)
     except MaskError as error:
-        findings.append(Finding(name, error.expected, error.found, idrid.OBTAIN))
+        done.findings.append(Finding(name, error.expected, error.found, layout.obtain))
         return None
     except UNREADABLE as error:
-        findings.append(Finding(name, "a readable mask", f"damage ({error})", idrid.OBTAIN))
+        done.findings.append(Finding(name, "a readable mask", f"damage ({error})", layout.obtain))
         return None
     height, width = mask.shape
     if size is not None and (width, height) != size:
         expected = f"the photograph's {size[0]}x{size[1]} pixels"
-        findings.append(Finding(name, expected, f"{width}x{height}", idrid.OBTAIN))
-    if mask.mean() > idrid.LARGEST_FRACTION:
-        expected = f"at most {idrid.LARGEST_FRACTION:.0%} of the frame"
-        advice = f"Alpha or background was saved as lesion. {idrid.OBTAIN}"
-        findings.append(Finding(name, expected, f"{mask.mean():.1%}", advice))
+        done.findings.append(Finding(name, expected, f"{width}x{height}", layout.obtain))
+    if mask.mean() > layout.largest_fraction:
+        expected, found = f"at most {layout.largest_fraction:.0%} of the frame", f"{mask.mean():.1%}"
+        advice = f"Alpha or background was saved as lesion. {layout.obtain}"
+        (done.findings if layout.strict_fraction else done.warnings).append(Finding(name, expected, found, advice))
     return mask
 
 
-def _counts(masks: dict[str, np.ndarray]) -> dict[str, int]:
+def _counts(areas: Mapping[str, np.ndarray], layout: Layout) -> dict[str, int]:
     """Regions and pixels per lesion, from the masks as drawn; 0 for an absent mask."""
     counts = {}
-    for lesion in LESIONS:
-        mask = masks.get(lesion)
-        counts[f"{lesion}_regions"] = 0 if mask is None else count_regions(mask)
-        counts[f"{lesion}_pixels"] = 0 if mask is None else int(np.count_nonzero(mask))
+    for lesion in layout.lesions:
+        counts[f"{lesion}_regions"] = len(areas.get(lesion, ()))
+        counts[f"{lesion}_pixels"] = int(sum(areas.get(lesion, ())))
     return counts

@@ -1,16 +1,18 @@
-"""Lesion masks to label maps: the pixel rules of IDRiD's TIFF files, region counts, label PNGs."""
+"""Lesion masks to label maps: the pixel rules of the mask files, regions, label PNGs."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from rfbench.data import LESIONS
-
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises on bytes that are no image, or a damaged one."""
+
+LARGEST_FRAME = 80_000_000
+"""Pixels an image may have; the largest real one has 18 million. A tiny file can claim thousands of times more."""
 
 
 class MaskError(ValueError):
@@ -21,20 +23,31 @@ class MaskError(ValueError):
         self.expected, self.found = expected, found
 
 
+@contextmanager
+def opened(content: bytes, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """An image of one of Pillow's `formats`, not yet decoded; ValueError if it claims more than LARGEST_FRAME."""
+    with Image.open(io.BytesIO(content), formats=list(formats)) as image:
+        width, height = image.size
+        if width * height > LARGEST_FRAME:
+            raise ValueError(f"{width}x{height} pixels, more than the {LARGEST_FRAME} any image here needs")
+        yield image
+
+
 def decode_mask(content: bytes) -> np.ndarray:
-    """Decode one mask file to (H, W) bool by one rule: drop alpha, take the largest colour channel, keep > 0.
+    """Decode one official mask file to (H, W) bool by one rule: drop alpha, take the largest colour channel, keep > 0.
 
     The official masks are 1-bit palette TIFFs whose foreground is red (76 as grey, so a threshold at 127
     empties them) and one RGBA TIFF, opaque everywhere (counting alpha fills the frame); datasets.md 1.1.
     Raises MaskError for any other encoding and one of UNREADABLE for damaged bytes.
     """
-    with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
+    with opened(content, ["TIFF"]) as image:
         pixels = np.asarray(image)
         bits = image.tag_v2.get(258, (1,))[0]  # BitsPerSample; a TIFF without it has 1
         mode, palette = image.mode, image.getpalette()
     if mode == "P" and bits == 1:
-        lit = np.reshape(palette, (-1, 3)).max(axis=1) > 0
-        return lit[pixels]
+        lit = np.zeros(256, bool)
+        lit[: len(palette) // 3] = np.reshape(palette, (-1, 3)).max(axis=1) > 0
+        return cv2.LUT(pixels, lit.view(np.uint8)).view(bool)  # four times as fast as indexing
     if mode == "RGBA" and (pixels[..., 3] == 255).all():
         return _two_valued(pixels[..., :3].max(axis=2))
     if mode == "L":
@@ -50,6 +63,28 @@ def _two_valued(grey: np.ndarray) -> np.ndarray:
     return grey > 0
 
 
+def decode_any_mask(content: bytes) -> np.ndarray:
+    """Decode a mask of one's own data to (H, W) bool: TIFF, PNG or BMP with background 0 and one other value.
+
+    Grey of any depth, colour, palette and opaque RGBA are read alike: the largest colour channel counts. More
+    values than two mean a resampled, a lossy or a several-lesion mask. Raises as `decode_mask` does.
+    """
+    with opened(content, ["TIFF", "PNG", "BMP"]) as image:
+        mode = image.mode
+        pixels = np.asarray(image.convert("RGB") if mode == "P" else image)
+    if mode in ("RGBA", "LA"):
+        if (pixels[..., -1] != 255).any():
+            raise MaskError("an opaque mask", f"mode {mode} with transparent pixels")
+        pixels = pixels[..., :-1]
+    grey = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    values = np.unique(grey)
+    lit = values[values != 0]
+    if len(lit) > 1:
+        listed = ", ".join(str(value) for value in values[:4])
+        raise MaskError("0 and one other value", f"{len(values)} values ({listed}{', …' if len(values) > 4 else ''})")
+    return grey != 0
+
+
 def _describe(mode: str, bits: int) -> str:
     return "RGBA with transparent pixels" if mode == "RGBA" else f"mode {mode} at {bits} bits per sample"
 
@@ -60,10 +95,35 @@ def count_regions(mask: np.ndarray) -> int:
     return regions - 1  # without the background
 
 
-def paint(masks: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Label map (H, W) uint8 from (H, W) bool masks by lesion: 0 background, EX 1 to MA 4; the later wins."""
+def region_areas(mask: np.ndarray) -> np.ndarray:
+    """Pixels of each 4-connected region of an (H, W) bool mask: int (N,)."""
+    part, _ = _lit_part(mask)
+    count, regions = cv2.connectedComponents(part.view(np.uint8), connectivity=4)
+    return np.bincount(regions[part], minlength=count)[
+        1:
+    ]  # lesions are few: three times as fast as OpenCV's statistics
+
+
+def region_table(mask: np.ndarray) -> np.ndarray:
+    """4-connected regions of an (H, W) bool mask: int (N, 5) of left, top, width, height and area in pixels."""
+    part, corner = _lit_part(mask)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(part.view(np.uint8), connectivity=4)
+    return stats[1:].astype(np.int64) + np.array([*corner, 0, 0, 0])  # without the background
+
+
+def _lit_part(mask: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """The box around all that is lit, at least a pixel, and its left and top."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return np.zeros((1, 1), bool), (0, 0)
+    top, left = int(rows[0]), int(columns[0])
+    return np.ascontiguousarray(mask[top : rows[-1] + 1, left : columns[-1] + 1]), (left, top)
+
+
+def paint(masks: Mapping[str, np.ndarray], shape: tuple[int, int], lesions: Sequence[str]) -> np.ndarray:
+    """Label map (H, W) uint8 from (H, W) bool masks by lesion: 0 background, then `lesions`; the later wins."""
     label = np.zeros(shape, np.uint8)
-    for value, lesion in enumerate(LESIONS, start=1):
+    for value, lesion in enumerate(lesions, start=1):
         if lesion in masks:
             label[masks[lesion]] = value
     return label

@@ -3,7 +3,7 @@
 Table and source: datasets.md 3.1 and 3.3; lengths and areas are native pixels, scaled to the canvas here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -48,7 +48,12 @@ KINDS = {
 
 
 def draw_lesions(
-    rng: np.random.Generator, eye: Eye, scene: np.ndarray, present: Iterable[str], contrast: float
+    rng: np.random.Generator,
+    eye: Eye,
+    scene: np.ndarray,
+    present: Iterable[str],
+    kinds: Mapping[str, Kind],
+    contrast: float,
 ) -> dict[str, np.ndarray]:
     """Paint lesions into `scene` (H, W, 3) float32 in place; return (H, W) bool masks of those `present`.
 
@@ -57,7 +62,7 @@ def draw_lesions(
     masks = {}
     for lesion in (name for name in LESIONS if name in set(present)):
         masks[lesion] = np.zeros(eye.shape, bool)
-        _draw_kind(rng, eye, scene, masks[lesion], KINDS[lesion], lesion == "EX", contrast)
+        _draw_kind(rng, eye, scene, masks[lesion], kinds[lesion], lesion == "EX", contrast)
     return masks
 
 

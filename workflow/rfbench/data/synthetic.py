@@ -1,54 +1,54 @@
-"""A raw archive of generated images in IDRiD's layout and file formats (datasets.md 3.3).
+"""A raw archive of generated images in the layout of IDRiD or DDR (datasets.md 3.3).
 
-The files go through the same ingestion as the real ones, traps included: masks are 1-bit palette TIFFs, those
-of absent lesions do not exist, one training image has no HE file, the last EX mask is an opaque RGBA TIFF.
+The files go through the same ingestion as the real ones, traps included; `rawfiles` has their names and encodings.
 """
 
-import io
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import tifffile
-from PIL import Image
 
-from rfbench.data import LESIONS, SPLITS
-from rfbench.data.eye import draw_eye, paint_retina, photograph
-from rfbench.data.lesions import draw_lesions
+from rfbench.data import LESIONS
+from rfbench.data.eye import draw_ddr_eye, draw_eye, paint_retina, photograph
+from rfbench.data.lesions import KINDS, draw_lesions
+from rfbench.data.rawfiles import Subject, encode, stem
 from rfbench.errors import DataError
 
-TOP = "A. Segmentation"
-SPLIT_FOLDERS = {"train": "a. Training Set", "test": "b. Testing Set"}
-LESION_FOLDERS = {
-    "MA": "1. Microaneurysms",
-    "HE": "2. Haemorrhages",
-    "EX": "3. Hard Exudates",
-    "SE": "4. Soft Exudates",
+STREAMS = {"train": 0, "test": 1, "val": 2}  # of random numbers
+ODDS = {  # share of images with the lesion; DDR's EX, HE and MA are assumptions, its SE depends on the split
+    "idrid": {"EX": 1.0, "HE": 0.99, "SE": 0.49, "MA": 1.0},
+    "ddr": {"EX": 0.65, "HE": 0.80, "SE": 0.24, "MA": 0.75},
 }
-ODDS = {"EX": 1.0, "HE": 0.99, "SE": 0.49, "MA": 1.0}  # share of images with the lesion
-JPEG_QUALITY = 85
-RED = (0, 65535, 0, 0, 0, 0)  # TIFF ColorMap of two entries, all reds first: black, red
+ODDS_OF_DDR_SE = {"train": 0.29, "test": 0.19}
+
+# DDR's mean areas belong to fields of view 1906 px across (root mean square of `eye.DDR_FRAMES`), KINDS' to 3412 px.
+_GROWTH = 2 * math.log(3412 / 1906)
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One image to generate: its split, its index in it, its stem."""
-
-    split: str
-    index: int
-    stem: str
+def _ddr(lesion: str, mean_count: float, area: tuple[float, float], most: int):
+    """IDRiD's lesion with DDR's numbers and sizes (datasets.md 3.2); the spread of the counts stays IDRiD's."""
+    kind = KINDS[lesion]
+    count = (math.log(mean_count / ODDS["ddr"][lesion]) - kind.count[1] ** 2 / 2, kind.count[1])
+    return replace(kind, count=count, count_range=(1, most), area=(area[0] + _GROWTH, area[1]))
 
 
-def names(subject: Subject) -> set[str]:
-    """Every name one image may use in the archive: an absent lesion leaves its mask out."""
-    return {_image_name(subject), *(_mask_name(subject, lesion) for lesion in LESIONS)}
+KINDS_OF = {
+    "idrid": KINDS,
+    "ddr": {
+        "EX": _ddr("EX", 35.0, (4.79, 1.22), 472),
+        "HE": _ddr("HE", 12.4, (6.35, 1.23), 106),
+        "SE": _ddr("SE", 1.9, (6.95, 0.85), 25),
+        "MA": _ddr("MA", 15.1, (4.11, 0.68), 126),
+    },
+}
 
 
 @dataclass(frozen=True)
 class Plan:
     """A synthetic archive. Equal plans render equal bytes.
 
-    `factor` scales the lengths of IDRiD's frame, `contrast` the measured contrasts of its lesions.
+    `factor` scales the lengths of the real frames, `contrast` the measured contrasts of the lesions.
     """
 
     train: int
@@ -56,10 +56,15 @@ class Plan:
     factor: float
     seed: int
     contrast: float = 1.0
+    layout: str = "idrid"
+    val: int = 0
 
     def __post_init__(self) -> None:
+        if self.layout not in KINDS_OF:
+            raise DataError(f"layout: expected {' or '.join(KINDS_OF)}, found {self.layout}.")
         for key, value, low, high in (
             ("train", self.train, 1, 5000),
+            ("val", self.val, 0, 4999 if self.layout == "ddr" else 0),
             ("test", self.test, 1, 4999),
             ("factor", self.factor, 0.05, 1.0),
             ("seed", self.seed, 0, 2**63 - 1),
@@ -68,65 +73,29 @@ class Plan:
             if not low <= value <= high:
                 raise DataError(f"{key}: expected a value from {low} to {high}, found {value}.")
 
-    def subjects(self) -> Iterator[Subject]:
-        """All images, numbered through both splits as IDRiD's are."""
-        width = max(2, len(str(self.train + self.test)))
-        splits = [("train", index) for index in range(self.train)] + [("test", index) for index in range(self.test)]
-        for number, (split, index) in enumerate(splits, start=1):
-            yield Subject(split, index, f"SYN_{number:0{width}d}")
+    def __len__(self) -> int:
+        return self.train + self.val + self.test
 
-    def names(self) -> set[str]:
-        """Every name the archive may use: an absent lesion leaves some out."""
-        return set().union(*map(names, self.subjects()))
+    def subjects(self) -> Iterator[Subject]:
+        """All images, numbered through the splits as IDRiD's are."""
+        number = 0
+        for split, count in (("train", self.train), ("val", self.val), ("test", self.test)):
+            for index in range(count):
+                number += 1
+                yield Subject(split, index, stem(self.layout, number, len(self)), index == count - 1)
 
     def render(self, subject: Subject) -> dict[str, bytes]:
-        """Files of one image by name: the photograph as JPEG and a TIFF for each lesion it has."""
-        rng = np.random.default_rng([self.seed, SPLITS.index(subject.split), subject.index])
-        present = {lesion for lesion in LESIONS if rng.random() < ODDS[lesion]} - self._dropped(subject)
-        eye = draw_eye(rng, self.factor)
+        """Files of one image by name: the photograph as JPEG and TIFF masks."""
+        ddr = self.layout == "ddr"
+        rng = np.random.default_rng([self.seed, STREAMS[subject.split], subject.index, *[1] * ddr])
+        odds = ODDS[self.layout] | ({"SE": ODDS_OF_DDR_SE.get(subject.split, 0.24)} if ddr else {})
+        present = {lesion for lesion in LESIONS if rng.random() < odds[lesion]} - self._dropped(subject)
+        eye = draw_ddr_eye(rng, self.factor) if ddr else draw_eye(rng, self.factor)
         scene = paint_retina(rng, eye)
-        masks = draw_lesions(rng, eye, scene, present, self.contrast)
-        files = {_image_name(subject): _encode_jpeg(photograph(rng, eye, scene))}
-        for lesion, mask in masks.items():
-            last = subject.split == "test" and subject.index == self.test - 1
-            encode = _encode_rgba if last and lesion == "EX" else _encode_palette
-            files[_mask_name(subject, lesion)] = encode(mask)
-        return files
+        masks = draw_lesions(rng, eye, scene, present, KINDS_OF[self.layout], self.contrast)
+        return encode(self.layout, subject, photograph(rng, eye, scene), masks)
 
     def _dropped(self, subject: Subject) -> set[str]:
         """One training image lacks HE, at the place of IDRiD_43 among 54."""
-        return {"HE"} if subject.split == "train" and subject.index == round(0.8 * self.train) - 1 > 0 else set()
-
-
-def _image_name(subject: Subject) -> str:
-    return f"{TOP}/1. Original Images/{SPLIT_FOLDERS[subject.split]}/{subject.stem}.jpg"
-
-
-def _mask_name(subject: Subject, lesion: str) -> str:
-    folder = f"{SPLIT_FOLDERS[subject.split]}/{LESION_FOLDERS[lesion]}"
-    return f"{TOP}/2. All Segmentation Groundtruths/{folder}/{subject.stem}_{lesion}.tif"
-
-
-def _encode_jpeg(pixels: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB as JPEG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
-
-
-def _encode_palette(mask: np.ndarray) -> bytes:
-    """(H, W) bool as IDRiD's 1-bit palette TIFF, which Pillow reads but cannot write."""
-    buffer = io.BytesIO()
-    colours = [(320, "H", len(RED), RED, True)]
-    tifffile.imwrite(buffer, mask, photometric=3, extratags=colours, metadata=None, software=False)
-    return buffer.getvalue()
-
-
-def _encode_rgba(mask: np.ndarray) -> bytes:
-    """(H, W) bool as the odd one out, IDRiD_81_EX: RGBA, LZW, red on black, opaque everywhere."""
-    pixels = np.zeros((*mask.shape, 4), np.uint8)
-    pixels[..., 0] = np.where(mask, 255, 0)
-    pixels[..., 3] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "TIFF", compression="tiff_lzw")
-    return buffer.getvalue()
+        here = subject.split == "train" and subject.index == round(0.8 * self.train) - 1 > 0
+        return {"HE"} if here and self.layout == "idrid" else set()

@@ -7,7 +7,6 @@ uninterrupted one would have read.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import cv2
 import mmcv
@@ -15,7 +14,6 @@ import numpy as np
 from mmcv.transforms import RandomResize
 from torch.utils.data import Dataset, Sampler
 
-from rfbench.data import LESIONS
 from rfbench.data.manifest import read_manifest
 from rfbench.errors import DataError
 
@@ -57,18 +55,17 @@ class TrainingStream(Dataset):
 
     Args:
         manifest: the prepared data set's manifest.csv.
-        dataset: a data set's section of the configuration (scale, crop).
+        dataset: a data set's section of the configuration (scale, crop, lesions).
         recipe: the configuration's recipe.
         seed: seed of the run.
 
     Item `draw` (0, 1, 2, …) is a dict of mmseg's `inputs`, uint8 (3, h, w) in BGR order, and `data_samples`.
     """
 
-    metainfo: ClassVar[dict] = {"classes": LESIONS}  # mmengine asks for it
-
     def __init__(self, manifest: Path, dataset: dict, recipe: dict, seed: int) -> None:
         self.folder = Path(manifest).parent
-        self.rows = list(read_manifest(manifest, split="train").itertuples())
+        self.rows = list(read_manifest(manifest, "train", dataset["lesions"]).itertuples())
+        self.metainfo = {"classes": tuple(dataset["lesions"])}  # mmengine asks for it
         self.seed = seed
         self.copies = COPIES if recipe["copies"] == "six" else COPIES[:1]
         self.cache_scale = tuple(2 * s for s in dataset["scale"]) if recipe["train_source"] == "cached_2x" else None

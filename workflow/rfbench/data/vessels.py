@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 from scipy.interpolate import make_interp_spline
 
-from rfbench.data.idrid import HEIGHT, WIDTH
-
 STEP = 14.0  # length of one piece of a path
 FINEST = 4.0
 AVASCULAR = 240.0  # no vessel comes nearer to the fovea
@@ -47,7 +45,8 @@ def draw_vessels(
     target = (fovea - disc) / factor * [side, 1]
     vessels = [vessel for trunk in _trunks(rng) for vessel in _with_branches(rng, trunk, target, 3)]
     vessels.sort(key=lambda vessel: vessel.width[0])  # wide vessels lie over fine ones
-    layers = [np.zeros((HEIGHT, WIDTH), np.uint8) for _ in range(3)]  # drawn at full size, then averaged down
+    frame = tuple(round(length / factor) for length in shape)
+    layers = [np.zeros(frame, np.uint8) for _ in range(3)]  # drawn at full size, then averaged down
     for vessel in vessels:
         points = disc / factor + vessel.path * [side, 1]
         _stroke(layers[0] if vessel.vein else layers[1], points, vessel.width, 1.0)
