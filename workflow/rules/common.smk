@@ -29,7 +29,7 @@ CONDA = "../../envs/conda.yaml"
 
 # Library code by stage: a changed digest runs the stage again, a touched file does not.
 DATA_CODE = configuration.code_digest("rfbench/data/*.py")
-MODEL_CODE = configuration.code_digest("rfbench/models/*.py", "operators/__init__.py")
+MODEL_CODE = configuration.code_digest("rfbench/models/*.py", "rfbench/reassembly.py", "operators/__init__.py")
 TRAIN_CODE = configuration.code_digest(
     "rfbench/train.py", "rfbench/losses.py", "rfbench/checkpoint.py", "rfbench/data/training.py"
 )
