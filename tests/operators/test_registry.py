@@ -27,6 +27,7 @@ ROWS = {
     "m2mrf_c": ("M2MRF-C", 70_297_900),
     "m2mrf_d": ("M2MRF-D", 67_520_260),
     "maxpool_maxunpool": ("MaxPool/MaxUnpool", 59_453_956),
+    "lip_bilinear": ("LIP/Bilinear", 75_438_212),
     "carafe_bilinear": ("CARAFE++/Bilinear", 66_298_854),
     "strideconv_carafe": ("StrideConv/CARAFE++", 72_119_628),
     "carafe_carafe": ("CARAFE++/CARAFE++", 72_570_638),
