@@ -229,7 +229,7 @@ def test_imagenet_fills_the_baseline_completely(imagenet, wrapped, tmp_path):
     assert all(torch.equal(own[key], imagenet[key]) for key in own)
 
 
-MORE = ["maxpool_maxunpool", "carafe_bilinear", "carafe_carafe", "lip_bilinear"]
+MORE = ["maxpool_maxunpool", "carafe_bilinear", "carafe_carafe", "lip_bilinear", "indexnet"]
 
 
 @pytest.mark.parametrize("pair", ["m2mrf_a", "m2mrf_d", "maxpool_bilinear", "strideconv_deconv", *MORE])

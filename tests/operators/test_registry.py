@@ -31,6 +31,7 @@ ROWS = {
     "carafe_bilinear": ("CARAFE++/Bilinear", 66_298_854),
     "strideconv_carafe": ("StrideConv/CARAFE++", 72_119_628),
     "carafe_carafe": ("CARAFE++/CARAFE++", 72_570_638),
+    "indexnet": ("IndexNet/IndexNet", 70_329_092),
 }
 
 
