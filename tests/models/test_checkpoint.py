@@ -229,7 +229,7 @@ def test_imagenet_fills_the_baseline_completely(imagenet, wrapped, tmp_path):
     assert all(torch.equal(own[key], imagenet[key]) for key in own)
 
 
-MORE = ["maxpool_maxunpool", "carafe_bilinear", "carafe_carafe", "lip_bilinear", "indexnet"]
+MORE = ["maxpool_maxunpool", "lip_bilinear", "carafe_bilinear", "carafe_carafe", "indexnet", "a2u"]
 
 
 @pytest.mark.parametrize("pair", ["m2mrf_a", "m2mrf_d", "maxpool_bilinear", "strideconv_deconv", *MORE])

@@ -32,6 +32,7 @@ ROWS = {
     "strideconv_carafe": ("StrideConv/CARAFE++", 72_119_628),
     "carafe_carafe": ("CARAFE++/CARAFE++", 72_570_638),
     "indexnet": ("IndexNet/IndexNet", 70_329_092),
+    "a2u": ("A2U/A2U", 66_514_232),
 }
 
 
