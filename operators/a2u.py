@@ -116,22 +116,32 @@ def a2u_upsample(low: Tensor, up_mask: Tensor) -> Tensor:
     return y[:, :, :height, :width]
 
 
+class A2UStep(nn.Module):
+    """conv3x3 + BN (+ ReLU) + A2U: (N, C_in, H, W) -> y (N, C_out, ⌈H/2⌉, ⌈W/2⌉) and the up mask."""
+
+    def __init__(self, in_channels: int, out_channels: int, relu: bool, options: dict):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU() if relu else nn.Identity()
+        self.a2u = A2UDownsample(out_channels, **options)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.a2u(self.relu(self.norm(self.conv(x))))
+
+
 class A2UDownPath(nn.Module):
     """(N, C_in, H, W) -> (N, C_out, ⌈H/2^t⌉, ⌈W/2^t⌉) and a step's record: its up mask."""
 
     def __init__(self, in_channels: int, out_channels: int, steps: int, relu: bool, **options):
         super().__init__()
-        widths = [in_channels] * (steps - 1) + [out_channels]
-        self.conv = nn.ModuleList(nn.Conv2d(in_channels, c, kernel_size=3, padding=1, bias=False) for c in widths)
-        self.norm = nn.ModuleList(nn.BatchNorm2d(c) for c in widths)
-        relus = [True] * (steps - 1) + [relu]
-        self.relu = nn.ModuleList(nn.ReLU() if wanted else nn.Identity() for wanted in relus)
-        self.a2u = nn.ModuleList(A2UDownsample(c, **options) for c in widths)
+        inner = [A2UStep(in_channels, in_channels, True, options) for _ in range(steps - 1)]
+        self.steps = nn.ModuleList([*inner, A2UStep(in_channels, out_channels, relu, options)])
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         records = ()
-        for conv, norm, relu, a2u in zip(self.conv, self.norm, self.relu, self.a2u, strict=True):
-            x, up_mask = a2u(relu(norm(conv(x))))
+        for step in self.steps:
+            x, up_mask = step(x)
             records += (up_mask,)
         return x, records
 

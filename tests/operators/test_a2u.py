@@ -154,9 +154,11 @@ def test_paths_convolve_before_each_step_down_and_once_before_the_steps_up():
     down, up = a2u.A2UDownPath(3, 6, 2, relu=False).eval(), a2u.A2UUpPath(6, 3, 2).eval()
     x = torch.randn(1, 3, 13, 10)
     y, records = down(x)
-    half, first = down.a2u[0](F.relu(down.norm[0](down.conv[0](x))))
-    quarter, second = down.a2u[1](down.norm[1](down.conv[1](half)))
+    half, first = down.steps[0].a2u(F.relu(down.steps[0].norm(down.steps[0].conv(x))))
+    quarter, second = down.steps[1].a2u(down.steps[1].norm(down.steps[1].conv(half)))
     assert torch.equal(y, quarter)
     assert all(torch.equal(a, b) for a, b in zip(records, (first, second), strict=True))
-    assert [type(module) for module in a2u.A2UDownPath(3, 6, 2, relu=True).relu] == [nn.ReLU, nn.ReLU]
+    assert [step.conv.out_channels for step in down.steps] == [3, 6]
+    relus = [type(step.relu) for step in a2u.A2UDownPath(3, 6, 2, relu=True).steps]
+    assert relus == [nn.ReLU, nn.ReLU]
     assert torch.equal(up(y, records), a2u_upsample(a2u_upsample(up.norm(up.conv(y)), second), first))
