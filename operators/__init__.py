@@ -6,11 +6,14 @@ An operator file declares
     ``down(in_channels, out_channels, steps, relu, **options) -> nn.Module``  scale 2^-steps; relu: at its end
     ``up(in_channels, out_channels, steps, **options) -> nn.Module``          scale 2^steps
   A path may miss its nominal size on odd maps; the fusion aligns it.
+- A down path may return (y, records) instead of y: one record a step, highest resolution first, any structure. The
+  up paths of a pair with a `guide` are called as ``up_path(x, records)`` with those that the guide names;
 - ``OPTIONS`` (where it has any): option -> default; every path of the file takes all of them;
 - ``PAIRS``: the benchmark rows it brings, each one down path and one up path;
 - ``init_operator()``, a method of modules whose initialisation replaces HRNet's (Kaiming on every Conv2d).
 
-Operator files import nothing from each other, so a pair depends on exactly the files that `files` names.
+Operator files import nothing from each other, so a pair depends on exactly the files that `files` names (and on
+rfbench.reassembly, which counts as part of the network).
 ``import operators`` is light; the first look-up imports the operator files and with them torch.
 """
 
@@ -38,6 +41,9 @@ class Pair:
     params: int  # learnable parameters of HRNetV2-W48 + head, four outputs, default options
     confidence: str  # how sure we are that the setting is the published one
     label: str = ""  # only where the papers do not call the row "<down>/<up>"
+    # Whose records an up path j -> i takes. "mirror": those of the same module's down path i -> j. "previous": those
+    # of the previous module's; where it had no such path, those of the transitions that created branches i+1 … j.
+    guide: str = ""
 
     @property
     def published_name(self) -> str:

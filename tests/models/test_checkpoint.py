@@ -229,7 +229,10 @@ def test_imagenet_fills_the_baseline_completely(imagenet, wrapped, tmp_path):
     assert all(torch.equal(own[key], imagenet[key]) for key in own)
 
 
-@pytest.mark.parametrize("pair", ["m2mrf_a", "m2mrf_d", "maxpool_bilinear", "strideconv_deconv"])
+MORE = ["maxpool_maxunpool", "lip_bilinear", "carafe_bilinear", "carafe_carafe", "indexnet", "a2u"]
+
+
+@pytest.mark.parametrize("pair", ["m2mrf_a", "m2mrf_d", "maxpool_bilinear", "strideconv_deconv", *MORE])
 def test_imagenet_leaves_the_operators_as_they_are(imagenet, pair, tmp_path):
     torch.save(imagenet, tmp_path / "imagenet.pth")
     model = build(pair)

@@ -43,7 +43,13 @@ def test_w48_has_31_down_paths_of_47_steps_and_8_modules():
 
 @pytest.mark.parametrize(
     ("pair", "sites"),
-    [("strideconv_bilinear", 0), ("maxpool_bilinear", 3 + 10), ("strideconv_deconv", 10), ("m2mrf_a", 3 + 20)],
+    [
+        ("strideconv_bilinear", 0),
+        ("maxpool_bilinear", 3 + 10),
+        ("strideconv_deconv", 10),
+        ("m2mrf_a", 3 + 20),
+        ("a2u", 3 + 20),
+    ],
 )
 def test_replaced_sites_are_those_the_pair_changes(pair, sites):
     assert len(OperatorHRNet(EMBEDDED, pair).replaced_sites()) == sites

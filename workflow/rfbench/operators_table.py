@@ -78,15 +78,14 @@ def _rich(rows: list[dict]) -> Table:
     table = Table(
         "pair", "down\nup", title="Operator pairs in HRNetV2-W48 with four outputs", box=SIMPLE, pad_edge=False
     )
-    table.add_column("parameters", justify="right")
-    table.add_column("published", justify="right")
+    table.add_column("parameters\npublished", justify="right")
     for column in table.columns:
         column.no_wrap = True
     table.add_column("confidence")
     for row in rows:
         published = "–" if row["published_params_M"] is None else f"{row['published_params_M']:.2f} M"
         paths = f"{row['downsample']}\n{row['upsample']}"
-        table.add_row(row["pair"], paths, _params(row), published, row["confidence"])
+        table.add_row(row["pair"], paths, f"{_params(row)}\n{published}", row["confidence"])
     return table
 
 

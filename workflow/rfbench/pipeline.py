@@ -21,7 +21,7 @@ from rfbench.errors import RFBenchError
 # Library code by stage: a changed digest runs the stage again, a touched file does not.
 CODE = {
     "data": ["rfbench/data/*.py"],
-    "model": ["rfbench/models/*.py", "operators/__init__.py"],
+    "model": ["rfbench/models/*.py", "rfbench/reassembly.py", "operators/__init__.py"],
     "train": [
         "rfbench/train.py",
         "rfbench/losses.py",
