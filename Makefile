@@ -1,8 +1,6 @@
 # `make` and `make test` do everything on a machine with Python 3.11, make and git. `make help` lists the rest.
-PYTHON ?= python3
 LOCK ?= envs/cpu.txt
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHON
 
 .PHONY: benchmark env test test-all lint lock help
 

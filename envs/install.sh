@@ -3,10 +3,12 @@
 # Repeatable: a finished environment of the same lock is left as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock=$1 venv=$2 python=${PYTHON:-python3}
+lock=$1 venv=$2
 
-"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
-    echo "envs/install.sh: Python 3.11 is needed, $("$python" --version 2>&1) was found. Set PYTHON=/path/to/python3.11." >&2
+is_3_11() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
+for python in ${PYTHON:-python3 python3.11}; do is_3_11 "$python" && break; done
+is_3_11 "$python" || {
+    echo "envs/install.sh: Python 3.11 is needed, found $("$python" --version 2>&1). Set PYTHON=/path/to/python3.11." >&2
     exit 1
 }
 stamp=$venv/.rfbench-lock

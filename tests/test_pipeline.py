@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import Pipeline
+from rfbench.pipeline import Pipeline, own_directory
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -56,6 +56,29 @@ def test_code_digests_follow_their_stage():
     pipeline = Pipeline(SMALLEST)
     stages = {name: pipeline.code(name) for name in ("data", "model", "train", "evaluate", "aggregate", "tables")}
     assert len(set(stages.values())) == len(stages)
+
+
+def test_stale_lock_is_cleared_only_if_no_snakemake_lives(tmp_path, capsys):
+    folder = tmp_path / ".snakemake"
+    (folder / "locks").mkdir(parents=True)
+    lock = folder / "locks" / "0.input.lock"
+    lock.write_text("results/x")
+    code = (
+        "import sys, pathlib, rfbench.pipeline as p; f = p.own_directory(pathlib.Path(sys.argv[1]));"
+        "print(f is not None, flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    live = subprocess.Popen([sys.executable, "-c", code, folder], **pipes)
+    assert live.stdout.readline() == "True\n"
+    assert not lock.exists()
+    lock.write_text("results/x")
+    assert own_directory(folder) is None
+    assert lock.exists(), "a live Snakemake's lock stays"
+    live.kill()
+    live.wait()
+    assert own_directory(folder) is not None
+    assert not lock.exists()
+    assert "left by a Snakemake that is gone" in capsys.readouterr().err
 
 
 class Checkout:

@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from rfbench import config as configuration
-from rfbench import evaluate, train
-from rfbench.aggregate import aggregate, run_folder
+from rfbench import evaluate, train, workfolder
+from rfbench.aggregate import aggregate
 from rfbench.data.prepare import prepare_folder, prepare_synthetic
 from rfbench.data.training import COPIES, TrainingStream
 from rfbench.errors import RFBenchError
+from rfbench.pipeline import run_folder
 
 PAIR = "m2mrf_a"
 
@@ -276,15 +277,70 @@ def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
 
 
 def test_two_trainings_never_share_a_work_folder(tmp_path):
-    with train.locked(tmp_path / "work"), pytest.raises(RFBenchError, match="another process is training here"):  # noqa: SIM117
-        with train.locked(tmp_path / "work"):
-            pass
+    work = tmp_path / "work"
+    message = rf"another process \({os.getpid()}\) is training here"
+    with workfolder.locked(work), pytest.raises(RFBenchError, match=message), workfolder.locked(work, patience=0):
+        pass
+
+
+def test_what_an_orphan_finished_is_kept(manifest, tmp_path):
+    first = run(make_config(), manifest, tmp_path)
+    before = (tmp_path / "work" / "model.pth").stat().st_mtime_ns
+    assert run(make_config(), manifest, tmp_path) == first
+    assert (tmp_path / "work" / "model.pth").stat().st_mtime_ns == before, "nothing was trained again"
+    run(make_config(power=0.5), manifest, tmp_path)
+    assert (tmp_path / "work" / "model.pth").stat().st_mtime_ns != before, "other settings are"
+
+
+def test_damaged_checkpoint_is_named_and_the_one_before_serves(manifest, tmp_path, monkeypatch, capsys):
+    run(make_config(), manifest, tmp_path / "whole")
+    original = train.CurveHook.after_train_iter
+
+    def killed(self, runner, batch_idx, data_batch=None, outputs=None):
+        original(self, runner, batch_idx, data_batch, outputs)
+        if runner.iter + 1 == 5:
+            raise KeyboardInterrupt
+
+    work = tmp_path / "cut" / "work"
+    with monkeypatch.context() as patch:
+        patch.setattr(train.CurveHook, "after_train_iter", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(make_config(), manifest, tmp_path / "cut")
+    assert sorted(path.name for path in work.glob("iter_*.pth")) == ["iter_2.pth", "iter_4.pth"]
+    (work / "iter_4.pth").write_bytes((work / "iter_4.pth").read_bytes()[:-100])
+    run(make_config(), manifest, tmp_path / "cut")
+    assert "iter_4.pth: damaged" in capsys.readouterr().err
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
+    def broken(logits, label):
+        raise ValueError("no such thing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rfbench.models.segmentor.dice_loss", broken)
+        with pytest.raises(ValueError, match="no such thing"):
+            run(make_config(), manifest, tmp_path)
+    assert json.loads((tmp_path / "work" / "error.json").read_text())["reason"] == "ValueError: no such thing"
+    run(make_config(), manifest, tmp_path)
+    assert not (tmp_path / "work" / "error.json").exists()
 
 
 def test_missing_gpu_is_an_error_not_a_fallback(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RFBenchError, match="no GPU is visible"):
         train.pick_device("cuda")
+
+
+def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path, monkeypatch):
+    """mmengine moves every model to the GPU that it sees; `device: cpu` must win."""
+    monkeypatch.setattr("mmengine.runner.runner.get_device", lambda: "meta")
+    config = make_config()
+    settings = configuration.run_settings(config, "SYN", PAIR, 0)
+    model, _ = train.initial_model(settings, None)
+    runner = train.build_runner(settings, config["recipe"], model, manifest, tmp_path)
+    runner.train()
+    assert {parameter.device.type for parameter in runner.model.parameters()} == {"cpu"}
 
 
 def test_missing_manifest_is_named(tmp_path):

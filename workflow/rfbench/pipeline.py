@@ -4,9 +4,11 @@ The rules themselves hold no logic. Input functions take Snakemake's `wildcards`
 dataset, pair and seed.
 """
 
+import fcntl
 import os
 import sys
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -20,7 +22,13 @@ from rfbench.errors import RFBenchError
 CODE = {
     "data": ["rfbench/data/*.py"],
     "model": ["rfbench/models/*.py", "operators/__init__.py"],
-    "train": ["rfbench/train.py", "rfbench/losses.py", "rfbench/checkpoint.py", "rfbench/data/training.py"],
+    "train": [
+        "rfbench/train.py",
+        "rfbench/losses.py",
+        "rfbench/checkpoint.py",
+        "rfbench/workfolder.py",
+        "rfbench/data/training.py",
+    ],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": ["rfbench/profile.py"],
     "aggregate": ["rfbench/aggregate.py"],
@@ -111,6 +119,28 @@ class Pipeline:
         """Digest of a real archive's table of contents: its content counts, neither its date nor its place."""
         dataset = self.config["datasets"][wildcards.dataset]
         return "" if dataset["kind"] == "synthetic" else configuration.source_fingerprint(dataset)
+
+
+def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
+    """Hold `folder` for this process's life; if nobody else does, clear the lock that a killed Snakemake left.
+
+    Snakemake's own lock files outlive a kill -9 and stop every later run. A flock does not outlive its process, so
+    whoever gets it knows that no live Snakemake of this project owns those files.
+
+    Returns:
+        The held file, to be kept open; None if another Snakemake is alive here (it will say so itself).
+    """
+    folder.mkdir(exist_ok=True)
+    file = open(folder / "rfbench.owner", "w")  # noqa: SIM115 (held open on purpose)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    for stale in (folder / "locks").glob("*.lock"):
+        print(f"{stale}: left by a Snakemake that is gone; cleared", file=sys.stderr)
+        stale.unlink()
+    return file
 
 
 def run_folder(results: str | Path, dataset: str, pair: str, seed: int) -> Path:

@@ -81,7 +81,10 @@ def table5(metrics: pd.DataFrame) -> list[dict]:
             cells[heading] = Cell(
                 len(values), values.mean(), values.std(), published.get((first["row"], printed), math.nan)
             )
-        holes = [f"seed {hole.seed}: {hole.state}" for hole in seeds[seeds["state"] != "done"].itertuples()]
+        holes = [
+            f"seed {hole.seed}: {hole.state}{f' ({hole.reason})' if hole.reason and hole.state != 'missing' else ''}"
+            for hole in seeds[seeds["state"] != "done"].itertuples()
+        ]
         done = seeds[seeds["state"] == "done"]
         rows.append(
             {

@@ -7,7 +7,6 @@ failed job; the record is written whole when the training has ended.
 
 import argparse
 import csv
-import fcntl
 import math
 import os
 import random
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
@@ -30,6 +29,7 @@ from rfbench.data.manifest import read_manifest
 from rfbench.data.training import Draws, TrainingStream
 from rfbench.errors import RFBenchError
 from rfbench.models import build_model
+from rfbench.workfolder import CheckpointHook, drop_checkpoints, keep_only_own, locked, newest_checkpoint
 
 
 class Diverged(Exception):
@@ -65,6 +65,13 @@ class UpdateLoop(IterBasedTrainLoop):
         self._iter += 1
 
 
+class OneDeviceRunner(Runner):
+    """mmengine's runner, but the model stays on the device where it is: mmengine would move it to any visible GPU."""
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module) -> torch.nn.Module:
+        return model
+
+
 class CurveHook(Hook):
     """Write the training curve, show progress, and stop a training whose loss is not finite."""
 
@@ -74,7 +81,7 @@ class CurveHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         rows = []
-        if self.path.exists():  # resumed: rows after the checkpoint are computed again
+        if runner.iter and self.path.exists():  # resumed: rows after the checkpoint are computed again
             with self.path.open() as file:
                 rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= runner.iter]
         with self.path.open("w", newline="") as file:
@@ -154,7 +161,7 @@ def initial_model(settings: dict, weights: Path | None) -> tuple[torch.nn.Module
 
 
 def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manifest: Path, work: Path) -> Runner:
-    """mmengine's runner for one training; it resumes from the work folder's last checkpoint."""
+    """mmengine's runner for one training; it resumes from the work folder's newest sound checkpoint."""
     recipe, dataset = settings["recipe"], settings["dataset"]
     wrapper = {"type": "OptimWrapper", "optimizer": dict(recipe["optimizer"])}
     if recipe["amp"] == "float16":  # needs gradient scaling, which mmengine's wrapper does; bfloat16 does not
@@ -167,8 +174,8 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         persistent_workers=technical["workers"] > 0,
         collate_fn=_collate,
     )
-    interval = technical["checkpoint_interval"]
-    runner = Runner(
+    checkpoint = newest_checkpoint(work)
+    runner = OneDeviceRunner(
         model=model,
         work_dir=str(work),
         experiment_name="run",
@@ -185,10 +192,11 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         },
         default_hooks={
             "logger": None,
-            "checkpoint": CheckpointHook(interval, by_epoch=False, max_keep_ckpts=2, save_last=False),
+            "checkpoint": CheckpointHook(work, technical["checkpoint_interval"]),
         },
         custom_hooks=[CurveHook(work / "curve.csv", technical["log_interval"])],
-        resume=(work / "last_checkpoint").exists(),
+        load_from=str(checkpoint) if checkpoint else None,
+        resume=checkpoint is not None,
         log_level="ERROR",  # its notices are many and its own; progress and errors are ours
         default_scope="mmseg",
     )
@@ -198,24 +206,6 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
 
 def _collate(samples: list[dict]) -> dict:
     return {key: [sample[key] for sample in samples] for key in samples[0]}
-
-
-@contextmanager
-def locked(work: Path):
-    """Hold the work folder: an orphan of a killed Snakemake may still be training in it.
-
-    Raises:
-        RFBenchError: another process holds it.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RFBenchError(
-                f"{work}: another process is training here. Wait for it to end, or end it, and start again."
-            ) from None
-        yield
 
 
 def train(config: dict, dataset: str, pair: str, seed: int, manifest: Path, work: Path, output: Path,
@@ -242,33 +232,61 @@ def train(config: dict, dataset: str, pair: str, seed: int, manifest: Path, work
         manifest, "train", settings["dataset"]["lesions"]
     )  # a missing or foreign manifest is named before anything starts
     identity = {"settings": configuration.digest(settings), "manifest": provenance.sha256(manifest)}
-    started = time.monotonic()
-    with locked(work), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"mmengine|mmcv|mmseg")
-        _keep_only_own(work, identity)
-        model, loaded = initial_model(settings, weights)
-        runner = build_runner(settings, config["recipe"], model.to(device), manifest, work)
-        resumed = (work / "last_checkpoint").exists()
-        state, reason = _drive(runner)
-        record = {
-            "kind": "training",
-            "state": state,
-            "reason": reason,
-            "settings": settings,
-            "identity": identity,
-            "pretrained": loaded,
-            "batch_norm_images": settings["recipe"]["batch_size"] // settings["recipe"]["micro_batches"],
-            "checkpoint_sha256": _save_weights(model, work / "model.pth", settings),
-            "provenance": provenance.collect(device_name(device)),
-        }
-        times = {"seconds": round(time.monotonic() - started, 1), "resumed": resumed}
-        if device.type == "cuda":
-            times["max_memory_allocated"] = torch.cuda.max_memory_allocated(device)
-        provenance.write_json(output.with_name("times.json"), times)
-        provenance.write_text(output.with_name("curve.csv"), (work / "curve.csv").read_text())
-        provenance.write_json(output, record)
-        _drop_checkpoints(work)
+    with locked(work):
+        keep_only_own(work, identity)
+        record = _finished(output, identity)
+        if record is None:
+            with _reported(work):
+                record = _train(settings, config["recipe"], device, manifest, work, output, identity, weights)
     return record
+
+
+def _train(settings: dict, technical: dict, device: torch.device, manifest: Path, work: Path, output: Path,
+           identity: dict, weights: Path | None) -> dict:  # fmt: skip
+    started = time.monotonic()
+    model, loaded = initial_model(settings, weights)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"mmengine|mmcv|mmseg")
+        runner = build_runner(settings, technical, model.to(device), manifest, work)
+        state, reason = _drive(runner)
+    record = {
+        "kind": "training",
+        "state": state,
+        "reason": reason,
+        "settings": settings,
+        "identity": identity,
+        "pretrained": loaded,
+        "batch_norm_images": settings["recipe"]["batch_size"] // settings["recipe"]["micro_batches"],
+        "checkpoint_sha256": _save_weights(model, work / "model.pth", settings),
+        "provenance": provenance.collect(device_name(device)),
+    }
+    times = {"seconds": round(time.monotonic() - started, 1), "resumed": runner._resume}
+    if device.type == "cuda":
+        times["max_memory_allocated"] = torch.cuda.max_memory_allocated(device)
+    provenance.write_json(output.with_name("times.json"), times)
+    provenance.write_text(output.with_name("curve.csv"), (work / "curve.csv").read_text())
+    provenance.write_json(output, record)
+    drop_checkpoints(work)
+    return record
+
+
+def _finished(output: Path, identity: dict) -> dict | None:
+    """The record, if an orphan of a killed Snakemake has meanwhile finished this very training."""
+    if not output.exists():
+        return None
+    record = provenance.read_json(output)
+    whole = all(output.with_name(name).exists() for name in ("times.json", "curve.csv"))
+    return record if whole and record["identity"] == identity else None
+
+
+@contextmanager
+def _reported(work: Path):
+    """Leave the reason of a failure in the work folder, where `aggregate` finds it, and let the failure go on."""
+    try:
+        yield
+    except Exception as error:
+        provenance.write_json(work / "error.json", {"reason": f"{type(error).__name__}: {error}".splitlines()[0]})
+        raise
 
 
 def _drive(runner: Runner) -> tuple[str, str | None]:
@@ -286,23 +304,6 @@ def _save_weights(model: torch.nn.Module, path: Path, settings: dict) -> str:
     meta = {"pair": settings["pair"], "backbone": settings["model"]["backbone"]}
     torch.save({"state_dict": weights, "meta": meta}, path)
     return provenance.sha256(path)
-
-
-def _drop_checkpoints(work: Path) -> None:
-    """Remove the checkpoints of a finished run (half a gigabyte each with W48); model.pth holds the weights."""
-    for leftover in [*work.glob("iter_*.pth"), work / "last_checkpoint"]:
-        leftover.unlink(missing_ok=True)
-
-
-def _keep_only_own(work: Path, identity: dict) -> None:
-    """Drop checkpoints that another configuration, or other data, left in the work folder."""
-    mark = work / "identity.json"
-    if mark.exists() and provenance.read_json(mark) != identity:
-        print(f"{work}: its checkpoints belong to other settings or data; training starts anew", file=sys.stderr)
-        _drop_checkpoints(work)
-    if not (work / "last_checkpoint").exists():
-        (work / "curve.csv").unlink(missing_ok=True)
-    provenance.write_json(mark, identity)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,12 +2,15 @@
 from snakemake.exceptions import WorkflowError
 
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import Pipeline
+from rfbench.pipeline import Pipeline, own_directory
 
 try:
     PIPELINE = Pipeline(config)
 except RFBenchError as error:
     raise WorkflowError(str(error))
+
+if workflow.is_main_process:
+    OWNED = own_directory()
 
 RESULTS, REPORTS, RUN = PIPELINE.results, PIPELINE.reports, PIPELINE.run
 CONDA = "../../envs/conda.yaml"

@@ -12,3 +12,16 @@ rule tables:
         folder=subpath(output[0], parent=True),
     shell:
         "rfbench tables --metrics '{input}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
+
+
+rule partial:
+    log:
+        f"{RESULTS}/logs/partial.log",
+    conda:
+        CONDA
+    params:
+        metrics=f"{RESULTS}/partial/metrics.csv",
+        folder=f"{REPORTS}/partial/tables",
+    shell:
+        "(rfbench aggregate --output '{params.metrics}'"
+        " && rfbench tables --metrics '{params.metrics}' --output '{params.folder}') 2> >(tee '{log}' >&2)"
