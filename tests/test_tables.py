@@ -24,6 +24,7 @@ def metrics(dataset: str = "IDRiD", synthetic: bool = False, states: dict[int, s
         common = {
             **dict.fromkeys(COLUMNS, ""), "dataset": dataset, "pair": "m2mrf_c", "seed": seed, "n": 27, "state": state,
             "synthetic": synthetic, "kind": "synthetic" if synthetic else "idrid",
+            "eval_size": "native",
             "row": "M2MRF-C", "downsample": "M2MRF cascade", "upsample": "M2MRF one-step",
             "backbone": "hrnetv2_w48", "recipe": "embedded" if synthetic else "published",
             "commit": "0123456789abcdef", "dirty": False,
@@ -117,5 +118,7 @@ def test_tex_escaping(text, escaped):
 
 def test_published_values_of_idrid_stand_beside_idrid_only(tmp_path):
     frame = metrics("DDR")
-    frame["kind"] = "ddr"
-    assert "67.24" not in written(tmp_path, frame)["md"]
+    frame["kind"], frame["eval_size"] = "ddr", "prepared"
+    text = written(tmp_path, frame)["md"]
+    assert "67.24" not in text
+    assert "27 test images at prepared size" in text

@@ -16,10 +16,11 @@ import torch
 
 from rfbench import config as configuration
 from rfbench import evaluate, train, workfolder
-from rfbench.aggregate import aggregate, run_folder
+from rfbench.aggregate import aggregate
 from rfbench.data.prepare import prepare_folder, prepare_synthetic
 from rfbench.data.training import COPIES, TrainingStream
 from rfbench.errors import RFBenchError
+from rfbench.pipeline import run_folder
 
 PAIR = "m2mrf_a"
 

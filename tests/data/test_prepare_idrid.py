@@ -153,15 +153,22 @@ def test_members_above_the_archive_are_passed_over(tmp_path):
     assert "found no such image" in refusal(tmp_path, files)
 
 
+def claiming(content: bytes, height: int, width: int) -> bytes:
+    """A JPEG whose header claims another size."""
+    start = content.index(b"\xff\xc0") + 5
+    return content[:start] + height.to_bytes(2) + width.to_bytes(2) + content[start + 4 :]
+
+
 TURNED = Image.Exif()
 TURNED[ExifTags.Base.Orientation] = 6
 DAMAGED = {
     "truncated photograph": (FIRST, tiny.archive()[FIRST][:-300], "readable JPEG"),
-    "photograph of another format": (FIRST, b"GIF89a", "readable JPEG"),
+    "photograph of another format": (FIRST, b"GIF89a", "not a file of this format: it begins with b'GIF89a'"),
+    "photograph that unpacks without end": (FIRST, claiming(tiny.jpeg(), 9400, 9400), "9400x9400 pixels, more than"),
     "grey photograph": (FIRST, tiny.saved(Image.new("L", (40, 24)), "JPEG"), "mode L"),
     "turned photograph": (FIRST, tiny.saved(Image.new("RGB", (40, 24)), "JPEG", exif=TURNED), "orientation 1, found 6"),
     "truncated mask": (FIRST_EX, tiny.archive()[FIRST_EX][:-60], "readable mask"),
-    "empty mask": (FIRST_EX, b"", "readable mask"),
+    "empty mask": (FIRST_EX, b"", "readable mask, found damage (not a file of this format: it is empty)"),
     "mask of another size": (FIRST_EX, tiny.palette(tiny.mask((1, 1, 3, 3), shape=(25, 40))), "found 40x25"),
     "mask of other values": (FIRST_EX, tiny.grey(tiny.mask((1, 1, 3, 3)) * 76), "such as 76"),
     "transparent mask": (FIRST_EX, tiny.rgba(tiny.mask((1, 1, 3, 3)), alpha=7), "transparent"),

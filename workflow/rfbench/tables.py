@@ -119,6 +119,7 @@ def notes(metrics: pd.DataFrame) -> dict:
                 "name": name,
                 "synthetic": bool(group["synthetic"].iloc[0]),
                 "images": " or ".join(map(str, images)) or "no",
+                "eval_size": group["eval_size"].iloc[0],
                 "runs": len(paired),
                 "learned": learned,
                 "deviations": _union(group["deviations"]),

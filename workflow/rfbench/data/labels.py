@@ -1,18 +1,20 @@
 """Lesion masks to label maps: the pixel rules of the mask files, regions, label PNGs."""
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises on bytes that are no image, or a damaged one."""
 
 LARGEST_FRAME = 80_000_000
 """Pixels an image may have; the largest real one has 18 million. A tiny file can claim thousands of times more."""
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `opened` refuses by LARGEST_FRAME
 
 
 class MaskError(ValueError):
@@ -25,8 +27,13 @@ class MaskError(ValueError):
 
 @contextmanager
 def opened(content: bytes, formats: Sequence[str]) -> Iterator[Image.Image]:
-    """An image of one of Pillow's `formats`, not yet decoded; ValueError if it claims more than LARGEST_FRAME."""
-    with Image.open(io.BytesIO(content), formats=list(formats)) as image:
+    """An image of one of Pillow's `formats`, not yet decoded; ValueError if it is none or above LARGEST_FRAME."""
+    try:
+        image = Image.open(io.BytesIO(content), formats=list(formats))
+    except UnidentifiedImageError:  # its own message names an address in memory
+        start = f"it begins with {content[:8]!r}" if content else "it is empty"
+        raise ValueError(f"not a file of this format: {start}") from None
+    with image:
         width, height = image.size
         if width * height > LARGEST_FRAME:
             raise ValueError(f"{width}x{height} pixels, more than the {LARGEST_FRAME} any image here needs")
