@@ -19,5 +19,5 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/metrics.csv",
-        f"{REPORTS}/tables/table5.csv",
+        PIPELINE.table_files(),
         f"{RESULTS}/profile.json",

@@ -52,6 +52,12 @@ def test_weights_are_an_input_where_configured():
     assert with_weights.run_digest(run) != Pipeline(SMALLEST).run_digest(run)
 
 
+def test_tables_follow_the_configured_data_sets():
+    assert [Path(file).name for file in Pipeline(SMALLEST).table_files()] == ["table5.csv", "table5.md", "table5.tex"]
+    ddr = Pipeline(yaml.safe_load((ROOT / "config" / "ddr.yaml").read_text()))
+    assert {Path(file).stem for file in ddr.table_files()} == {"table2_ds", "table2_us", "table3"}
+
+
 def test_code_digests_follow_their_stage():
     pipeline = Pipeline(SMALLEST)
     stages = {name: pipeline.code(name) for name in ("data", "model", "train", "evaluate", "aggregate", "tables")}
@@ -150,9 +156,9 @@ def test_what_triggers_what(finished, tmp_path):
     shutil.copytree(finished.folder, checkout.folder, symlinks=True)
     paths = [str(checkout.folder), str(checkout.folder / "workflow")]
     checkout.environment = {**finished.environment, "PYTHONPATH": os.pathsep.join(paths)}
-    checkout.edit("workflow/rfbench/templates/table5.md.j2", "# Table 5", "# Table five")
+    checkout.edit("workflow/rfbench/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
     assert checkout.planned() == {"tables": 1}
-    checkout.edit("workflow/rfbench/templates/table5.md.j2", "# Table five", "# Table 5")
+    checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
     one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "profile": 1}
     assert checkout.planned() == one_run, "only the runs of the edited operator"

@@ -1,10 +1,11 @@
-"""Table 5 from a metrics file: means, holes, published values for real data only."""
+"""The tables from a metrics file: means, holes, published values for real data only."""
 
 import math
 import re
 import statistics
 import subprocess
 import sys
+from argparse import Namespace
 
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ def metrics(dataset: str = "IDRiD", synthetic: bool = False, states: dict[int, s
         common = {
             **dict.fromkeys(COLUMNS, ""), "dataset": dataset, "pair": "m2mrf_c", "seed": seed, "n": 27, "state": state,
             "synthetic": synthetic, "kind": "synthetic" if synthetic else "idrid",
-            "eval_size": "native",
+            "layout": "idrid", "eval_size": "native",
             "row": "M2MRF-C", "downsample": "M2MRF cascade", "upsample": "M2MRF one-step",
             "backbone": "hrnetv2_w48", "recipe": "embedded" if synthetic else "published",
             "commit": "0123456789abcdef", "dirty": False,
@@ -98,7 +99,7 @@ def test_tables_need_no_torch():
 
 
 def test_published_table_is_read_not_typed():
-    values = tables.published_means("IDRiD", "5")
+    values = tables.published_means(tables.TABLES["table5"])
     assert len(values) == 36
     assert values["StrideConv/Bilinear", "mIoU"] == 47.52
 
@@ -107,7 +108,7 @@ def test_foreign_or_missing_metrics_are_refused(tmp_path):
     with pytest.raises(RFBenchError, match=r"absent\.csv: not found"):
         tables.read_metrics(tmp_path / "absent.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(RFBenchError, match="missing dataset, lesion"):
+    with pytest.raises(RFBenchError, match="missing dataset, layout, lesion"):
         tables.read_metrics(tmp_path / "other.csv")
 
 
@@ -116,9 +117,33 @@ def test_tex_escaping(text, escaped):
     assert tables.escape_tex(text) == escaped
 
 
-def test_published_values_of_idrid_stand_beside_idrid_only(tmp_path):
+def test_published_values_of_ddr_stand_beside_ddr_only(tmp_path):
     frame = metrics("DDR")
-    frame["kind"], frame["eval_size"] = "ddr", "prepared"
-    text = written(tmp_path, frame)["md"]
-    assert "67.24" not in text
+    frame["kind"], frame["layout"], frame["eval_size"] = "ddr", "ddr", "prepared"
+    source = tmp_path / "metrics.csv"
+    frame.to_csv(source, index=False)
+    tables.run(Namespace(metrics=source, output=tmp_path / "out"))
+    text = (tmp_path / "out" / "table3.md").read_text()
+    assert "67.24" not in text, "IDRiD's value"
+    assert "| 48.94 |" in text, "DDR's value of M2MRF-C"
     assert "27 test images at prepared size" in text
+    assert "not in this configuration: StrideConv/Bilinear" in text
+    downs = pd.read_csv(tmp_path / "out" / "table2_ds.csv")
+    assert downs.empty, "M2MRF-C is no row of the table of downsampling operators"
+    assert not (tmp_path / "out" / "table5.md").exists()
+
+
+def test_an_operator_that_the_paper_does_not_have_stands_in_every_table(tmp_path):
+    frame = metrics("DDR")
+    frame["layout"], frame["row"], frame["downsample"] = "ddr", "Mine/Bilinear", "Mine"
+    for name in ("table2_ds", "table2_us", "table3"):
+        assert not tables.select(frame, tables.TABLES[name]).empty
+
+
+def test_own_data_has_no_published_column(tmp_path):
+    frame = metrics("hospital")
+    frame["kind"] = frame["layout"] = "folder"
+    part = tables.select(frame, tables.TABLES["table_own"])
+    (data,) = tables.notes(part, tables.TABLES["table_own"])["datasets"]
+    assert data["compared"] is False
+    assert math.isnan(tables.rows_of(part, tables.TABLES["table_own"])[0]["cells"]["mAUPR"].published)

@@ -17,7 +17,7 @@ from rfbench.pipeline import run_folder
 
 COLUMNS = [
     *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
-    *("kind", "eval_size", "synthetic", "row", "downsample", "upsample", "backbone", "recipe", "deviations"),
+    *("kind", "layout", "eval_size", "synthetic", "row", "downsample", "upsample", "backbone", "recipe", "deviations"),
     *("settings", "manifest", "commit", "dirty", "torch", "device"),
 ]
 METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
@@ -46,6 +46,7 @@ def _rows(config: dict, dataset: str, section: dict, pair: str, seed: int) -> li
         "pair": pair,
         "seed": seed,
         "kind": section["kind"],
+        "layout": configuration.published_layout(section),
         "eval_size": section["eval_size"],
         "synthetic": section["kind"] == "synthetic",
         "row": about.published_name,

@@ -14,7 +14,7 @@ import yaml
 
 import operators
 from rfbench import config as configuration
-from rfbench import provenance
+from rfbench import provenance, tables
 from rfbench.config import visible_gpus
 from rfbench.errors import RFBenchError
 
@@ -78,6 +78,15 @@ class Pipeline:
             for dataset in self.config["datasets"]
             for pair in self.config["pairs"]
             for seed in self.config["seeds"]
+        ]
+
+    def table_files(self) -> list[str]:
+        """The tables that the configured data sets appear in, as CSV, Markdown and TeX."""
+        layouts = {configuration.published_layout(dataset) for dataset in self.config["datasets"].values()}
+        return [
+            f"{self.reports}/tables/{name}.{kind}"
+            for name in tables.names_for(layouts)
+            for kind in ("csv", "md", "tex")
         ]
 
     def operator_files(self, wildcards) -> list[str]:

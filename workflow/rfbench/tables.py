@@ -25,6 +25,25 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of the paper (v2): the data sets that it is about, its number in published.csv, its title."""
+
+    layout: str  # idrid, ddr, or folder for own data, which the paper knows nothing of
+    dataset: str  # as published.csv names it
+    number: str
+    title: str
+
+
+TABLES = {
+    "table2_ds": Table("ddr", "DDR", "2-DS", "Table 2, downsampling operators on DDR"),
+    "table2_us": Table("ddr", "DDR", "2-US", "Table 2, upsampling operators on DDR"),
+    "table3": Table("ddr", "DDR", "3", "Table 3, operator pairs on DDR"),
+    "table5": Table("idrid", "IDRiD", "5", "Table 5, operator pairs on IDRiD"),
+    "table_own": Table("folder", "", "", "Operator pairs on own data"),
+}
+
+
+@dataclass(frozen=True)
 class Cell:
     """Mean and standard deviation over n seeds, in percent, and the published value where there is one."""
 
@@ -46,11 +65,25 @@ class Cell:
         return "–" if math.isnan(self.published) else f"{self.published:.2f}"
 
 
-def published_means(dataset: str, table: str, source: str = "arxiv-v2") -> dict[tuple[str, str], float]:
+def published_means(table: Table, source: str = "arxiv-v2") -> dict[tuple[str, str], float]:
     """Published values of one table in percent by (row, metric); see published.csv."""
     data = pd.read_csv(PUBLISHED, dtype={"table": str})
-    data = data[(data["source"] == source) & (data["table"] == table) & (data["dataset"] == dataset)]
+    data = data[(data["source"] == source) & (data["table"] == table.number) & (data["dataset"] == table.dataset)]
     return {(row.name_, row.metric): row.value for row in data.rename(columns={"name": "name_"}).itertuples()}
+
+
+def names_for(layouts: set[str]) -> list[str]:
+    """Names of the tables that data sets of these layouts appear in."""
+    return [name for name, table in TABLES.items() if table.layout in layouts]
+
+
+def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Metrics of the table: its data sets; its rows, and those that no table of the paper on them has."""
+    siblings = [other for other in TABLES.values() if other.layout == table.layout]
+    printed = {row for other in siblings for row, _ in published_means(other)}
+    own = {row for row, _ in published_means(table)}
+    rows = metrics["row"].isin(own) | ~metrics["row"].isin(printed)
+    return metrics[(metrics["layout"] == table.layout) & rows]
 
 
 def columns(metrics: pd.DataFrame) -> list[tuple[str, str, str | None]]:
@@ -59,20 +92,21 @@ def columns(metrics: pd.DataFrame) -> list[tuple[str, str, str | None]]:
     return [column for column in COLUMNS if column[0] in present]
 
 
-def table5(metrics: pd.DataFrame) -> list[dict]:
-    """Rows of Table 5: one per data set and pair, with a cell per metric.
+def rows_of(metrics: pd.DataFrame, table: Table) -> list[dict]:
+    """Rows of a table: one per data set and pair, with a cell per metric.
 
     Args:
-        metrics: content of results/metrics.csv.
+        metrics: the table's part of results/metrics.csv (`select`).
+        table: which table of the paper it stands beside.
 
     Returns:
         Dicts of dataset, synthetic, pair, downsample, upsample, n (seeds that are done), configured (seeds in
-        all), holes (reasons of the others) and cells by heading. Published values only for IDRiD, whose table it is.
+        all), holes (reasons of the others) and cells by heading. Published values only for real data.
     """
     rows = []
     for (dataset, pair), runs in metrics.groupby(["dataset", "pair"], sort=False):
         first = runs.iloc[0]
-        published = published_means("IDRiD", "5") if first["kind"] == "idrid" else {}
+        published = {} if first["synthetic"] else published_means(table)
         means = runs[runs["lesion"] == "mean"]
         seeds = means.drop_duplicates("seed")
         cells = {}
@@ -102,7 +136,7 @@ def table5(metrics: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def notes(metrics: pd.DataFrame) -> dict:
+def notes(metrics: pd.DataFrame, table: Table) -> dict:
     """What a reader must know beside the numbers: data, network, recipe, images, commits, flagged values."""
     done = metrics[metrics["state"] == "done"]
     artefacts = done[(done["metric"] == "aupr11_artefact") & (done["value"] == 1)]
@@ -118,6 +152,7 @@ def notes(metrics: pd.DataFrame) -> dict:
             {
                 "name": name,
                 "synthetic": bool(group["synthetic"].iloc[0]),
+                "compared": bool(table.number) and not group["synthetic"].iloc[0],
                 "images": " or ".join(map(str, images)) or "no",
                 "eval_size": group["eval_size"].iloc[0],
                 "runs": len(paired),
@@ -126,7 +161,11 @@ def notes(metrics: pd.DataFrame) -> dict:
                 "artefacts": [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()],
             }
         )
+    absent = list(dict.fromkeys(row for row, _ in published_means(table) if row not in set(metrics["row"])))
     return {
+        "title": table.title,
+        "number": table.number.partition("-")[0],
+        "absent": absent,
         "datasets": datasets,
         "backbones": sorted(metrics["backbone"].unique()),
         "recipes": sorted(metrics["recipe"].unique()),
@@ -147,9 +186,10 @@ def _union(joined: pd.Series) -> list[str]:
 
 def to_csv(rows: list[dict]) -> str:
     """The table as CSV: numbers in percent, one column per mean, std and published value."""
+    about = ["dataset", "pair", "downsample", "upsample", "n", "configured"]
     flat = []
     for row in rows:
-        line = {key: row[key] for key in ("dataset", "pair", "downsample", "upsample", "n", "configured")}
+        line = {key: row[key] for key in about}
         line["data"] = "SYN" if row["synthetic"] else "real"
         line["holes"] = "; ".join(row["holes"])
         for heading, cell in row["cells"].items():
@@ -157,7 +197,8 @@ def to_csv(rows: list[dict]) -> str:
             if not row["synthetic"]:
                 line[f"{heading}_published"] = cell.published
         flat.append(line)
-    return pd.DataFrame(flat).to_csv(index=False, lineterminator="\n", float_format="%.4f")
+    frame = pd.DataFrame(flat) if flat else pd.DataFrame(columns=[*about, "data", "holes"])
+    return frame.to_csv(index=False, lineterminator="\n", float_format="%.4f")
 
 
 def render(template: Path, **values) -> str:
@@ -191,7 +232,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise RFBenchError(f"{path}: not found. Run `snakemake`, or `rfbench aggregate`, which writes it.")
     metrics = pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "n": [""]})
-    missing = {"dataset", "pair", "seed", "metric", "lesion", "value", "n", "state"} - set(metrics.columns)
+    missing = {"layout", "dataset", "pair", "seed", "metric", "lesion", "value", "n", "state"} - set(metrics.columns)
     if missing:
         raise RFBenchError(
             f"{path}: expected the columns of `rfbench aggregate`, missing {', '.join(sorted(missing))}."
@@ -202,16 +243,20 @@ def read_metrics(path: Path) -> pd.DataFrame:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--metrics", type=Path, required=True, help="results/metrics.csv")
-    parser.add_argument("--output", type=Path, required=True, help="folder of table5.csv, table5.md and table5.tex")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the tables (.csv, .md, .tex)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     metrics = read_metrics(args.metrics)
-    rows, about = table5(metrics), notes(metrics)
-    provenance.write_text(args.output / "table5.csv", to_csv(rows))
-    for kind in ("md", "tex"):
-        text = render(HERE / "templates" / f"table5.{kind}.j2", rows=rows, about=about)
-        provenance.write_text(args.output / f"table5.{kind}", text)
-    print(f"{args.output}/table5.csv, .md, .tex: {len(rows)} rows", file=sys.stderr)
+    for name in names_for(set(metrics["layout"])):
+        part = select(metrics, TABLES[name])
+        if part.empty:
+            print(f"{args.output}/{name}: none of its rows is configured", file=sys.stderr)
+        rows, about = rows_of(part, TABLES[name]), notes(part, TABLES[name])
+        provenance.write_text(args.output / f"{name}.csv", to_csv(rows))
+        for kind in ("md", "tex"):
+            text = render(HERE / "templates" / f"table.{kind}.j2", rows=rows, about=about)
+            provenance.write_text(args.output / f"{name}.{kind}", text)
+        print(f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows", file=sys.stderr)
     return 0

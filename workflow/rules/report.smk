@@ -2,7 +2,7 @@ rule tables:
     input:
         f"{RESULTS}/metrics.csv",
     output:
-        expand(f"{REPORTS}/tables/table5.{{kind}}", kind=["csv", "md", "tex"]),
+        PIPELINE.table_files(),
     log:
         f"{RESULTS}/logs/tables.log",
     conda:
