@@ -20,4 +20,5 @@ rule all:
     input:
         f"{RESULTS}/metrics.csv",
         PIPELINE.table_files(),
+        f"{REPORTS}/figures/figures.txt",
         f"{RESULTS}/profile.json",

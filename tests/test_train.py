@@ -377,6 +377,11 @@ def test_evaluation_is_complete_and_repeatable(manifest, tmp_path):
     assert record["n_images"] == 1
     assert set(record["metrics"]) == {"aupr11", "ap", "f", "iou", "precision", "recall"}
     assert set(record["untrained"]["ap"]) == {"EX", "HE", "SE", "MA", "mean"}
+    with open(tmp_path / "a" / "pr_curves.csv") as file:
+        points = [row for row in csv.DictReader(file) if row["curve"] == "aupr11" and row["lesion"] == "MA"]
+    recall, precision = (np.array([float(row[name]) for row in points]) for name in ("recall", "precision"))
+    assert len(points) == 11
+    assert abs(np.trapezoid(precision, recall)) == pytest.approx(record["metrics"]["aupr11"]["MA"])
     with open(tmp_path / "a" / "per_image.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["lesion"] for row in rows] == ["EX", "HE", "SE", "MA"]

@@ -116,7 +116,7 @@ def trained_model(record: dict, work: Path) -> torch.nn.Module:
 
 def evaluate(config: dict, dataset: str, pair: str, seed: int, manifest: Path, train_record: Path, work: Path,
              output: Path, weights: Path | None = None) -> dict:  # fmt: skip
-    """Evaluate one run and write its record; `per_image.csv` and `evaluation_times.json` go beside it.
+    """Evaluate one run and write its record; per_image.csv, pr_curves.csv and evaluation_times.json go beside it.
 
     Args:
         config: a complete configuration.
@@ -145,11 +145,13 @@ def evaluate(config: dict, dataset: str, pair: str, seed: int, manifest: Path, t
         "checkpoint_sha256": training["checkpoint_sha256"],
     }
     rows: list[dict] = []
+    curves: list[dict] = []
     device = pick_device(config["device"])
     torch.set_num_threads(settings["recipe"]["threads"])
     if training["state"] == "done":
         split, section = config["evaluation"]["split"], config["datasets"][dataset]
         metrics, rows = evaluate_model(trained_model(training, work), section, manifest, split, device)
+        curves = curve_points(metrics)
         record |= {
             "metrics": metrics.compute(),
             "details": metrics.details(),
@@ -159,7 +161,8 @@ def evaluate(config: dict, dataset: str, pair: str, seed: int, manifest: Path, t
             untrained, _ = initial_model(settings, weights)
             record["untrained"] = evaluate_model(untrained, section, manifest, split, device)[0].compute()
     record["provenance"] = provenance.collect(device_name(device))
-    _write_per_image(output.with_name("per_image.csv"), rows)
+    _write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
+    _write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
     provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})
     provenance.write_json(output, record)
     return record
@@ -174,9 +177,19 @@ def _check_same_run(training: dict, settings: dict, path: Path) -> None:
         )
 
 
-def _write_per_image(path: Path, rows: list[dict]) -> None:
+def curve_points(metrics: LesionMetrics) -> list[dict]:
+    """Precision-recall curves for figures: `exact` (thinned, every point exact) and the 11 points of `aupr11`."""
+    return [
+        {"lesion": lesion, "curve": name, "recall": float(recall), "precision": float(precision)}
+        for name, curves in (("exact", metrics.pr_curve(200)), ("aupr11", metrics.curve11()))
+        for lesion, curve in curves.items()
+        for recall, precision in zip(curve["recall"], curve["precision"], strict=True)
+    ]
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, ("stem", "lesion", "tp", "predicted", "positives"), lineterminator="\n")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     provenance.write_text(path, buffer.getvalue())

@@ -33,6 +33,7 @@ CODE = {
     "profile": ["rfbench/profile.py"],
     "aggregate": ["rfbench/aggregate.py"],
     "tables": ["rfbench/tables.py", "rfbench/templates/*", "rfbench/published.csv"],
+    "figures": ["rfbench/figures.py", "rfbench/published.csv"],
 }
 
 

@@ -6,6 +6,7 @@ rule evaluate:
     output:
         record=f"{RUN}/evaluation.json",
         per_image=f"{RUN}/per_image.csv",
+        curves=f"{RUN}/pr_curves.csv",
         times=f"{RUN}/evaluation_times.json",
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}-{{pair}}-seed{{seed}}.log",

@@ -14,6 +14,25 @@ rule tables:
         "rfbench tables --metrics '{input}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
 
 
+rule figures:
+    input:
+        PIPELINE.every_run("curve.csv"),
+        PIPELINE.every_run("pr_curves.csv"),
+        f"{RESULTS}/profile.json",
+        metrics=f"{RESULTS}/metrics.csv",
+    output:
+        f"{REPORTS}/figures/figures.txt",
+    log:
+        f"{RESULTS}/logs/figures.log",
+    conda:
+        CONDA
+    params:
+        code=PIPELINE.code("figures"),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "rfbench figures --metrics '{input.metrics}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
+
+
 rule partial:
     log:
         f"{RESULTS}/logs/partial.log",
