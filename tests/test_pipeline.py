@@ -150,7 +150,8 @@ def test_what_triggers_what(finished, tmp_path):
     for file in [*finished.folder.glob("operators/*.py"), *finished.folder.glob("workflow/rfbench/**/*.py")]:
         file.touch()
     assert finished.planned() == {}, "a touch changes nothing"
-    assert finished.planned("--config", "seeds=[0,1]") == {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1}
+    two_runs = {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
+    assert finished.planned("--config", "seeds=[0,1]") == two_runs, "a seed adds its runs only"
     checkout = Checkout.__new__(Checkout)
     checkout.folder, checkout.environment = tmp_path / "edited", finished.environment
     shutil.copytree(finished.folder, checkout.folder, symlinks=True)
@@ -160,7 +161,7 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
-    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "profile": 1}
+    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
     assert checkout.planned() == one_run, "only the runs of the edited operator"
 
 

@@ -104,7 +104,7 @@ def draw_lesions(metrics: pd.DataFrame, dataset: str, metric: str = "ap") -> plt
     palette = {lesion: LESION_COLOURS.get(lesion, f"C{k}") for k, lesion in enumerate(data["lesion"].unique())}
     bars = {"palette": palette, "errorbar": "sd", "err_kws": {"linewidth": 0.6}}
     sns.barplot(data, y="row", x="percent", hue="lesion", ax=axes, **bars)
-    axes.set(ylabel="", xlabel=f"{metric.upper()} (exact), % – mean over seeds, standard deviation")
+    axes.set(xlim=(0, None), ylabel="", xlabel=f"{metric.upper()} (exact), % – mean over seeds, standard deviation")
     axes.set_title(title(metrics, dataset))
     below = -0.28 if len(order(metrics)) < 6 else -0.12
     axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.4, below))
