@@ -142,7 +142,11 @@ def test_the_authors_whole_models_load(pair, tmp_path):
 def test_counters_and_a_parallel_prefix_may_differ(tmp_path):
     authors = Authors("cascade", "onestep").tensors
     bare = {f"module.{k}": v for k, v in authors.items() if not k.endswith("num_batches_tracked")}
-    rfbench.load_checkpoint(build("m2mrf_c"), save(tmp_path / "authors.pth", bare))
+    with_all, without = build("m2mrf_c"), build("m2mrf_c")
+    rfbench.load_checkpoint(with_all, save(tmp_path / "authors.pth", authors))
+    rfbench.load_checkpoint(without, save(tmp_path / "bare.pth", bare))
+    for name, tensor in without.named_parameters():
+        assert torch.equal(tensor, with_all.get_parameter(name)), name
 
 
 @pytest.mark.parametrize(
