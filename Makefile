@@ -1,5 +1,6 @@
 # `make` and `make test` do everything on a machine with Python 3.11, make and git. `make help` lists the rest.
-LOCK ?= envs/cpu.txt
+# A GPU environment, once built with LOCK=envs/gpu.txt, stays one.
+LOCK ?= $(shell cmp -s envs/gpu.txt .venv/.rfbench-lock && echo envs/gpu.txt || echo envs/cpu.txt)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: benchmark env test test-all lint lock help
