@@ -200,7 +200,7 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         log_level="ERROR",  # its notices are many and its own; progress and errors are ours
         default_scope="mmseg",
     )
-    runner.rfbench = recipe
+    runner.rfbench = {**recipe, "resumed": checkpoint is not None}
     return runner
 
 
@@ -260,7 +260,7 @@ def _train(settings: dict, technical: dict, device: torch.device, manifest: Path
         "checkpoint_sha256": _save_weights(model, work / "model.pth", settings),
         "provenance": provenance.collect(device_name(device)),
     }
-    times = {"seconds": round(time.monotonic() - started, 1), "resumed": runner._resume}
+    times = {"seconds": round(time.monotonic() - started, 1), "resumed": runner.rfbench["resumed"]}
     if device.type == "cuda":
         times["max_memory_allocated"] = torch.cuda.max_memory_allocated(device)
     provenance.write_json(output.with_name("times.json"), times)
