@@ -18,6 +18,7 @@ from scipy import stats
 
 from rfbench import provenance
 from rfbench.errors import RFBenchError
+from rfbench.pipeline import run_folder
 from rfbench.tables import TABLES, published_means, read_metrics
 
 mpl.use("Agg")
@@ -145,7 +146,7 @@ def draw_training(results: Path, metrics: pd.DataFrame, dataset: str) -> plt.Fig
     figure, axes = plt.subplots(figsize=(WIDTH, WIDTH * 0.7))
     shown = set()
     for run in runs.itertuples():
-        path = results / "runs" / dataset / run.pair / f"seed{run.seed}" / "curve.csv"
+        path = run_folder(results, dataset, run.pair, run.seed) / "curve.csv"
         if not path.exists():
             continue
         curve = pd.read_csv(path)
@@ -191,7 +192,7 @@ def draw_curves(results: Path, metrics: pd.DataFrame, dataset: str) -> plt.Figur
         if runs.empty:
             continue
         first = runs.sort_values("seed").iloc[0]
-        curves = pd.read_csv(results / "runs" / dataset / first["pair"] / f"seed{first['seed']}" / "pr_curves.csv")
+        curves = pd.read_csv(run_folder(results, dataset, first["pair"], first["seed"]) / "pr_curves.csv")
         for axes, lesion in zip(grid.flat, lesions, strict=False):
             for name, style in (
                 ("exact", {"lw": 0.9, "label": row}),

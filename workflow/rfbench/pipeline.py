@@ -50,7 +50,7 @@ class Pipeline:
     def __init__(self, config: dict) -> None:
         self.config = configuration.complete(config)
         self.results, self.reports = self.config["results"], self.config["reports"]
-        self.run = f"{self.results}/runs/{{dataset}}/{{pair}}/seed{{seed}}"
+        self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         self.threads = self.config["recipe"]["threads"]
         # On a CPU the jobs need no GPU, so that the pool of profiles/default does not serialise them.
         self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible_gpus() > 0))
@@ -153,6 +153,6 @@ def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
     return file
 
 
-def run_folder(results: str | Path, dataset: str, pair: str, seed: int) -> Path:
+def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) -> Path:
     """Folder of one run's records."""
     return Path(results) / "runs" / dataset / pair / f"seed{seed}"

@@ -8,7 +8,6 @@ failed job; the record is written whole when the training has ended.
 import argparse
 import csv
 import math
-import os
 import random
 import sys
 import time
@@ -338,7 +337,6 @@ def load_run_config(args: argparse.Namespace) -> dict:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     config = load_run_config(args)
     record = train(config, args.dataset, args.pair, args.seed, args.manifest, args.work, args.output, args.weights)
     if record["state"] == "diverged":

@@ -12,7 +12,18 @@ from urllib.parse import unquote
 
 from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
-from rfbench.data.layout import Item, Layout, count_splits, in_order, is_dropping, letters, mixed, shared_stems, twice
+from rfbench.data.layout import (
+    Item,
+    Layout,
+    count_splits,
+    in_order,
+    is_dropping,
+    letters,
+    mixed,
+    no_photograph,
+    shared_stems,
+    twice,
+)
 
 IMAGES = {"train": 383, "val": 149, "test": 225}
 OBTAIN = "Restore it from the official archive (github.com/nkicsl/DDR-dataset, ten parts DDR-dataset.zip.001 to .010)."
@@ -101,8 +112,7 @@ def _place(member: _Member, items: dict[tuple[str, str], Item]) -> list[Finding]
         items[key] = Item(member.stem, member.split, member.name)
         return []
     if key not in items:
-        expected = f"this photograph in the {member.split} set, which has masks of it"
-        return [Finding(f"{member.stem}.jpg", expected, "no such file", OBTAIN)]
+        return [no_photograph(member.stem, member.split, OBTAIN)]
     if member.lesion in items[key].masks:
         return [twice(member.name, items[key].masks[member.lesion])]
     items[key].masks[member.lesion] = member.name

@@ -14,7 +14,7 @@ import pandas as pd
 
 from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
-from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, mixed, shared_stems, twice
+from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, mixed, no_photograph, shared_stems, twice
 from rfbench.data.manifest import region_totals
 
 SPLITS = ("train", "test")
@@ -122,14 +122,7 @@ def _place(member: _Member, items: dict[tuple[str, str], Item]) -> list[Finding]
         items[key] = Item(member.stem, member.split, member.name)
         return []
     if key not in items:
-        return [
-            Finding(
-                f"{member.stem}.jpg",
-                f"this photograph in the {member.split} set, which has masks of it",
-                "no such file",
-                OBTAIN,
-            )
-        ]
+        return [no_photograph(member.stem, member.split, OBTAIN)]
     if member.folder_lesion not in (None, member.lesion):
         found = f"it among the {member.folder_lesion} masks"
         return [Finding(member.name, f"the mask in the {member.lesion} folder", found, "Move it back.")]

@@ -80,6 +80,12 @@ def twice(name: str, other: str) -> Finding:
     return Finding(name, "one file of this name in a split", f"also {other}", "Remove the copy that is not official.")
 
 
+def no_photograph(stem: str, split: str, advice: str) -> Finding:
+    """A mask whose photograph is not in its split."""
+    expected = f"this photograph in the {split} set, which has masks of it"
+    return Finding(f"{stem}.jpg", expected, "no such file", advice)
+
+
 def shared_stems(items: Iterable[Item], advice: str) -> list[Finding]:
     """Stems that are in more than one split: an image to learn from must not be one to be judged by."""
     splits: dict[str, list[str]] = {}

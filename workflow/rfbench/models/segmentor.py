@@ -125,4 +125,4 @@ class LesionSegmentor(BaseModel):
             super().init_weights()
 
     def _dump_init_info(self) -> None:
-        """mmengine would log several lines for every tensor."""
+        """Deliberately nothing: mmengine's own would log several lines for every tensor."""
