@@ -3,11 +3,13 @@
 import argparse
 import copy
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+import operators
 from rfbench import config as configuration
 from rfbench.config import ConfigError
 from rfbench.data import prepare
@@ -70,6 +72,8 @@ def test_defaults_are_the_published_recipe():
         (changed("datasets.SYN.lesions", ["mean"]), ["datasets.SYN.lesions", "mean"]),
         ({**SMALL, "datasets": {"IDRiD": DATASET}}, ["datasets.IDRiD", "begin with SYN"]),
         ({"pairs": ["maxpool_bilinear"]}, ["datasets"]),
+        (changed("pairs", []), ["pairs", "or `all`", "found none"]),
+        (changed("pairs", "al"), ["pairs", "all", "'al'"]),
     ],
 )
 def test_mistakes_are_named(config, words):
@@ -122,6 +126,38 @@ def test_shipped_protocols_are_the_published_ones(name, dataset, size):
     config = configuration.load(ROOT / "config" / f"{name}.yaml")
     assert configuration.deviations(configuration.run_settings(config, dataset, "m2mrf_c", 0)) == []
     assert configuration.evaluation_settings(config, dataset)["eval_size"] == size
+
+
+def test_all_pairs_are_the_registered_ones():
+    config = configuration.complete({**SMALL, "pairs": "all"})
+    assert config["pairs"] == operators.available()
+    assert len(configuration.runs(config)) == 3 * len(operators.available())
+
+
+@pytest.mark.parametrize(("paper_rows_only", "ddr", "idrid"), [(False, 18, 18), (True, 18, 12)])
+def test_runs_of_the_paper(paper_rows_only, ddr, idrid):
+    text = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    config = configuration.complete({**text, "paper_rows_only": paper_rows_only})
+    runs = configuration.runs(config)
+    assert Counter(dataset for dataset, _, _ in runs) == {"DDR": 3 * ddr, "IDRiD": 3 * idrid}
+    assert len(set(runs)) == len(runs)
+    assert ("IDRiD", "m2mrf_c", 2) in runs
+    only_on_ddr = ("IDRiD", "m2mrf_cascade_bilinear", 0)  # a row of Table 2, which is about DDR
+    assert (only_on_ddr in runs) is not paper_rows_only
+
+
+def test_paper_files_of_one_data_set_are_parts_of_the_whole():
+    paper = configuration.load(ROOT / "config" / "paper.yaml")
+    for name, dataset in (("idrid", "IDRiD"), ("ddr", "DDR")):
+        part = configuration.load(ROOT / "config" / f"{name}.yaml")
+        assert set(configuration.runs(part)) <= set(configuration.runs(paper))
+        settings = [configuration.run_settings(config, dataset, "m2mrf_c", 0) for config in (part, paper)]
+        assert settings[0] == settings[1], "a run made for one is found by the other"
+
+
+def test_a_data_set_without_a_printed_row_is_named():
+    with pytest.raises(ConfigError, match=r"paper_rows_only: .* datasets\.SYN \(kind synthetic\)"):
+        configuration.complete({**SMALL, "pairs": ["m2mrf_cascade_bilinear"], "paper_rows_only": True})
 
 
 def test_evaluation_size_follows_the_layout():

@@ -27,6 +27,15 @@ def test_every_run_of_the_matrix_is_asked_for():
     assert "results/ci/runs/SYN-IDRiD/m2mrf_c/seed3/train.json" in files
 
 
+def test_jobs_of_the_whole_experiment(tmp_path):
+    checkout = Checkout(tmp_path)
+    jobs = {"prepare": 2, "weights": 1, "train": 108, "evaluate": 108}
+    jobs |= dict.fromkeys(("aggregate", "profile", "tables", "figures"), 1)
+    assert checkout.planned("--configfile", "config/paper.yaml") == jobs
+    rows = {**jobs, "train": 90, "evaluate": 90}
+    assert checkout.planned("--configfile", "config/paper.yaml", "--config", "paper_rows_only=true") == rows
+
+
 def test_a_run_depends_on_its_own_operators_only():
     pipeline = Pipeline(SMALLEST)
     names = {Path(file).name for file in pipeline.operator_files(SimpleNamespace(pair="m2mrf_c"))}
@@ -102,8 +111,9 @@ class Checkout:
         self.environment.pop("RFBENCH_CONFIG", None)
 
     def snakemake(self, *arguments: str) -> str:
-        """Run Snakemake on the smallest configuration; its output, or an assertion with it."""
-        command = [SNAKEMAKE, "--configfile", "config/ci.yaml", *arguments]
+        """Run Snakemake, on the smallest configuration if none is named; its output, or an assertion with it."""
+        default = [] if "--configfile" in arguments else ["--configfile", "config/ci.yaml"]
+        command = [SNAKEMAKE, *default, *arguments]
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

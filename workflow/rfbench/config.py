@@ -3,6 +3,7 @@
 import argparse
 import copy
 import difflib
+import functools
 import hashlib
 import json
 import os
@@ -64,12 +65,17 @@ def complete(config: dict, origin: str = "configuration") -> dict:
     """
     schema = yaml.safe_load(SCHEMA.read_text())
     config = copy.deepcopy(config)
-    if isinstance(config.get("seeds"), list):  # Snakemake hands `--config seeds=[0,1]` over as texts
+    # Snakemake hands `--config seeds=[0,1] paper_rows_only=true` over as texts.
+    if isinstance(config.get("seeds"), list):
         config["seeds"] = [int(s) if isinstance(s, str) and s.isdigit() else s for s in config["seeds"]]
+    if config.get("paper_rows_only") in ("true", "false"):
+        config["paper_rows_only"] = config["paper_rows_only"] == "true"
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
     problems = [_sentence(error, schema) for error in errors]
     if not problems:
         _fill(config, schema, schema)
+        if config["pairs"] == "all":
+            config["pairs"] = operators.available()
         for dataset in config["datasets"].values():
             dataset.setdefault("eval_size", "prepared" if published_layout(dataset) == "ddr" else "native")
         problems = _cross_checks(config)
@@ -110,13 +116,7 @@ def _fill(value, schema: dict, root: dict) -> None:
 
 def _cross_checks(config: dict) -> list[str]:
     """What a schema cannot say: registered pairs, names of synthetic sets, sizes that fit together."""
-    problems = []
-    known = operators.available()
-    for pair in config["pairs"]:
-        if pair not in known:
-            near = difflib.get_close_matches(pair, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "`rfbench operators` lists them."
-            problems.append(f"pairs: unknown pair {pair}. {hint}")
+    problems = _pair_problems(config)
     for name, dataset in config["datasets"].items():
         if (dataset["kind"] == "synthetic") != name.startswith("SYN"):
             problems.append(
@@ -136,6 +136,48 @@ def _cross_checks(config: dict) -> list[str]:
     if recipe["ratio"][0] > recipe["ratio"][1]:
         problems.append(f"recipe.ratio: expected [smallest, largest], found {recipe['ratio']}.")
     return problems
+
+
+def _pair_problems(config: dict) -> list[str]:
+    problems = []
+    known = operators.available()
+    for pair in config["pairs"]:
+        if pair not in known:
+            near = difflib.get_close_matches(pair, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "`rfbench operators` lists them."
+            problems.append(f"pairs: unknown pair {pair}. {hint}")
+    if not config["pairs"]:
+        problems.append("pairs: expected operator pairs or `all`, found none. `rfbench operators` lists them.")
+    if not problems:
+        trained = {dataset for dataset, _, _ in runs(config)}
+        problems = [
+            f"paper_rows_only: the paper's tables print none of the configured pairs on datasets.{dataset} "
+            f"(kind {section['kind']}). Leave the data set or the key out."
+            for dataset, section in config["datasets"].items()
+            if dataset not in trained
+        ]
+    return problems
+
+
+def runs(config: dict) -> list[tuple[str, str, int]]:
+    """The runs of a complete configuration: (data set, pair, seed), in the configuration's order."""
+    return [
+        (dataset, pair, seed)
+        for dataset, section in config["datasets"].items()
+        for pair in config["pairs"]
+        if not config["paper_rows_only"]
+        or operators.get(pair).published_name in printed_rows(published_layout(section))
+        for seed in config["seeds"]
+    ]
+
+
+@functools.cache
+def printed_rows(layout: str) -> frozenset[str]:
+    """Rows that the paper's operator tables print on data sets of this layout."""
+    from rfbench.tables import TABLES, published_means  # pandas, which most commands need not wait for
+
+    tables = [table for table in TABLES.values() if table.layout == layout and table.number]
+    return frozenset(row for table in tables for row, _ in published_means(table))
 
 
 def missing_sources(config: dict) -> list[str]:

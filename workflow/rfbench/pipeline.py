@@ -76,9 +76,7 @@ class Pipeline:
         """A file of each configured run."""
         return [
             f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed)
-            for dataset in self.config["datasets"]
-            for pair in self.config["pairs"]
-            for seed in self.config["seeds"]
+            for dataset, pair, seed in configuration.runs(self.config)
         ]
 
     def table_files(self) -> list[str]:
