@@ -163,11 +163,15 @@ def test_smallest_benchmark_from_end_to_end(finished):
 @pytest.mark.slow
 def test_what_triggers_what(finished, tmp_path):
     assert finished.planned() == {}, "nothing to do after a finished run"
-    for file in [*finished.folder.glob("operators/*.py"), *finished.folder.glob("workflow/rfbench/**/*.py")]:
-        file.touch()
+    for folder in ("operators", "workflow", "config", "envs", "profiles"):
+        for file in (finished.folder / folder).rglob("*.*"):
+            file.touch()
     assert finished.planned() == {}, "a touch changes nothing"
     two_runs = {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
     assert finished.planned("--config", "seeds=[0,1]") == two_runs, "a seed adds its runs only"
+    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
+    pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
+    assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
     checkout = Checkout.__new__(Checkout)
     checkout.folder, checkout.environment = tmp_path / "edited", finished.environment
     shutil.copytree(finished.folder, checkout.folder, symlinks=True)
@@ -177,8 +181,17 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
-    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
     assert checkout.planned() == one_run, "only the runs of the edited operator"
+    checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
+    checkout.edit("operators/lip.py", "LIP: local", "LIP, local")
+    assert checkout.planned() == {}, "no run uses the edited operator"
+    checkout.edit("config/ci.yaml", "log_interval: 1", "log_interval: 2")
+    assert checkout.planned() == {}, "how often is logged changes no number"
+    checkout.edit("config/ci.yaml", "untrained: true", "untrained: false")
+    evaluations = {"evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
+    assert checkout.planned() == evaluations, "the evaluation retrains nothing"
+    checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = 1e-4")
+    assert checkout.planned() == {**evaluations, "train": 2}, "the loss retrains every run"
 
 
 @pytest.mark.slow
