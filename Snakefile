@@ -13,6 +13,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/profile.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/ablation.smk"
 
 
 rule all:
@@ -20,5 +21,6 @@ rule all:
     input:
         f"{RESULTS}/metrics.csv",
         PIPELINE.table_files(),
+        PIPELINE.ablation_files(),
         f"{REPORTS}/figures/figures.txt",
         f"{RESULTS}/profile.json",

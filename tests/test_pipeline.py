@@ -54,7 +54,9 @@ def test_missing_archive_warns_first_and_stops_before_the_first_job(tmp_path, mo
 
 def test_a_network_that_cannot_be_built_stops_before_the_first_job():
     model = {**SMALLEST["model"], "operator_options": {"m2mrf": {"patch_size": 1}}}
-    with pytest.raises(RFBenchError, match=r"Nothing was started:\nmodel\.operator_options: Cannot build 'm2mrf_c'"):
+    with pytest.raises(
+        RFBenchError, match=r"Nothing was started:\nmodel\.operator_options or sweep: Cannot build 'm2mrf_c'"
+    ):
         Pipeline({**SMALLEST, "model": model}).start()
 
 

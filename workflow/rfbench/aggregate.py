@@ -17,7 +17,8 @@ from rfbench.pipeline import run_folder
 
 COLUMNS = [
     *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
-    *("kind", "layout", "eval_size", "synthetic", "row", "downsample", "upsample", "backbone", "recipe", "deviations"),
+    *("kind", "layout", "split", "eval_size", "synthetic", "base", "options"),
+    *("row", "downsample", "upsample", "backbone", "recipe", "deviations"),
     *("settings", "manifest", "commit", "dirty", "torch", "device"),
 ]
 METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
@@ -25,6 +26,8 @@ METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
 
 def aggregate(config: dict) -> pd.DataFrame:
     """Rows of every configured run.
+
+    `base` and `options` are empty but for the runs of a sweep: the pair, and all options of the swept operators.
 
     A run without an evaluation has one row per metric with an empty value and the state `missing`, or `error` if
     its training failed; a run that diverged likewise. Each names its reason. Values are fractions; `n` is the number
@@ -37,7 +40,9 @@ def aggregate(config: dict) -> pd.DataFrame:
 
 
 def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
-    about, section = operators.get(pair), config["datasets"][dataset]
+    section, swept = config["datasets"][dataset], configuration.swept_options(config, pair)
+    base, variant = configuration.network(config, pair)[0], configuration.variants(config).get(pair)
+    about = operators.get(base)
     settings = configuration.run_settings(config, dataset, pair, seed)
     common = {
         "dataset": dataset,
@@ -45,9 +50,12 @@ def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
         "seed": seed,
         "kind": section["kind"],
         "layout": configuration.published_layout(section),
+        "split": config["evaluation"]["split"],
         "eval_size": section["eval_size"],
         "synthetic": section["kind"] == "synthetic",
-        "row": about.published_name,
+        "base": base if swept else "",
+        "options": " ".join(f"{option}={value}" for option, value in swept.items()),
+        "row": about.published_name + (f", {variant.option} {variant.value}" if variant else ""),
         "downsample": about.down,
         "upsample": about.up,
         "backbone": config["model"]["backbone"],

@@ -19,6 +19,7 @@ VERBS = {
     "throughput": ("rfbench.data.throughput", "measure how many training samples a second one core makes"),
     "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
     "figures": ("rfbench.figures", "draw the figures from the results folder"),
+    "ablation": ("rfbench.ablation", "render the table and figure of a sweep of operator options (Table 1)"),
     "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
     "plan": ("rfbench.plan", "say how many runs, hours and bytes a configuration takes, before anything starts"),
     "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),

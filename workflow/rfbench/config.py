@@ -7,8 +7,10 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -137,7 +139,8 @@ def _fill(value, schema: dict, root: dict) -> None:
 
 def _cross_checks(config: dict) -> list[str]:
     """What a schema cannot say: registered pairs and options, names of synthetic sets, sizes that fit together."""
-    problems = _pair_problems(config) + _option_problems(config["model"]["operator_options"])
+    problems = _pair_problems(config) + _option_problems("model.operator_options", config["model"]["operator_options"])
+    problems += _sweep_problems(config)
     for name, dataset in config["datasets"].items():
         problems += [f"datasets.{name}{problem}" for problem in _dataset_problems(name, dataset, config)]
     return problems + _recipe_problems(config)
@@ -204,12 +207,33 @@ def _recipe_problems(config: dict) -> list[str]:
     return problems
 
 
-def _option_problems(options: dict) -> list[str]:
+def _sweep_problems(config: dict) -> list[str]:
+    problems = []
+    for pair, swept in config["sweep"].items():
+        if pair not in config["pairs"] or pair not in operators.available():
+            problems.append(f"sweep.{pair}: expected one of the configured pairs.{_near(pair, config['pairs'])}")
+            continue
+        own = operators.options(pair)
+        for operator, options in swept.items():
+            if operator not in own:
+                problems.append(f"sweep.{pair}.{operator}: expected an operator of the pair.{_near(operator, own)}")
+                continue
+            for k in range(max(map(len, options.values()))):
+                nth = {option: values[k] for option, values in options.items() if k < len(values)}
+                problems += _option_problems(f"sweep.{pair}", {operator: nth})
+    if config["sweep"] and config["paper_rows_only"]:
+        problems.append("sweep: expected without paper_rows_only, since no table but the ablation prints its runs.")
+    if not problems and (taken := variants(config).keys() & set(operators.available())):
+        problems.append(f"sweep: its variant {min(taken)} has the name of a registered pair.")
+    return list(dict.fromkeys(problems))
+
+
+def _option_problems(section: str, options: dict) -> list[str]:
     """Names and kinds of operator options; whether a value fits the network, only building it can tell."""
     problems = []
     known = {name: defaults for pair in operators.available() for name, defaults in operators.options(pair).items()}
     for operator, given in options.items():
-        key = f"model.operator_options.{operator}"
+        key = f"{section}.{operator}"
         if operator not in known:
             problems.append(f"{key}: unknown operator.{_near(operator, known)}")
             continue
@@ -242,17 +266,17 @@ def network_problems(config: dict) -> list[str]:
     from rfbench.models import assemble
 
     model, problems = config["model"], []
-    for pair in config["pairs"]:
-        options = {k: v for k, v in model["operator_options"].items() if k in operators.options(pair)}
+    for name in (*config["pairs"], *variants(config)):
+        pair, options = network(config, name)
         if model["backbone"] == "hrnetv2_w48" and not options:
             continue  # the paper's networks, which the tests build
         try:
             with torch.device("meta"):
                 assemble(pair, model["backbone"], operator_options=options)
         except RFBenchError as error:
-            problems.append(f"model.operator_options: {error}")
+            problems.append(f"model.operator_options or sweep: {error}")
         except (ArithmeticError, RuntimeError, TypeError) as error:  # torch's, about a value that fits no layer
-            problems.append(f"model.operator_options: cannot build {pair} with {options}: {error}")
+            problems.append(f"model.operator_options or sweep: cannot build {pair} with {options}: {error}")
     return problems
 
 
@@ -264,7 +288,7 @@ def _pair_problems(config: dict) -> list[str]:
             problems.append(f"pairs: unknown pair {pair}.{_near(pair, known)}")
     if not config["pairs"]:
         problems.append("pairs: expected operator pairs or `all`, found none. `rfbench operators` lists them.")
-    if not problems:
+    if not problems and config["paper_rows_only"] and not config["sweep"]:
         trained = {dataset for dataset, _, _ in runs(config)}
         problems = [
             f"paper_rows_only: the paper's tables print none of the configured pairs on datasets.{dataset} "
@@ -276,15 +300,61 @@ def _pair_problems(config: dict) -> list[str]:
 
 
 def runs(config: dict) -> list[tuple[str, str, int]]:
-    """The runs of a complete configuration: (data set, pair, seed), in the configuration's order."""
+    """The runs of a complete configuration: (data set, pair or variant, seed), in the configuration's order."""
     return [
         (dataset, pair, seed)
         for dataset, section in config["datasets"].items()
-        for pair in config["pairs"]
+        for pair in (*config["pairs"], *variants(config))
         if not config["paper_rows_only"]
         or operators.get(pair).published_name in printed_rows(published_layout(section))
         for seed in config["seeds"]
     ]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A pair with one option of one of its operators changed by the configuration's `sweep`."""
+
+    pair: str
+    operator: str
+    option: str
+    value: object
+
+    @property
+    def name(self) -> str:
+        """What stands for the pair in file names and on the command line."""
+        value = re.sub("[^a-z0-9]+", "_", str(self.value).lower())
+        return f"{self.pair}_{self.option}_{value}"
+
+
+def variants(config: dict) -> dict[str, Variant]:
+    """The variants of a configuration's `sweep` by name, without those that equal the pair's own setting."""
+    found = {}
+    for pair, swept in config["sweep"].items():
+        for operator, options in swept.items():
+            own = effective_options(config, pair)[operator]
+            for option, values in options.items():
+                made = [Variant(pair, operator, option, value) for value in values if value != own[option]]
+                found |= {variant.name: variant for variant in made}
+    return found
+
+
+def swept_options(config: dict, name: str) -> dict:
+    """All options of the operators that the configuration sweeps for this pair or variant, with the values it has."""
+    pair, _ = network(config, name)
+    own = effective_options(config, name)
+    return {option: value for operator in config["sweep"].get(pair, {}) for option, value in own[operator].items()}
+
+
+def effective_options(config: dict, name: str) -> dict[str, dict]:
+    """Every option of a pair's or variant's operators: operator -> option -> value."""
+    variant = variants(config).get(name) if name not in operators.available() else None
+    options = operators.options(variant.pair if variant else name)
+    for operator, defaults in options.items():
+        defaults |= config["model"]["operator_options"].get(operator, {})
+    if variant:
+        options[variant.operator][variant.option] = variant.value
+    return options
 
 
 @functools.cache
@@ -358,13 +428,23 @@ def evaluation_settings(config: dict, dataset: str) -> dict:
     return {**config["evaluation"], "eval_size": config["datasets"][dataset]["eval_size"]}
 
 
+def network(config: dict, name: str) -> tuple[str, dict]:
+    """The registered pair behind a pair's or variant's name, and the options that its operators are given."""
+    variant = variants(config).get(name)
+    pair = variant.pair if variant else name
+    given = config["model"]["operator_options"]
+    options = {operator: dict(given[operator]) for operator in operators.options(pair) if operator in given}
+    if variant:
+        options.setdefault(variant.operator, {})[variant.option] = variant.value
+    return pair, options
+
+
 def run_settings(config: dict, dataset: str, pair: str, seed: int) -> dict:
     """Everything in a complete configuration that can change the numbers of one run, and nothing else.
 
     Paths, intervals of logging, the evaluation and the other runs stay outside, so that editing them retrains nothing.
     """
-    pair_operators = {file.stem for file in operators.files(pair)}
-    options = config["model"]["operator_options"]
+    pair, options = network(config, pair)
     return {
         "dataset": {
             "name": dataset,
@@ -374,7 +454,7 @@ def run_settings(config: dict, dataset: str, pair: str, seed: int) -> dict:
         "seed": seed,
         "model": {
             **config["model"],
-            "operator_options": {k: v for k, v in options.items() if k in pair_operators},
+            "operator_options": options,
         },
         "recipe": {k: v for k, v in config["recipe"].items() if k not in TECHNICAL},
     }

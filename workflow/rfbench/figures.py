@@ -49,7 +49,8 @@ def title(metrics: pd.DataFrame, dataset: str) -> str:
     rows = metrics[metrics["dataset"] == dataset]
     synthetic = "SYN, no ranking of operators; " if rows["synthetic"].iloc[0] else ""
     images = int(pd.to_numeric(rows["n"]).max())
-    return f"{dataset} ({synthetic}{rows['backbone'].iloc[0]}, {images} test images)"
+    split = "validation" if rows["split"].iloc[0] == "val" else "test"
+    return f"{dataset} ({synthetic}{rows['backbone'].iloc[0]}, {images} {split} images)"
 
 
 def order(metrics: pd.DataFrame) -> list[str]:
@@ -116,6 +117,7 @@ def draw_tradeoff(metrics: pd.DataFrame, dataset: str, profile: dict, key: str, 
     """Mean mAUPR against a cost, with the Pareto front. `better` is +1 where more of `key` is better, else -1."""
     data = means(metrics, dataset, "aupr11").groupby("row")["percent"].mean()
     pairs = metrics.drop_duplicates("row").set_index("row")["pair"]
+    data = data[[row in pairs and pairs[row] in profile["pairs"] for row in data.index]]  # a sweep's are not profiled
     scale = 1e6 if key.startswith("params") else 1
     points = [(profile["pairs"][pairs[row]][key] / scale, data[row], row) for row in order(metrics) if row in data]
     figure, axes = plt.subplots(figsize=(WIDTH, WIDTH * 0.8))
@@ -250,7 +252,7 @@ def draw_all(metrics: pd.DataFrame, results: Path, folder: Path) -> list[Path]:
                 drawings[f"{dataset}_fps"] = lambda r=rows, d=dataset: draw_tradeoff(
                     r, d, profile, "fps_ratio", f"frames per second, ratio to {profile['baseline']}", better=1
                 )
-            if not rows["synthetic"].iloc[0] and rows["layout"].iloc[0] != "folder":
+            if not rows["synthetic"].iloc[0] and rows["layout"].iloc[0] != "folder" and rows["split"].iloc[0] != "val":
                 drawings[f"{dataset}_published"] = lambda r=rows, d=dataset: draw_published(r, d)
             for name, draw in drawings.items():
                 written += save(draw(), folder, name)

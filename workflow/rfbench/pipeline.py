@@ -34,6 +34,7 @@ CODE = {
     "aggregate": ["rfbench/aggregate.py"],
     "tables": ["rfbench/tables.py", "rfbench/templates/*", "rfbench/published.csv"],
     "figures": ["rfbench/figures.py", "rfbench/published.csv"],
+    "ablation": ["rfbench/ablation.py", "rfbench/templates/ablation.*", "rfbench/published.csv"],
 }
 
 
@@ -83,6 +84,8 @@ class Pipeline:
 
     def table_files(self) -> list[str]:
         """The tables that the configured data sets appear in, as CSV, Markdown and TeX."""
+        if self.config["evaluation"]["split"] == "val":
+            return []  # the paper's tables but the ablation are about test images
         layouts = {configuration.published_layout(dataset) for dataset in self.config["datasets"].values()}
         return [
             f"{self.reports}/tables/{name}.{kind}"
@@ -90,9 +93,17 @@ class Pipeline:
             for kind in ("csv", "md", "tex")
         ]
 
+    def ablation_files(self) -> list[str]:
+        """Table 1 and its figure, where the configuration sweeps options."""
+        if not self.config["sweep"]:
+            return []
+        kinds = {"tables": ("csv", "md", "tex"), "figures": ("png", "pdf")}
+        return [f"{self.reports}/{folder}/table1.{kind}" for folder, own in kinds.items() for kind in own]
+
     def operator_files(self, wildcards) -> list[str]:
         """Sources of the run's own operators: editing another operator leaves the run alone."""
-        return [os.path.relpath(file) for file in operators.files(wildcards.pair)]
+        pair, _ = configuration.network(self.config, wildcards.pair)
+        return [os.path.relpath(file) for file in operators.files(pair)]
 
     def all_operator_files(self) -> list[str]:
         """Sources of every configured pair's operators."""

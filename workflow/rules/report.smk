@@ -9,7 +9,7 @@ rule tables:
         CONDA
     params:
         code=PIPELINE.code("tables"),
-        folder=subpath(output[0], parent=True),
+        folder=f"{REPORTS}/tables",
     shell:
         "rfbench tables --metrics '{input}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
 
