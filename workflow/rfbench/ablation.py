@@ -147,14 +147,15 @@ def draw(rows: list[dict], about: list[dict]) -> plt.Figure:
             _panel(axes, [row for row in own if row["option"] == option])
             axes.set_xlabel(option)
         line[0].set_ylabel("mAUPR, %")
+    figure.tight_layout(h_pad=2.5)  # before the titles, which may be wider than their panel
+    for data, axes in zip(about, grid[:, 0], strict=True):
         synthetic = "SYN, no ranking; " if data["synthetic"] else ""
-        line[0].set_title(
+        axes.set_title(
             f"{data['row']} on {data['name']} ({synthetic}{data['backbone']}, {data['images']} {data['split']} images)",
             loc="left",
         )
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0.0))
-    figure.tight_layout()
     return figure
 
 
