@@ -79,6 +79,11 @@ def builders(name: str, options: Options | None = None) -> tuple[Callable, Calla
     return _bound("DOWN", pair.down, options), _bound("UP", pair.up, options)
 
 
+def options(name: str) -> dict[str, dict[str, object]]:
+    """Defaults of the options of the pair's operators: operator file -> option -> default."""
+    return {file.stem: dict(getattr(_modules()[file.stem], "OPTIONS", {})) for file in files(name)}
+
+
 @functools.cache
 def _modules() -> dict[str, ModuleType]:
     """Every operator file of this folder, imported."""

@@ -3,14 +3,20 @@
 import argparse
 import copy
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+import operators
 from rfbench import config as configuration
 from rfbench.config import ConfigError
 from rfbench.data import prepare
+from rfbench.data.synthetic import Plan
+from rfbench.errors import DataError
+from rfbench.models import segmentor
+from rfbench.models.backbones import BACKBONES
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
@@ -59,9 +65,42 @@ def test_defaults_are_the_published_recipe():
         (changed("sed", [1]), ["sed", "unknown key", "Did you mean seeds?"]),
         (changed("recipe.optimiser", {}), ["recipe", "unknown key optimiser", "Did you mean optimizer?"]),
         (changed("pairs", ["m2mrf_e"]), ["pairs", "unknown pair m2mrf_e"]),
-        (changed("seeds", [0, 0]), ["seeds"]),
-        (changed("seeds", ["a"]), ["seeds.0", "'a'"]),
-        (changed("datasets.SYN.crop", [32, 32]), ["datasets.SYN.crop", "32"]),
+        (changed("pairs", [3]), ["pairs.0", "a text", "found 3"]),
+        (changed("pairs", ["m2mrf_a", "m2mrf_a"]), ["pairs", "every entry once"]),
+        (changed("seeds", [0, 0]), ["seeds", "every entry once", "[0, 0]"]),
+        (changed("seeds", ["a"]), ["seeds.0", "a whole number", "'a'"]),
+        (changed("seeds", [-1]), ["seeds.0", "at least 0", "found -1"]),
+        (changed("seeds", [2**32]), ["seeds.0", "at most 4294967295"]),
+        (changed("seeds", [True]), ["seeds.0", "a whole number", "True"]),
+        (changed("seeds", []), ["seeds", "a list of at least 1", "found []"]),
+        (changed("seeds", 3), ["seeds", "a list", "found 3"]),
+        (changed("paper_rows_only", 1), ["paper_rows_only", "true or false"]),
+        (changed("datasets.SYN.crop", [32, 32]), ["datasets.SYN.crop", "at least 64", "found 32"]),
+        (changed("datasets.SYN.crop", [96]), ["datasets.SYN.crop", "a list of at least 2"]),
+        (changed("datasets.SYN.crop", [857, 568]), ["datasets.SYN.crop", "at most 856x568", "found 857x568"]),
+        (changed("datasets.SYN.scale", [95, 90]), ["datasets.SYN.scale", "at least 64 px", "as 95x63"]),
+        (changed("datasets.SYN.synthetic.factor", 0.04), ["datasets.SYN.synthetic.factor", "at least 0.05", "0.04"]),
+        (changed("datasets.SYN.synthetic.val", 2), ["datasets.SYN.synthetic.val", "expected 0"]),
+        (changed("datasets.SYN.std", [1, 0, 1]), ["datasets.SYN.std.1", "more than 0"]),
+        (changed("datasets.SYN.iterations", 0), ["datasets.SYN.iterations", "at least 1"]),
+        (changed("evaluation.split", "val"), ["datasets.SYN", "evaluation.split is val", "no validation images"]),
+        (changed("evaluation.split", "dev"), ["evaluation.split", "one of test, val", "'dev'"]),
+        (changed("model.backbone", "hrnet"), ["model.backbone", "hrnetv2_w48, hrnetv2_reduced", "'hrnet'"]),
+        (changed("model.operator_options", {"m2mrt": {}}), ["model.operator_options.m2mrt", "Did you mean m2mrf?"]),
+        (
+            changed("model.operator_options", {"m2mrf": {"patchsize": 4}}),
+            ["model.operator_options.m2mrf", "unknown option patchsize", "Did you mean patch_size?"],
+        ),
+        (
+            changed("model.operator_options", {"m2mrf": {"patch_size": "4"}}),
+            ["model.operator_options.m2mrf.patch_size", "a number", "'4'"],
+        ),
+        (
+            changed("recipe.optimizer", {"type": "AdamW", "lr": 0.1, "momentum": 0.9}),
+            ["recipe.optimizer.momentum", "SGD only", "AdamW"],
+        ),
+        (changed("recipe.min_lr", 0.5), ["recipe.min_lr", "at most the starting rate 0.01", "0.5"]),
+        ({**changed("recipe.amp", "float16"), "device": "cpu"}, ["recipe.amp", "needs a GPU"]),
         (changed("recipe.micro_batches", 3), ["recipe.micro_batches", "divide batch_size 4"]),
         (changed("recipe.ratio", [2.0, 0.5]), ["recipe.ratio"]),
         (changed("model.pretrained", {"source": "x.pth"}), ["model.pretrained"]),
@@ -69,7 +108,10 @@ def test_defaults_are_the_published_recipe():
         (changed("datasets.SYN.lesions", ["MA"]), ["datasets.SYN.lesions", "kind folder"]),
         (changed("datasets.SYN.lesions", ["mean"]), ["datasets.SYN.lesions", "mean"]),
         ({**SMALL, "datasets": {"IDRiD": DATASET}}, ["datasets.IDRiD", "begin with SYN"]),
-        ({"pairs": ["maxpool_bilinear"]}, ["datasets"]),
+        ({"pairs": ["maxpool_bilinear"]}, ["top level", "datasets is missing"]),
+        (changed("datasets", {}), ["datasets", "a mapping of at least 1"]),
+        (changed("pairs", []), ["pairs", "or `all`", "found none"]),
+        (changed("pairs", "al"), ["pairs", "all", "'al'"]),
     ],
 )
 def test_mistakes_are_named(config, words):
@@ -79,12 +121,57 @@ def test_mistakes_are_named(config, words):
         assert word in str(caught.value)
 
 
+def test_limits_of_the_schema_are_those_of_the_generator():
+    schema = yaml.safe_load(configuration.SCHEMA.read_text())
+    limits = schema["$defs"]["dataset"]["properties"]["synthetic"]["properties"]
+    plan = {"train": 2, "test": 1, "factor": 0.1, "seed": 0, "layout": "ddr"}
+    for key in ("train", "val", "test", "factor", "seed", "contrast"):
+        low, high = limits[key]["minimum"], limits[key]["maximum"]
+        step = 1 if limits[key]["type"] == "integer" else 0.01
+        for value in (low, high):
+            Plan(**{**plan, key: value})
+        for value in (low - step, high + step):
+            with pytest.raises(DataError, match=key):
+                Plan(**{**plan, key: value})
+
+
+def test_backbones_of_the_schema_are_those_that_exist():
+    schema = yaml.safe_load(configuration.SCHEMA.read_text())
+    assert schema["properties"]["model"]["properties"]["backbone"]["enum"] == list(BACKBONES)
+    assert configuration.MIN_SIZE == segmentor.MIN_SIZE
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"patch_size": 1}, ["M2MRF: patch_size", "whole number"]),
+        ({"alpha": 4096}, ["M2MRF: 96 channels", "alpha 4096"]),
+        ({"reduction": 0}, ["cannot build m2mrf_c", "division by zero"]),
+        ({"patch_size": 2.5}, ["m2mrf_c", "2.5"]),
+        ({"init": "zeros"}, ["init must be one of xavier, gaussian"]),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_named(options, words):
+    config = {**changed("model.operator_options", {"m2mrf": options}), "pairs": ["m2mrf_c", "maxpool_bilinear"]}
+    (problem,) = configuration.network_problems(configuration.complete(config))
+    for word in ["model.operator_options", *words]:
+        assert word in problem
+
+
+def test_networks_that_can_be_built_are_no_problem():
+    assert configuration.network_problems(configuration.load(ROOT / "config" / "ci.yaml")) == []
+
+
 def test_all_mistakes_at_once():
     config = changed("recipe.ratio", [2.0, 0.5])
     config["pairs"] = ["nonsense"]
     with pytest.raises(ConfigError) as caught:
         configuration.complete(config)
     assert len(str(caught.value).splitlines()) == 2
+    with pytest.raises(ConfigError) as caught:
+        configuration.complete({"datasets": {"SYN": {}}})
+    missing = [line for line in str(caught.value).splitlines() if "iterations" in line]
+    assert len(missing) == 1, "one sentence for all missing keys"
 
 
 def test_every_key_is_described():
@@ -122,6 +209,38 @@ def test_shipped_protocols_are_the_published_ones(name, dataset, size):
     config = configuration.load(ROOT / "config" / f"{name}.yaml")
     assert configuration.deviations(configuration.run_settings(config, dataset, "m2mrf_c", 0)) == []
     assert configuration.evaluation_settings(config, dataset)["eval_size"] == size
+
+
+def test_all_pairs_are_the_registered_ones():
+    config = configuration.complete({**SMALL, "pairs": "all"})
+    assert config["pairs"] == operators.available()
+    assert len(configuration.runs(config)) == 3 * len(operators.available())
+
+
+@pytest.mark.parametrize(("paper_rows_only", "ddr", "idrid"), [(False, 18, 18), (True, 18, 12)])
+def test_runs_of_the_paper(paper_rows_only, ddr, idrid):
+    text = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    config = configuration.complete({**text, "paper_rows_only": paper_rows_only})
+    runs = configuration.runs(config)
+    assert Counter(dataset for dataset, _, _ in runs) == {"DDR": 3 * ddr, "IDRiD": 3 * idrid}
+    assert len(set(runs)) == len(runs)
+    assert ("IDRiD", "m2mrf_c", 2) in runs
+    only_on_ddr = ("IDRiD", "m2mrf_cascade_bilinear", 0)  # a row of Table 2, which is about DDR
+    assert (only_on_ddr in runs) is not paper_rows_only
+
+
+def test_paper_files_of_one_data_set_are_parts_of_the_whole():
+    paper = configuration.load(ROOT / "config" / "paper.yaml")
+    for name, dataset in (("idrid", "IDRiD"), ("ddr", "DDR")):
+        part = configuration.load(ROOT / "config" / f"{name}.yaml")
+        assert set(configuration.runs(part)) <= set(configuration.runs(paper))
+        settings = [configuration.run_settings(config, dataset, "m2mrf_c", 0) for config in (part, paper)]
+        assert settings[0] == settings[1], "a run made for one is found by the other"
+
+
+def test_a_data_set_without_a_printed_row_is_named():
+    with pytest.raises(ConfigError, match=r"paper_rows_only: .* datasets\.SYN \(kind synthetic\)"):
+        configuration.complete({**SMALL, "pairs": ["m2mrf_cascade_bilinear"], "paper_rows_only": True})
 
 
 def test_evaluation_size_follows_the_layout():

@@ -27,6 +27,15 @@ def test_every_run_of_the_matrix_is_asked_for():
     assert "results/ci/runs/SYN-IDRiD/m2mrf_c/seed3/train.json" in files
 
 
+def test_jobs_of_the_whole_experiment(tmp_path):
+    checkout = Checkout(tmp_path)
+    jobs = {"prepare": 2, "weights": 1, "train": 108, "evaluate": 108}
+    jobs |= dict.fromkeys(("aggregate", "profile", "tables", "figures"), 1)
+    assert checkout.planned("--configfile", "config/paper.yaml") == jobs
+    rows = {**jobs, "train": 90, "evaluate": 90}
+    assert checkout.planned("--configfile", "config/paper.yaml", "--config", "paper_rows_only=true") == rows
+
+
 def test_a_run_depends_on_its_own_operators_only():
     pipeline = Pipeline(SMALLEST)
     names = {Path(file).name for file in pipeline.operator_files(SimpleNamespace(pair="m2mrf_c"))}
@@ -41,6 +50,12 @@ def test_missing_archive_warns_first_and_stops_before_the_first_job(tmp_path, mo
     assert "warning: datasets.IDRiD.source" in capsys.readouterr().err
     with pytest.raises(RFBenchError, match="Nothing was started"):
         pipeline.start()
+
+
+def test_a_network_that_cannot_be_built_stops_before_the_first_job():
+    model = {**SMALLEST["model"], "operator_options": {"m2mrf": {"patch_size": 1}}}
+    with pytest.raises(RFBenchError, match=r"Nothing was started:\nmodel\.operator_options: Cannot build 'm2mrf_c'"):
+        Pipeline({**SMALLEST, "model": model}).start()
 
 
 def test_weights_are_an_input_where_configured():
@@ -102,8 +117,9 @@ class Checkout:
         self.environment.pop("RFBENCH_CONFIG", None)
 
     def snakemake(self, *arguments: str) -> str:
-        """Run Snakemake on the smallest configuration; its output, or an assertion with it."""
-        command = [SNAKEMAKE, "--configfile", "config/ci.yaml", *arguments]
+        """Run Snakemake, on the smallest configuration if none is named; its output, or an assertion with it."""
+        default = [] if "--configfile" in arguments else ["--configfile", "config/ci.yaml"]
+        command = [SNAKEMAKE, *default, *arguments]
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -147,11 +163,15 @@ def test_smallest_benchmark_from_end_to_end(finished):
 @pytest.mark.slow
 def test_what_triggers_what(finished, tmp_path):
     assert finished.planned() == {}, "nothing to do after a finished run"
-    for file in [*finished.folder.glob("operators/*.py"), *finished.folder.glob("workflow/rfbench/**/*.py")]:
-        file.touch()
+    for folder in ("operators", "workflow", "config", "envs", "profiles"):
+        for file in (finished.folder / folder).rglob("*.*"):
+            file.touch()
     assert finished.planned() == {}, "a touch changes nothing"
     two_runs = {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
     assert finished.planned("--config", "seeds=[0,1]") == two_runs, "a seed adds its runs only"
+    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
+    pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
+    assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
     checkout = Checkout.__new__(Checkout)
     checkout.folder, checkout.environment = tmp_path / "edited", finished.environment
     shutil.copytree(finished.folder, checkout.folder, symlinks=True)
@@ -161,8 +181,17 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
-    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
     assert checkout.planned() == one_run, "only the runs of the edited operator"
+    checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
+    checkout.edit("operators/lip.py", "LIP: local", "LIP, local")
+    assert checkout.planned() == {}, "no run uses the edited operator"
+    checkout.edit("config/ci.yaml", "log_interval: 1", "log_interval: 2")
+    assert checkout.planned() == {}, "how often is logged changes no number"
+    checkout.edit("config/ci.yaml", "untrained: true", "untrained: false")
+    evaluations = {"evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
+    assert checkout.planned() == evaluations, "the evaluation retrains nothing"
+    checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = 1e-4")
+    assert checkout.planned() == {**evaluations, "train": 2}, "the loss retrains every run"
 
 
 @pytest.mark.slow

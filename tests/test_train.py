@@ -100,8 +100,8 @@ def watch_opens(folders: list[Path]):
 
 
 def stream(manifest: Path, **recipe) -> TrainingStream:
-    config = make_config(**recipe)
-    return TrainingStream(manifest, config["datasets"]["SYN"], config["recipe"], seed=5)
+    config = make_config()  # the recipe is added afterwards, so that sizes may be ones that a configuration may not
+    return TrainingStream(manifest, config["datasets"]["SYN"], {**config["recipe"], **recipe}, seed=5)
 
 
 def test_a_sample_depends_on_seed_and_draw_alone(manifest):

@@ -31,15 +31,13 @@ def aggregate(config: dict) -> pd.DataFrame:
     of evaluated images.
     """
     rows = []
-    for dataset, section in config["datasets"].items():
-        for pair in config["pairs"]:
-            for seed in config["seeds"]:
-                rows += _rows(config, dataset, section, pair, seed)
+    for dataset, pair, seed in configuration.runs(config):
+        rows += _rows(config, dataset, pair, seed)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(config: dict, dataset: str, section: dict, pair: str, seed: int) -> list[dict]:
-    about = operators.get(pair)
+def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
+    about, section = operators.get(pair), config["datasets"][dataset]
     settings = configuration.run_settings(config, dataset, pair, seed)
     common = {
         "dataset": dataset,

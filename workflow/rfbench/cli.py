@@ -20,11 +20,13 @@ VERBS = {
     "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
     "figures": ("rfbench.figures", "draw the figures from the results folder"),
     "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
+    "plan": ("rfbench.plan", "say how many runs, hours and bytes a configuration takes, before anything starts"),
     "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),
 }
 EPILOG = """examples:
   rfbench doctor
   rfbench prepare idrid --source "A. Segmentation.zip" --output results/data/IDRiD
+  rfbench plan config/paper.yaml                          runs, hours and disk, before anything starts
   snakemake --cores all                                   the embedded benchmark: data, trainings, tables
   snakemake --cores all --configfile config/idrid.yaml    the real IDRiD experiment
 """

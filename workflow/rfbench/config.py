@@ -3,6 +3,7 @@
 import argparse
 import copy
 import difflib
+import functools
 import hashlib
 import json
 import os
@@ -23,8 +24,15 @@ PUBLISHED_DATASETS = {
     "idrid": {"scale": [1440, 960], "crop": [1440, 960], "iterations": 40000},
     "ddr": {"scale": [1024, 1024], "crop": [1024, 1024], "iterations": 60000},
 }
+IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
+MIN_SIZE = 64  # px: HRNet's lowest branch needs two rows and columns
 TECHNICAL = ("workers", "checkpoint_interval", "log_interval")  # change no number of a run
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+_KINDS = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number",
+          "string": "a text", "boolean": "true or false"}  # fmt: skip
+_LIMITS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
+           "minProperties": "a mapping of at least", "minItems": "a list of at least",
+           "maxItems": "a list of at most"}  # fmt: skip
 
 
 class ConfigError(RFBenchError):
@@ -64,12 +72,17 @@ def complete(config: dict, origin: str = "configuration") -> dict:
     """
     schema = yaml.safe_load(SCHEMA.read_text())
     config = copy.deepcopy(config)
-    if isinstance(config.get("seeds"), list):  # Snakemake hands `--config seeds=[0,1]` over as texts
+    # Snakemake hands `--config seeds=[0,1] paper_rows_only=true` over as texts.
+    if isinstance(config.get("seeds"), list):
         config["seeds"] = [int(s) if isinstance(s, str) and s.isdigit() else s for s in config["seeds"]]
+    if config.get("paper_rows_only") in ("true", "false"):
+        config["paper_rows_only"] = config["paper_rows_only"] == "true"
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
-    problems = [_sentence(error, schema) for error in errors]
+    problems = list(dict.fromkeys(_sentence(error) for error in errors))
     if not problems:
         _fill(config, schema, schema)
+        if config["pairs"] == "all":
+            config["pairs"] = operators.available()
         for dataset in config["datasets"].values():
             dataset.setdefault("eval_size", "prepared" if published_layout(dataset) == "ddr" else "native")
         problems = _cross_checks(config)
@@ -78,17 +91,31 @@ def complete(config: dict, origin: str = "configuration") -> dict:
     return config
 
 
-def _sentence(error: jsonschema.ValidationError, schema: dict) -> str:
-    key = ".".join(map(str, error.absolute_path)) or "top level"
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema.get("properties", {})
-        unknown = [name for name in error.instance if name not in known]
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" Known keys: {', '.join(known)}."
-        return f"{key}: unknown key {', '.join(unknown)}.{hint}"
-    if error.validator == "oneOf":
-        return f"{key}: expected {error.schema.get('description', 'another form')} Found {error.instance!r}."
-    return f"{key}: {error.message}."
+def _sentence(error: jsonschema.ValidationError) -> str:
+    key, found, limit = ".".join(map(str, error.absolute_path)) or "top level", error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties" if isinstance(found, dict):
+            known = error.schema.get("properties", {})
+            unknown = [name for name in found if name not in known]
+            return f"{key}: unknown key {', '.join(map(str, unknown))}.{_near(unknown[0], known)}"
+        case "required":
+            missing = ", ".join(name for name in limit if name not in found)
+            return f"{key}: expected the keys {', '.join(limit)}; {missing} is missing."
+        case "type":
+            expected = " or ".join(_KINDS[name] for name in ([limit] if isinstance(limit, str) else limit))
+        case "enum":
+            expected = f"one of {', '.join(map(str, limit))}"
+        case "pattern":
+            expected = f"the form {limit.strip('^$')}"
+        case "uniqueItems":
+            expected = "every entry once"
+        case "oneOf":
+            expected = error.schema.get("description", "another form").rstrip(".")
+        case name if name in _LIMITS:
+            expected = f"{_LIMITS[name]} {limit}"
+        case _:
+            return f"{key}: {error.message}."
+    return f"{key}: expected {expected}, found {found!r}."
 
 
 def _fill(value, schema: dict, root: dict) -> None:
@@ -109,33 +136,164 @@ def _fill(value, schema: dict, root: dict) -> None:
 
 
 def _cross_checks(config: dict) -> list[str]:
-    """What a schema cannot say: registered pairs, names of synthetic sets, sizes that fit together."""
-    problems = []
-    known = operators.available()
-    for pair in config["pairs"]:
-        if pair not in known:
-            near = difflib.get_close_matches(pair, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "`rfbench operators` lists them."
-            problems.append(f"pairs: unknown pair {pair}. {hint}")
+    """What a schema cannot say: registered pairs and options, names of synthetic sets, sizes that fit together."""
+    problems = _pair_problems(config) + _option_problems(config["model"]["operator_options"])
     for name, dataset in config["datasets"].items():
-        if (dataset["kind"] == "synthetic") != name.startswith("SYN"):
+        problems += [f"datasets.{name}{problem}" for problem in _dataset_problems(name, dataset, config)]
+    return problems + _recipe_problems(config)
+
+
+def _dataset_problems(name: str, dataset: dict, config: dict) -> list[str]:
+    """Each begins with its key below the data set."""
+    problems = []
+    if (dataset["kind"] == "synthetic") != name.startswith("SYN"):
+        problems.append(
+            ": names of synthetic data sets, and only theirs, begin with SYN, so that no table can hide it."
+        )
+    if dataset["kind"] != "folder" and tuple(dataset["lesions"]) != LESIONS:
+        problems.append(
+            f".lesions: expected {', '.join(LESIONS)}, the masks of kind {dataset['kind']}, "
+            f"found {', '.join(dataset['lesions'])}. Other lesions need kind folder."
+        )
+    made, layout = dataset.get("synthetic", {}), published_layout(dataset)
+    if layout == "idrid" and made.get("val"):
+        problems.append(f".synthetic.val: expected 0, since IDRiD has no validation split, found {made['val']}.")
+    without = layout == "idrid" or (dataset["kind"] == "synthetic" and not made["val"])
+    if config["evaluation"]["split"] == "val" and without:
+        problems.append(": evaluation.split is val, but this data set has no validation images.")
+    return problems + _size_problems(dataset, config["recipe"]["ratio"][1])
+
+
+def _size_problems(dataset: dict, ratio: float) -> list[str]:
+    """Sizes that no image can have."""
+    problems = []
+    scale, crop = sorted(dataset["scale"]), sorted(dataset["crop"])  # portrait copies are fitted on their side
+    if any(side > ratio * limit for side, limit in zip(crop, scale, strict=True)):
+        largest = "x".join(f"{ratio * side:g}" for side in dataset["scale"])
+        problems.append(
+            f".crop: expected at most {largest}, the scale times the largest ratio, found {_plain(dataset['crop'])}."
+        )
+    if published_layout(dataset) == "idrid" and dataset["eval_size"] == "native":
+        factor = min(large / frame for large, frame in zip(scale, IDRID_FRAME, strict=True))
+        if factor * IDRID_FRAME[0] < MIN_SIZE:
+            height, width = (round(factor * side) for side in IDRID_FRAME)
             problems.append(
-                f"datasets.{name}: names of synthetic data sets, and only theirs, begin with SYN, "
-                "so that no table can hide it."
+                f".scale: expected room for images of at least {MIN_SIZE} px, found {_plain(dataset['scale'])}, "
+                f"into which an IDRiD frame fits as {width}x{height}."
             )
-        if dataset["kind"] != "folder" and tuple(dataset["lesions"]) != LESIONS:
-            problems.append(
-                f"datasets.{name}.lesions: expected {', '.join(LESIONS)}, the masks of kind {dataset['kind']}, "
-                f"found {', '.join(dataset['lesions'])}. Other lesions need kind folder."
-            )
-    recipe = config["recipe"]
+    return problems
+
+
+def _recipe_problems(config: dict) -> list[str]:
+    problems, recipe = [], config["recipe"]
+    optimizer = recipe["optimizer"]
     if recipe["batch_size"] % recipe["micro_batches"]:
         problems.append(
             f"recipe.micro_batches: must divide batch_size {recipe['batch_size']}, found {recipe['micro_batches']}."
         )
     if recipe["ratio"][0] > recipe["ratio"][1]:
         problems.append(f"recipe.ratio: expected [smallest, largest], found {recipe['ratio']}.")
+    if optimizer["type"] != "SGD" and "momentum" in optimizer:
+        problems.append(f"recipe.optimizer.momentum: expected with SGD only, found with {optimizer['type']}.")
+    if recipe["min_lr"] > optimizer["lr"]:
+        problems.append(
+            f"recipe.min_lr: expected at most the starting rate {optimizer['lr']}, found {recipe['min_lr']}."
+        )
+    if recipe["amp"] == "float16" and config["device"] == "cpu":
+        problems.append("recipe.amp: float16 needs a GPU, found device cpu. Use bfloat16 or none.")
     return problems
+
+
+def _option_problems(options: dict) -> list[str]:
+    """Names and kinds of operator options; whether a value fits the network, only building it can tell."""
+    problems = []
+    known = {name: defaults for pair in operators.available() for name, defaults in operators.options(pair).items()}
+    for operator, given in options.items():
+        key = f"model.operator_options.{operator}"
+        if operator not in known:
+            problems.append(f"{key}: unknown operator.{_near(operator, known)}")
+            continue
+        for option, value in given.items():
+            if option not in known[operator]:
+                problems.append(f"{key}: unknown option {option}.{_near(option, known[operator])}")
+            elif _kind(value) != (kind := _kind(known[operator][option])):
+                problems.append(f"{key}.{option}: expected {_KINDS[kind]}, found {value!r}.")
+    return problems
+
+
+def _near(word: str, known) -> str:
+    near = difflib.get_close_matches(str(word), known, n=1)
+    return f" Did you mean {near[0]}?" if near else f" Known: {', '.join(known) or 'none'}."
+
+
+def _kind(value) -> str:
+    """Name of a value's kind in a schema."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, (int, float)):
+        return "number"
+    return {str: "string", list: "array", dict: "object"}.get(type(value), "null")
+
+
+def network_problems(config: dict) -> list[str]:
+    """Sentences about configured networks that cannot be built. Builds them without memory; half a second each."""
+    import torch
+
+    from rfbench.models import assemble
+
+    model, problems = config["model"], []
+    for pair in config["pairs"]:
+        options = {k: v for k, v in model["operator_options"].items() if k in operators.options(pair)}
+        if model["backbone"] == "hrnetv2_w48" and not options:
+            continue  # the paper's networks, which the tests build
+        try:
+            with torch.device("meta"):
+                assemble(pair, model["backbone"], operator_options=options)
+        except RFBenchError as error:
+            problems.append(f"model.operator_options: {error}")
+        except (ArithmeticError, RuntimeError, TypeError) as error:  # torch's, about a value that fits no layer
+            problems.append(f"model.operator_options: cannot build {pair} with {options}: {error}")
+    return problems
+
+
+def _pair_problems(config: dict) -> list[str]:
+    problems = []
+    known = operators.available()
+    for pair in config["pairs"]:
+        if pair not in known:
+            problems.append(f"pairs: unknown pair {pair}.{_near(pair, known)}")
+    if not config["pairs"]:
+        problems.append("pairs: expected operator pairs or `all`, found none. `rfbench operators` lists them.")
+    if not problems:
+        trained = {dataset for dataset, _, _ in runs(config)}
+        problems = [
+            f"paper_rows_only: the paper's tables print none of the configured pairs on datasets.{dataset} "
+            f"(kind {section['kind']}). Leave the data set or the key out."
+            for dataset, section in config["datasets"].items()
+            if dataset not in trained
+        ]
+    return problems
+
+
+def runs(config: dict) -> list[tuple[str, str, int]]:
+    """The runs of a complete configuration: (data set, pair, seed), in the configuration's order."""
+    return [
+        (dataset, pair, seed)
+        for dataset, section in config["datasets"].items()
+        for pair in config["pairs"]
+        if not config["paper_rows_only"]
+        or operators.get(pair).published_name in printed_rows(published_layout(section))
+        for seed in config["seeds"]
+    ]
+
+
+@functools.cache
+def printed_rows(layout: str) -> frozenset[str]:
+    """Rows that the paper's operator tables print on data sets of this layout."""
+    from rfbench.tables import TABLES, published_means  # pandas, which most commands need not wait for
+
+    tables = [table for table in TABLES.values() if table.layout == layout and table.number]
+    return frozenset(row for table in tables for row, _ in published_means(table))
 
 
 def missing_sources(config: dict) -> list[str]:

@@ -63,9 +63,11 @@ class Pipeline:
         os.environ["RFBENCH_CONFIG"] = self.config_file
 
     def start(self) -> None:
-        """Before the first job (not in a dry run): refuse missing input, write the configuration for the jobs."""
+        """Before the first job (not in a dry run): refuse what cannot run, write the configuration for the jobs."""
         if self.missing:
             raise RFBenchError("Nothing was started, since input is missing:\n" + "\n".join(self.missing))
+        if problems := configuration.network_problems(self.config):
+            raise RFBenchError("Nothing was started:\n" + "\n".join(problems))
         provenance.write_text(self.config_file, yaml.safe_dump(self.config, sort_keys=False))
 
     def code(self, *stages: str) -> str:
@@ -76,9 +78,7 @@ class Pipeline:
         """A file of each configured run."""
         return [
             f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed)
-            for dataset in self.config["datasets"]
-            for pair in self.config["pairs"]
-            for seed in self.config["seeds"]
+            for dataset, pair, seed in configuration.runs(self.config)
         ]
 
     def table_files(self) -> list[str]:
