@@ -33,7 +33,13 @@ CODE = {
     "profile": ["rfbench/profile.py"],
     "aggregate": ["rfbench/aggregate.py"],
     "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
-    "figures": ["rfbench/figures.py", "rfbench/published.csv"],
+    "figures": [
+        "rfbench/figures.py",
+        "rfbench/plotting.py",
+        "rfbench/charts.py",
+        "rfbench/curves.py",
+        "rfbench/published.csv",
+    ],
 }
 
 

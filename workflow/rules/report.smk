@@ -42,7 +42,9 @@ rule partial:
     params:
         results=RESULTS,
         metrics=f"{RESULTS}/partial/metrics.csv",
-        folder=f"{REPORTS}/partial/tables",
+        folder=f"{REPORTS}/partial",
     shell:
-        "(rfbench aggregate --output '{params.metrics}'"
-        " && rfbench tables --metrics '{params.metrics}' --results '{params.results}' --output '{params.folder}') 2> >(tee '{log}' >&2)"
+        "(rfbench aggregate --output '{params.metrics}' &&"
+        " for verb in tables figures; do"
+        " rfbench $verb --metrics '{params.metrics}' --results '{params.results}' --output '{params.folder}'/$verb || exit 1;"
+        " done) 2> >(tee '{log}' >&2)"
