@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -79,6 +80,31 @@ def test_cell_agrees_with_its_records(config, capsys):
     assert printed.endswith("The cell agrees with the records.\n")
 
 
+def test_cell_of_zero_agrees(config, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "VALUES", dict.fromkeys(VALUES, 0.0))
+    for seed in VALUES:
+        write_record(config, seed)
+    assert trace.trace(rendered(config), PAIR, "mF").problems == []
+
+
+def test_param_and_speed_come_from_the_profile(config, capsys):
+    write_record(config, 0)
+    costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
+    profile = {
+        "pairs": {PAIR: costs}, "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32", "threads": 1,
+        "rounds": 9, "provenance": ORIGIN,
+    }  # fmt: skip
+    provenance.write_json(Path(config["results"]) / "profile.json", profile)
+    table = rendered(config)
+    for heading, text in (("Param", "70.2979"), ("FPS", "0.8000")):
+        assert cli.main(["trace", str(table), "--pair", PAIR, "--metric", heading]) == 0
+        assert capsys.readouterr().out.count(text) == 2, "in the profile and in the table"
+    costs["fps_ratio"] = 0.81
+    provenance.write_json(Path(config["results"]) / "profile.json", profile)
+    (problem,) = trace.trace(table, PAIR, "FPS").problems
+    assert "the table's cell is not what" in problem
+
+
 def test_changed_record_table_or_checkpoint_disagrees(config):
     paths = [write_record(config, seed) for seed in VALUES]
     table = rendered(config)
@@ -117,7 +143,7 @@ def test_holes_are_told_with_their_reason(config):
     ("arguments", "message"),
     [
         (("a2u", "mF"), "configured pairs: m2mrf_c"),
-        ((PAIR, "AUPR"), "has mAUPR, mF, mIoU, mAP, mAP before training"),
+        ((PAIR, "AUPR"), "has mAUPR, mF, mIoU, mAP, mAP before training, Param, FPS"),
         ((PAIR, "mF", "IDRiD"), "no such data set; it has SYN-IDRiD"),
     ],
 )

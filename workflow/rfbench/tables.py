@@ -251,7 +251,7 @@ def _about(data: pd.DataFrame, table: Table, part: pd.DataFrame) -> dict:
         "name": name,
         "synthetic": synthetic,
         "compared": compared,
-        "images": " or ".join(map(str, images)) or "no",
+        "images": " or ".join(map(str, images)) or "none yet",
         "eval_size": data["eval_size"].iloc[0],
         "runs": len(paired),
         "learned": (paired["ap"] >= 2 * paired["ap_untrained"]).sum() if "ap_untrained" in paired else None,
@@ -270,9 +270,10 @@ def _speed(profile: dict | None) -> str | None:
     """How the speeds were measured."""
     if profile is None:
         return None
+    size = "x".join(map(str, profile["size"]))
     threads = f"{profile['threads']} thread{'s' * (profile['threads'] > 1)}"
     return (
-        f"{profile['backbone']}, {'x'.join(map(str, profile['size']))}, {profile['dtype']}, batch 1, "
+        f"{profile['backbone']}, {size}, {profile['dtype']}, batch {profile.get('batch', 1)}, "
         f"{profile['provenance']['device']}, {threads}; median of {profile['rounds']} rounds, smallest–largest"
     )
 

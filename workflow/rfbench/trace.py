@@ -20,6 +20,7 @@ from rfbench.pipeline import run_folder
 from rfbench.tables import COLUMNS, INDEX, read_metrics
 
 METRICS = {heading: metric for metric, heading, _, _ in COLUMNS}
+COSTS = {"Param": ("Param_M", "params_w48", 1e6), "FPS": ("FPS_ratio", "fps_ratio", 1)}  # column, key, unit
 DIGITS = 5.1e-5  # the tables' CSV has four digits
 
 
@@ -37,15 +38,20 @@ def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Tr
     Args:
         path: a table's CSV file as `rfbench tables` wrote it, with tables.json beside it.
         pair: name of the operator pair, as in the column `pair`.
-        heading: mAUPR, mF, mIoU, mAP or `mAP before training`.
+        heading: mAUPR, mF, mIoU, mAP or `mAP before training`, whose runs are followed; Param or FPS, which have
+            none but a profile.
         dataset: needed where the table holds the pair on several data sets.
 
     Raises:
         RFBenchError: no such table, row or metric; the message lists those that there are.
     """
     row, index = _cell_row(path, pair, heading, dataset), _index(path)
-    metrics_path, results = (Path(os.path.relpath(path.parent / index[key])) for key in ("metrics", "results"))
+    results = Path(os.path.relpath(path.parent / index["results"]))
     found = Trace([f"{path}: {row['row']} ({pair}) on {row['dataset']} ({row['data']}), {heading}"])
+    if heading in COSTS:
+        _follow_cost(found, row, heading, results / "profile.json")
+        return found
+    metrics_path = Path(os.path.relpath(path.parent / index["metrics"]))
     metrics = read_metrics(metrics_path)
     found.lines.append(f"metrics: {metrics_path}")
     if provenance.sha256(metrics_path) != index["metrics_sha256"]:
@@ -54,6 +60,20 @@ def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Tr
     values = [_run(found, results, seed, rows, METRICS[heading]) for seed, rows in runs.groupby("seed")]
     _compare(found, row, heading, [100 * value for value in values if value is not None])
     return found
+
+
+def _follow_cost(found: Trace, row: pd.Series, heading: str, path: Path) -> None:
+    """Describe the profile behind Param or FPS, and compare."""
+    column, key, unit = COSTS[heading]
+    profile = provenance.read_json(path) if path.exists() else {"pairs": {}}
+    costs = profile["pairs"].get(row["pair"])
+    value = costs[key] / unit if costs else math.nan
+    printed = _number(row[column])
+    found.lines += ["", f"in the profile  {value:.4f}  {path}", f"in the table    {printed:.4f}"]
+    if costs:
+        found.lines += _origin("profiled", profile["provenance"])
+    if not _same(value, printed):
+        found.problems.append(f"{heading}: the table's cell is not what {path} says. Run `snakemake tables`.")
 
 
 def _index(path: Path) -> dict:
@@ -73,8 +93,8 @@ def _cell_row(path: Path, pair: str, heading: str, dataset: str | None) -> pd.Se
     known = [name for name in METRICS if f"{name}_mean" in table]
     if not known:
         raise RFBenchError(f"{path}: expected a table of `rfbench tables`, found the columns {', '.join(table)}.")
-    if heading not in known:
-        raise RFBenchError(f"--metric {heading}: {path} has {', '.join(known)}. Param and FPS: profile.json.")
+    if heading not in [*known, *COSTS]:
+        raise RFBenchError(f"--metric {heading}: {path} has {', '.join([*known, *COSTS])}.")
     rows = table[table["configured"] > 0]
     if dataset is not None:
         if dataset not in set(rows["dataset"]):
@@ -122,12 +142,17 @@ def _provenance(found: Trace, record: dict, folder: Path, results: Path) -> list
     manifest = _check(found, results / "data" / name / "manifest.csv", identity["manifest"])
     weights = _check(found, folder / "work" / "model.pth", record["checkpoint_sha256"])
     lines = [f"  settings    {identity['settings']}", f"  manifest    {manifest}", f"  checkpoint  {weights}"]
-    for stage, origin in (("trained", record["training_provenance"]), ("evaluated", record["provenance"])):
-        dirty = " with uncommitted changes" if origin["dirty"] else ""
-        versions = ", ".join(f"{package} {version}" for package, version in origin["versions"].items())
-        lines.append(f"  {stage:11} commit {origin['commit']}{dirty}; {origin['device']}")
-        lines.append(f"  {'':11} python {origin['python']}, {versions}")
-    return lines
+    return lines + _origin("trained", record["training_provenance"]) + _origin("evaluated", record["provenance"])
+
+
+def _origin(stage: str, origin: dict) -> list[str]:
+    """Lines on commit, device and versions."""
+    dirty = " with uncommitted changes" if origin["dirty"] else ""
+    versions = ", ".join(f"{package} {version}" for package, version in origin["versions"].items())
+    return [
+        f"  {stage:11} commit {origin['commit']}{dirty}; {origin['device']}",
+        f"  {'':11} python {origin['python']}, {versions}",
+    ]
 
 
 def _check(found: Trace, path: Path, digest: str) -> str:
@@ -146,16 +171,21 @@ def _compare(found: Trace, row: pd.Series, heading: str, values: list[float]) ->
         "mean": statistics.fmean(values) if values else math.nan,
         "std": statistics.stdev(values) if len(values) > 1 else math.nan,
     }
-    printed = {key: float(row[f"{heading}_{key}"] or math.nan) for key in again}
+    printed = {key: _number(row[f"{heading}_{key}"]) for key in again}
     found.lines += ["", f"from the records  {_numbers(again)}, n = {len(values)}",
                     f"in the table      {_numbers(printed)}, n = {row['n']}"]  # fmt: skip
-    same = all(
-        math.isclose(again[key], printed[key], rel_tol=0, abs_tol=DIGITS)
-        or (math.isnan(again[key]) and math.isnan(printed[key]))
-        for key in again
-    )
-    if not same or len(values) != row["n"]:
+    if len(values) != row["n"] or not all(_same(again[key], printed[key]) for key in again):
         found.problems.append(f"{heading}: the table's cell is not what the records give. Run `snakemake tables`.")
+
+
+def _number(text: str | float) -> float:
+    """A number of a CSV file; NaN for an empty field."""
+    return math.nan if text == "" else float(text)
+
+
+def _same(value: float, printed: float) -> bool:
+    """Whether a value is the printed one; two missing values are the same."""
+    return abs(value - printed) <= DIGITS or (math.isnan(value) and math.isnan(printed))
 
 
 def _numbers(cell: dict[str, float]) -> str:
@@ -169,7 +199,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("table", type=Path, help="a table's CSV file, such as reports/tables/table5.csv")
     parser.add_argument("--pair", required=True, help="operator pair, as the table's column `pair` has it")
-    parser.add_argument("--metric", required=True, help=", ".join(METRICS))
+    parser.add_argument("--metric", required=True, help=", ".join([*METRICS, *COSTS]))
     parser.add_argument("--dataset", help="data set, where the table holds several")
 
 
