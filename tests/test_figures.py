@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 
 from rfbench import charts, curves, figures, plotting
 from rfbench.aggregate import COLUMNS
+from rfbench.errors import RFBenchError
 from rfbench.tables import read_metrics
 
 ROWS = {"strideconv_bilinear": "StrideConv/Bilinear", "m2mrf_c": "M2MRF-C"}
@@ -181,3 +182,8 @@ def test_figures_that_are_no_longer_drawn_are_removed_and_no_finished_run_is_tol
     assert figures.run(arguments) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["figures.txt"]
     assert "IDRiD: no finished run, no figure" in capsys.readouterr().err
+
+
+def test_missing_curves_are_named(results, tmp_path):
+    with pytest.raises(RFBenchError, match=r"pr_curves\.csv: not found, though its run is done"):
+        curves.draw_precision_recall(tmp_path / "elsewhere", read_metrics(results / "metrics.csv"))

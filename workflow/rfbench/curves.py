@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
+from rfbench.errors import RFBenchError
 from rfbench.pipeline import run_folder
 from rfbench.plotting import ACCENT, GREY, MM, WIDTH, head, legend, lesions, means, order, seeds, signs
 from rfbench.tables import BASELINE, read_published
@@ -55,7 +56,10 @@ def draw_precision_recall(results: Path, metrics: pd.DataFrame) -> plt.Figure:
 
 
 def _points(results: Path, run: pd.Series) -> pd.DataFrame:
-    return pd.read_csv(run_folder(results, run["dataset"], run["pair"], run["seed"]) / "pr_curves.csv")
+    path = run_folder(results, run["dataset"], run["pair"], run["seed"]) / "pr_curves.csv"
+    if not path.exists():
+        raise RFBenchError(f"{path}: not found, though its run is done. --results names the folder that has runs/.")
+    return pd.read_csv(path)
 
 
 def _draw_polygon(axes: plt.Axes, points: pd.DataFrame, lesion: str) -> None:
