@@ -18,6 +18,7 @@ VERBS = {
     "profile": ("rfbench.profile", "count parameters and measure speed, interleaved with the baseline"),
     "throughput": ("rfbench.data.throughput", "measure how many training samples a second one core makes"),
     "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
+    "trace": ("rfbench.trace", "print the runs behind a cell of a table, computed again from their records"),
     "figures": ("rfbench.figures", "draw the figures from the results folder"),
     "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
     "plan": ("rfbench.plan", "say how many runs, hours and bytes a configuration takes, before anything starts"),

@@ -32,8 +32,14 @@ CODE = {
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": ["rfbench/profile.py"],
     "aggregate": ["rfbench/aggregate.py"],
-    "tables": ["rfbench/tables.py", "rfbench/templates/*", "rfbench/published.csv"],
-    "figures": ["rfbench/figures.py", "rfbench/published.csv"],
+    "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
+    "figures": [
+        "rfbench/figures.py",
+        "rfbench/plotting.py",
+        "rfbench/charts.py",
+        "rfbench/curves.py",
+        "rfbench/published.csv",
+    ],
 }
 
 
@@ -82,13 +88,10 @@ class Pipeline:
         ]
 
     def table_files(self) -> list[str]:
-        """The tables that the configured data sets appear in, as CSV, Markdown and TeX."""
+        """The tables that the configured data sets appear in, as CSV, Markdown and TeX, and what they were made of."""
         layouts = {configuration.published_layout(dataset) for dataset in self.config["datasets"].values()}
-        return [
-            f"{self.reports}/tables/{name}.{kind}"
-            for name in tables.names_for(layouts)
-            for kind in ("csv", "md", "tex")
-        ]
+        names = [f"{name}.{kind}" for name in tables.names_for(layouts) for kind in ("csv", "md", "tex")]
+        return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
 
     def operator_files(self, wildcards) -> list[str]:
         """Sources of the run's own operators: editing another operator leaves the run alone."""
