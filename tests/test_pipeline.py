@@ -161,8 +161,10 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
-    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
+    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
     assert checkout.planned() == one_run, "only the runs of the edited operator"
+    checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
+    assert checkout.planned("--config", "profile={rounds: 2}") == {"profile": 1, "costs": 1, "figures": 1}
 
 
 @pytest.mark.slow
