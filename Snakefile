@@ -21,4 +21,4 @@ rule all:
         f"{RESULTS}/metrics.csv",
         PIPELINE.table_files(),
         f"{REPORTS}/figures/figures.txt",
-        f"{RESULTS}/profile.json",
+        rules.costs.output,

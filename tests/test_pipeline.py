@@ -171,7 +171,7 @@ def test_what_triggers_what(finished, tmp_path):
     assert finished.planned() == {}, "a touch changes nothing"
     two_runs = {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
     assert finished.planned("--config", "seeds=[0,1]") == two_runs, "a seed adds its runs only"
-    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
+    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
     pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
     assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
     checkout = Checkout.__new__(Checkout)
@@ -185,6 +185,7 @@ def test_what_triggers_what(finished, tmp_path):
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
     assert checkout.planned() == one_run, "only the runs of the edited operator"
     checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
+    assert checkout.planned("--config", "profile={rounds: 2}") == {"profile": 1, "costs": 1, "figures": 1, "tables": 1}
     checkout.edit("operators/lip.py", "LIP: local", "LIP, local")
     assert checkout.planned() == {}, "no run uses the edited operator"
     checkout.edit("config/ci.yaml", "log_interval: 1", "log_interval: 2")

@@ -39,11 +39,11 @@ class ConfigError(RFBenchError):
     """A configuration that cannot be run; the message names the key, what was expected and what was found."""
 
 
-def add_argument(parser: argparse.ArgumentParser) -> None:
+def add_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Declare `--config`, which the pipeline's jobs find in the environment."""
     default = os.environ.get("RFBENCH_CONFIG")
     sentence = "configuration file (default: $RFBENCH_CONFIG, which the pipeline sets)"
-    parser.add_argument("--config", type=Path, default=default, required=default is None, help=sentence)
+    parser.add_argument("--config", type=Path, default=default, required=required and default is None, help=sentence)
 
 
 def load(path: str | Path) -> dict:
@@ -85,6 +85,7 @@ def complete(config: dict, origin: str = "configuration") -> dict:
             config["pairs"] = operators.available()
         for dataset in config["datasets"].values():
             dataset.setdefault("eval_size", "prepared" if published_layout(dataset) == "ddr" else "native")
+        config["profile"].setdefault("size", next(iter(config["datasets"].values()))["scale"])
         problems = _cross_checks(config)
     if problems:
         raise ConfigError("\n".join(f"{origin}: {problem}" for problem in problems))
@@ -356,6 +357,18 @@ def published_layout(dataset: dict) -> str:
 def evaluation_settings(config: dict, dataset: str) -> dict:
     """Everything in a complete configuration that says how a data set's runs are evaluated."""
     return {**config["evaluation"], "eval_size": config["datasets"][dataset]["eval_size"]}
+
+
+def profile_settings(config: dict) -> dict:
+    """Everything in a complete configuration that says what is profiled, and how."""
+    return {
+        **config["profile"],
+        "pairs": config["pairs"],
+        "backbone": config["model"]["backbone"],
+        "operator_options": config["model"]["operator_options"],
+        "threads": config["recipe"]["threads"],
+        "device": config["device"],
+    }
 
 
 def run_settings(config: dict, dataset: str, pair: str, seed: int) -> dict:

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 def table_rows(count: bool = False) -> list[dict]:
     """One row a pair: parameters of HRNetV2-W48 and head, the published ones in millions (None: not published)."""
-    published = published_params()
+    published = published_values("params_M")
     rows = []
     for name in operators.available():
         pair = operators.get(name)
@@ -54,13 +54,13 @@ def table_rows(count: bool = False) -> list[dict]:
     return rows
 
 
-def published_params() -> dict[str, float]:
-    """Row name -> parameters in millions, as printed in arXiv:2111.00193v2."""
+def published_values(metric: str) -> dict[str, float]:
+    """Row name -> `params_M` (millions) or `fps` (frames per second), as printed in arXiv:2111.00193v2."""
     with PUBLISHED.open(newline="", encoding="utf-8") as file:
         return {
             row["name"]: float(row["value"])
             for row in csv.DictReader(file)
-            if row["source"] == "arxiv-v2" and row["metric"] == "params_M"
+            if row["source"] == "arxiv-v2" and row["metric"] == metric
         }
 
 

@@ -30,7 +30,8 @@ CODE = {
         "rfbench/data/training.py",
     ],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
-    "profile": ["rfbench/profile.py"],
+    "profile": ["rfbench/profile.py", "rfbench/flops.py", "rfbench/memory.py", "rfbench/inference.py"],
+    "costs": ["rfbench/costs.py", "rfbench/figures.py", "rfbench/published.csv"],
     "aggregate": ["rfbench/aggregate.py"],
     "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
     "figures": [
@@ -92,6 +93,10 @@ class Pipeline:
         layouts = {configuration.published_layout(dataset) for dataset in self.config["datasets"].values()}
         names = [f"{name}.{kind}" for name in tables.names_for(layouts) for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
+
+    def profile_digest(self) -> str:
+        """Digest of everything in the configuration that says what is profiled, and how."""
+        return configuration.digest(configuration.profile_settings(self.config))
 
     def operator_files(self, wildcards) -> list[str]:
         """Sources of the run's own operators: editing another operator leaves the run alone."""
