@@ -27,8 +27,8 @@ def aggregate(config: dict) -> pd.DataFrame:
     """Rows of every configured run.
 
     A run without an evaluation has one row per metric with an empty value and the state `missing`, or `error` if
-    its training failed; a run that diverged likewise. Each names its reason. Values are fractions; `n` is the number
-    of evaluated images.
+    its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason. Values are
+    fractions; `n` is the number of evaluated images.
     """
     rows = []
     for dataset, section in config["datasets"].items():

@@ -23,7 +23,7 @@ PUBLISHED_DATASETS = {
     "idrid": {"scale": [1440, 960], "crop": [1440, 960], "iterations": 40000},
     "ddr": {"scale": [1024, 1024], "crop": [1024, 1024], "iterations": 60000},
 }
-TECHNICAL = ("workers", "checkpoint_interval", "log_interval")  # change no number of a run
+TECHNICAL = ("workers", "checkpoint_interval", "log_interval", "time_limit")  # change no number of a run
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 

@@ -4,7 +4,6 @@ The rules themselves hold no logic. Input functions take Snakemake's `wildcards`
 dataset, pair and seed.
 """
 
-import fcntl
 import os
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 
 import operators
 from rfbench import config as configuration
-from rfbench import provenance, tables
+from rfbench import flocks, provenance, tables, watchdog
 from rfbench.config import visible_gpus
 from rfbench.errors import RFBenchError
 
@@ -117,6 +116,21 @@ class Pipeline:
         settings = configuration.run_settings(self.config, wildcards.dataset, wildcards.pair, int(wildcards.seed))
         return configuration.digest(settings)
 
+    def continuations(self, wildcards) -> str:
+        """After how many timeouts the run went, or will go, on: a raised `recipe.time_limit` changes it, so train runs.
+
+        A timeout counts once its record is gone or the limit is above the one that it names.
+        """
+        folder = run_folder(self.results, wildcards.dataset, wildcards.pair, wildcards.seed)
+        count, path, limit = (
+            watchdog.timeouts(folder / "work"),
+            folder / "train.json",
+            self.config["recipe"]["time_limit"],
+        )
+        record = provenance.read_json(path) if path.exists() else {"state": "missing"}
+        stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
+        return f"continued after {count - stays} timeouts"
+
     def evaluation_digest(self, wildcards) -> str:
         """Digest of how a data set's runs are evaluated."""
         return configuration.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
@@ -141,11 +155,8 @@ def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
         The held file, to be kept open; None if another Snakemake is alive here (it will say so itself).
     """
     folder.mkdir(exist_ok=True)
-    file = open(folder / "rfbench.owner", "w")  # noqa: SIM115 (held open on purpose)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+    file = flocks.take(folder / "rfbench.owner")
+    if file is None:
         return None
     for stale in (folder / "locks").glob("*.lock"):
         print(f"{stale}: left by a Snakemake that is gone; cleared", file=sys.stderr)
