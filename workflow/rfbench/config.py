@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shlex
-import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -268,14 +267,3 @@ def code_digest(*patterns: str) -> str:
             raise FileNotFoundError(f"code_digest: {pattern} names no file")
         files.update({f"{package}/{f.relative_to(roots[package])}": f.read_bytes() for f in found})
     return digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
-
-
-def visible_gpus() -> int:
-    """Number of NVIDIA GPUs that this process may use, 0 where there is no driver."""
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return len([d for d in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if d.strip()])
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return 0
-    return len([line for line in listing.splitlines() if line.startswith("GPU ")])

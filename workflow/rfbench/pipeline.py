@@ -13,8 +13,7 @@ import yaml
 
 import operators
 from rfbench import config as configuration
-from rfbench import flocks, provenance, tables, watchdog
-from rfbench.config import visible_gpus
+from rfbench import devices, flocks, provenance, tables, watchdog
 from rfbench.errors import RFBenchError
 
 # Library code by stage: a changed digest runs the stage again, a touched file does not.
@@ -51,8 +50,10 @@ class Pipeline:
         self.results, self.reports = self.config["results"], self.config["reports"]
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         self.threads = self.config["recipe"]["threads"]
-        # On a CPU the jobs need no GPU, so that the pool of profiles/default does not serialise them.
-        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible_gpus() > 0))
+        # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
+        visible = len(devices.visible())
+        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible > 0))
+        self.gpu_pool = max(visible, 1)  # where none is visible, a job of `device: cuda` says so itself
         self.missing = configuration.missing_sources(self.config)
         for sentence in self.missing:
             print(f"warning: {sentence}", file=sys.stderr)

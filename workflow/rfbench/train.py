@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 import operators
 from rfbench import config as configuration
-from rfbench import provenance
+from rfbench import devices, provenance
 from rfbench.checkpoint import load_backbone_weights
 from rfbench.data.manifest import read_manifest
 from rfbench.data.training import Draws, TrainingStream
@@ -114,11 +114,13 @@ class CurveHook(Hook):
 
 
 def pick_device(name: str) -> torch.device:
-    """Device of a configuration's `device`.
+    """Device of a configuration's `device`; a GPU is claimed for the life of this process (`devices.claim`).
 
     Raises:
         RFBenchError: cuda is asked for and none is visible.
     """
+    if name != "cpu" and not torch.cuda.is_initialized():  # a process that already computes on a GPU keeps it
+        devices.claim()
     if name == "cuda" and not torch.cuda.is_available():
         raise RFBenchError(
             "device: cuda is configured, but no GPU is visible. Use `device: cpu`, or see `rfbench doctor`."
