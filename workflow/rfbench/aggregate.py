@@ -27,7 +27,7 @@ def aggregate(config: dict) -> pd.DataFrame:
     """Rows of every configured run.
 
     A run without an evaluation has one row per metric with an empty value and the state `missing`, or `error` if
-    its training failed; a run that ended as `diverged` or `timeout` likewise. Each names its reason. Values are
+    its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason. Values are
     fractions; `n` is the number of evaluated images.
     """
     rows = []

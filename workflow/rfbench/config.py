@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shlex
-import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -26,7 +25,7 @@ PUBLISHED_DATASETS = {
 }
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
 MIN_SIZE = 64  # px: HRNet's lowest branch needs two rows and columns
-TECHNICAL = ("workers", "checkpoint_interval", "log_interval")  # change no number of a run
+TECHNICAL = ("workers", "checkpoint_interval", "log_interval", "time_limit")  # change no number of a run
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 _KINDS = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number",
           "string": "a text", "boolean": "true or false"}  # fmt: skip
@@ -439,14 +438,3 @@ def code_digest(*patterns: str) -> str:
             raise FileNotFoundError(f"code_digest: {pattern} names no file")
         files.update({f"{package}/{f.relative_to(roots[package])}": f.read_bytes() for f in found})
     return digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
-
-
-def visible_gpus() -> int:
-    """Number of NVIDIA GPUs that this process may use, 0 where there is no driver."""
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return len([d for d in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if d.strip()])
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return 0
-    return len([line for line in listing.splitlines() if line.startswith("GPU ")])

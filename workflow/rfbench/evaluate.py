@@ -36,6 +36,7 @@ from rfbench.data.training import read_native
 from rfbench.errors import RFBenchError
 from rfbench.metrics import LesionMetrics
 from rfbench.train import add_run_arguments, device_name, initial_model, load_run_config, pick_device
+from rfbench.workfolder import reported
 
 AP_BOUND = 1e-4  # the histogram's average precision is this sure unless a network gives nearly one score everywhere
 
@@ -223,6 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     config = load_run_config(args)
-    show(evaluate(config, args.dataset, args.pair, args.seed, args.manifest, args.record, args.work, args.output,
-                  args.weights))  # fmt: skip
+    with reported(args.work):
+        show(evaluate(config, args.dataset, args.pair, args.seed, args.manifest, args.record, args.work, args.output,
+                      args.weights))  # fmt: skip
     return 0

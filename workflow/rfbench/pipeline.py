@@ -4,7 +4,6 @@ The rules themselves hold no logic. Input functions take Snakemake's `wildcards`
 dataset, pair and seed.
 """
 
-import fcntl
 import os
 import sys
 from pathlib import Path
@@ -14,8 +13,7 @@ import yaml
 
 import operators
 from rfbench import config as configuration
-from rfbench import provenance, tables
-from rfbench.config import visible_gpus
+from rfbench import devices, flocks, provenance, tables, watchdog
 from rfbench.errors import RFBenchError
 
 # Library code by stage: a changed digest runs the stage again, a touched file does not.
@@ -59,8 +57,10 @@ class Pipeline:
         self.results, self.reports = self.config["results"], self.config["reports"]
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         self.threads = self.config["recipe"]["threads"]
-        # On a CPU the jobs need no GPU, so that the pool of profiles/default does not serialise them.
-        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible_gpus() > 0))
+        # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
+        visible = len(devices.visible())
+        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible > 0))
+        self.gpu_pool = max(visible, 1)  # where none is visible, a job of `device: cuda` says so itself
         self.missing = configuration.missing_sources(self.config)
         for sentence in self.missing:
             print(f"warning: {sentence}", file=sys.stderr)
@@ -125,6 +125,21 @@ class Pipeline:
         settings = configuration.run_settings(self.config, wildcards.dataset, wildcards.pair, int(wildcards.seed))
         return configuration.digest(settings)
 
+    def continuations(self, wildcards) -> str:
+        """After how many timeouts the run went, or will go, on: a raised `recipe.time_limit` changes it, so train runs.
+
+        A timeout counts once its record is gone or the limit is above the one that it names.
+        """
+        folder = run_folder(self.results, wildcards.dataset, wildcards.pair, wildcards.seed)
+        count, path, limit = (
+            watchdog.timeouts(folder / "work"),
+            folder / "train.json",
+            self.config["recipe"]["time_limit"],
+        )
+        record = provenance.read_json(path) if path.exists() else {"state": "missing"}
+        stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
+        return f"continued after {count - stays} timeouts"
+
     def evaluation_digest(self, wildcards) -> str:
         """Digest of how a data set's runs are evaluated."""
         return configuration.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
@@ -149,11 +164,8 @@ def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
         The held file, to be kept open; None if another Snakemake is alive here (it will say so itself).
     """
     folder.mkdir(exist_ok=True)
-    file = open(folder / "rfbench.owner", "w")  # noqa: SIM115 (held open on purpose)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+    file = flocks.take(folder / "rfbench.owner")
+    if file is None:
         return None
     for stale in (folder / "locks").glob("*.lock"):
         print(f"{stale}: left by a Snakemake that is gone; cleared", file=sys.stderr)
