@@ -205,7 +205,7 @@ def run_settings(config: dict, dataset: str, pair: str, seed: int) -> dict:
 
     Paths, intervals of logging, the evaluation and the other runs stay outside, so that editing them retrains nothing.
     """
-    pair_operators = {file.stem for file in operators.files(pair)}
+    pair_operators = operators.operators_of(pair)
     options = config["model"]["operator_options"]
     return {
         "dataset": {
