@@ -20,6 +20,7 @@ VERBS = {
     "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
     "figures": ("rfbench.figures", "draw the figures from the results folder"),
     "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
+    "check": ("rfbench.check", "put an operator pair to the contract, clause by clause"),
     "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),
 }
 EPILOG = """examples:
