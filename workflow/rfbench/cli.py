@@ -21,11 +21,13 @@ VERBS = {
     "figures": ("rfbench.figures", "draw the figures from the results folder"),
     "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
     "check": ("rfbench.check", "put an operator pair to the contract, clause by clause"),
+    "new-operator": ("rfbench.new_operator", "write a commented operator file that works, to be changed into your own"),
     "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),
 }
 EPILOG = """examples:
   rfbench doctor
   rfbench prepare idrid --source "A. Segmentation.zip" --output results/data/IDRiD
+  rfbench new-operator blur && rfbench check blur_bilinear   an operator of your own
   snakemake --cores all                                   the embedded benchmark: data, trainings, tables
   snakemake --cores all --configfile config/idrid.yaml    the real IDRiD experiment
 """
