@@ -51,7 +51,15 @@ def test_unknown_verb_is_refused():
 def test_rules_and_verbs_have_the_same_names():
     rules = "".join(file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk"))
     for verb in cli.VERBS:
-        if verb not in ("operators", "check", "new-operator", "doctor", "show", "throughput"):  # a person's, no stage
+        if verb not in (
+            "operators",
+            "check",
+            "new-operator",
+            "predict",
+            "doctor",
+            "show",
+            "throughput",
+        ):  # a person's, no stage
             assert f"rule {verb}:" in rules
             assert f'"rfbench {verb}' in rules
 

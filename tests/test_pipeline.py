@@ -216,6 +216,27 @@ def test_a_new_operator_needs_one_file_and_one_line_and_executes_its_own_runs_on
 
 
 @pytest.mark.slow
+def test_an_installed_packages_pair_runs_and_runs_again_when_its_file_changes(finished, tmp_path):
+    checkout, site = copied(finished, tmp_path / "outside"), tmp_path / "site"
+    text = (ROOT / "workflow/rfbench/templates/operator.py.j2").read_text()
+    about = {"{{ name }}": "toy", "{{ pair }}": "toy_bilinear", "{{ label }}": "Toy", "{{ path }}": "toy"}
+    for mark, value in about.items():
+        text = text.replace(mark, value)
+    (site / "toy-1.dist-info").mkdir(parents=True)
+    (site / "toy_module.py").write_text(text)
+    (site / "toy-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1\n")
+    (site / "toy-1.dist-info" / "entry_points.txt").write_text("[rfbench.operators]\ntoy = toy_module\n")
+    checkout.environment["PYTHONPATH"] += os.pathsep + str(site)
+    checkout.edit("config/ci.yaml", "m2mrf_c]", "m2mrf_c, toy_bilinear]")
+    own = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
+    assert checkout.planned() == own
+    checkout.snakemake("--cores", "2")
+    assert checkout.planned() == {}
+    (site / "toy_module.py").write_text(text + "# edited\n")
+    assert checkout.planned() == own
+
+
+@pytest.mark.slow
 def test_same_computation_twice_gives_the_same_bytes(finished, tmp_path):
     again = Checkout(tmp_path)
     again.snakemake("--cores", "2")

@@ -13,7 +13,8 @@ VERBS = {
     "show": ("rfbench.show", "draw an image of a prepared data set with its lesions, or a contact sheet"),
     "weights": ("rfbench.weights", "fetch and check the ImageNet checkpoint of the backbone"),
     "train": ("rfbench.train", "train one network: one data set, operator pair and seed"),
-    "evaluate": ("rfbench.evaluate", "evaluate one trained network at native image size"),
+    "evaluate": ("rfbench.evaluate", "evaluate one trained network, or score a checkpoint file"),
+    "predict": ("rfbench.predict", "lesion probabilities and an overlay for any fundus photograph"),
     "aggregate": ("rfbench.aggregate", "gather all evaluations into metrics.csv"),
     "profile": ("rfbench.profile", "count parameters and measure speed, interleaved with the baseline"),
     "throughput": ("rfbench.data.throughput", "measure how many training samples a second one core makes"),
@@ -27,6 +28,7 @@ VERBS = {
 EPILOG = """examples:
   rfbench doctor
   rfbench prepare idrid --source "A. Segmentation.zip" --output results/data/IDRiD
+  rfbench predict --checkpoint model.pth --output maps photograph.jpg
   rfbench new-operator blur && rfbench check blur_bilinear   an operator of your own
   snakemake --cores all                                   the embedded benchmark: data, trainings, tables
   snakemake --cores all --configfile config/idrid.yaml    the real IDRiD experiment

@@ -23,6 +23,11 @@ PUBLISHED_DATASETS = {
     "idrid": {"scale": [1440, 960], "crop": [1440, 960], "iterations": 40000},
     "ddr": {"scale": [1024, 1024], "crop": [1024, 1024], "iterations": 60000},
 }
+# Mean and standard deviation of the training images in RGB, as in the authors' configurations.
+PUBLISHED_NORMALISATION = {
+    "idrid": {"mean": [116.513, 56.437, 16.309], "std": [80.206, 41.232, 13.293]},
+    "ddr": {"mean": [81.205, 50.636, 21.216], "std": [76.252, 48.798, 21.625]},
+}
 TECHNICAL = ("workers", "checkpoint_interval", "log_interval")  # change no number of a run
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -31,11 +36,11 @@ class ConfigError(RFBenchError):
     """A configuration that cannot be run; the message names the key, what was expected and what was found."""
 
 
-def add_argument(parser: argparse.ArgumentParser) -> None:
+def add_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Declare `--config`, which the pipeline's jobs find in the environment."""
     default = os.environ.get("RFBENCH_CONFIG")
     sentence = "configuration file (default: $RFBENCH_CONFIG, which the pipeline sets)"
-    parser.add_argument("--config", type=Path, default=default, required=default is None, help=sentence)
+    parser.add_argument("--config", type=Path, default=default, required=required and default is None, help=sentence)
 
 
 def load(path: str | Path) -> dict:
