@@ -1,11 +1,8 @@
-"""Bytes kept for backward: of layers that can be counted by hand, and of every pair's small network."""
+"""Bytes kept for backward, of layers that can be counted by hand; conformance holds every pair to its limit."""
 
-import pytest
 import torch
 from torch import nn
 
-import operators
-import rfbench
 from rfbench.memory import saved_bytes
 from rfbench.models import assemble
 

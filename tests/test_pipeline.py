@@ -11,7 +11,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from rfbench import cli
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline, own_directory
 
@@ -174,11 +177,7 @@ def test_what_triggers_what(finished, tmp_path):
     one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
     pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
     assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
-    checkout = Checkout.__new__(Checkout)
-    checkout.folder, checkout.environment = tmp_path / "edited", finished.environment
-    shutil.copytree(finished.folder, checkout.folder, symlinks=True)
-    paths = [str(checkout.folder), str(checkout.folder / "workflow")]
-    checkout.environment = {**finished.environment, "PYTHONPATH": os.pathsep.join(paths)}
+    checkout = copied(finished, tmp_path / "edited")
     checkout.edit("workflow/rfbench/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
@@ -195,6 +194,78 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == evaluations, "the evaluation retrains nothing"
     checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = 1e-4")
     assert checkout.planned() == {**evaluations, "train": 2}, "the loss retrains every run"
+
+
+def copied(finished: Checkout, folder: Path) -> Checkout:
+    """A finished checkout's copy elsewhere, results and all."""
+    checkout = Checkout.__new__(Checkout)
+    checkout.folder = folder
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    paths = [str(folder), str(folder / "workflow")]
+    checkout.environment = {**finished.environment, "PYTHONPATH": os.pathsep.join(paths)}
+    return checkout
+
+
+def written_in_figures(checkout: Checkout, folder: Path, monkeypatch) -> dict[str, set[str]]:
+    """Every figure of the checkout's results, drawn again: its name and the words in it."""
+    words, save = {}, Figure.savefig
+
+    def note(figure: Figure, path, *args, **kwargs):
+        words.setdefault(Path(path).stem, set()).update(text.get_text() for text in figure.findobj(Text))
+        save(figure, path, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    metrics = checkout.folder / "results/ci/metrics.csv"
+    assert cli.main(["figures", "--metrics", str(metrics), "--output", str(folder)]) == 0
+    return words
+
+
+@pytest.mark.slow
+def test_a_new_operator_needs_one_file_and_one_line_and_executes_its_own_runs_only(finished, tmp_path, monkeypatch):
+    checkout = copied(finished, tmp_path / "new")
+    command = [sys.executable, "-m", "rfbench", "new-operator", "blur", "--config", "config/ci.yaml"]
+    subprocess.run(command, cwd=checkout.folder, env=checkout.environment, check=True)
+    assert (checkout.folder / "operators" / "blur.py").is_file()
+    own = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
+    assert checkout.planned() == own
+    kept = {
+        file: file.stat().st_mtime_ns
+        for pair in ("strideconv_bilinear", "m2mrf_c")
+        for file in (checkout.folder / "results/ci/runs/SYN-IDRiD" / pair).rglob("*")
+    }
+    checkout.snakemake("--cores", "2")
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept, "the other pairs' runs stay as they were"
+    table = pd.read_csv(checkout.folder / "reports/ci/tables/table5.csv")
+    assert set(table["pair"]) == {"strideconv_bilinear", "m2mrf_c", "blur_bilinear"}
+    assert table.set_index("pair").loc["blur_bilinear", "n"] == 1
+    for kind in ("md", "tex"):
+        assert "Blur" in (checkout.folder / f"reports/ci/tables/table5.{kind}").read_text()
+    figures = written_in_figures(checkout, tmp_path / "figures", monkeypatch)
+    naming_pairs = {name for name, words in figures.items() if any("M2MRF-C" in word for word in words)}
+    assert len(naming_pairs) >= 4
+    for name in naming_pairs:
+        assert any("Blur/Bilinear" in word for word in figures[name]), name
+
+
+@pytest.mark.slow
+def test_an_installed_packages_pair_runs_and_runs_again_when_its_file_changes(finished, tmp_path):
+    checkout, site = copied(finished, tmp_path / "outside"), tmp_path / "site"
+    text = (ROOT / "workflow/rfbench/templates/operator.py.j2").read_text()
+    about = {"{{ name }}": "toy", "{{ pair }}": "toy_bilinear", "{{ label }}": "Toy", "{{ path }}": "toy"}
+    for mark, value in about.items():
+        text = text.replace(mark, value)
+    (site / "toy-1.dist-info").mkdir(parents=True)
+    (site / "toy_module.py").write_text(text)
+    (site / "toy-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1\n")
+    (site / "toy-1.dist-info" / "entry_points.txt").write_text("[rfbench.operators]\ntoy = toy_module\n")
+    checkout.environment["PYTHONPATH"] += os.pathsep + str(site)
+    checkout.edit("config/ci.yaml", "m2mrf_c]", "m2mrf_c, toy_bilinear]")
+    own = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
+    assert checkout.planned() == own
+    checkout.snakemake("--cores", "2")
+    assert checkout.planned() == {}
+    (site / "toy_module.py").write_text(text + "# edited\n")
+    assert checkout.planned() == own
 
 
 @pytest.mark.slow

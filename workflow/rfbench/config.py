@@ -26,6 +26,11 @@ PUBLISHED_DATASETS = {
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
 MIN_SIZE = 64  # px: HRNet's lowest branch needs two rows and columns
 TECHNICAL = ("workers", "checkpoint_interval", "log_interval", "time_limit")  # change no number of a run
+# Mean and standard deviation of the training images in RGB, as in the authors' configurations.
+PUBLISHED_NORMALISATION = {
+    "idrid": {"mean": [116.513, 56.437, 16.309], "std": [80.206, 41.232, 13.293]},
+    "ddr": {"mean": [81.205, 50.636, 21.216], "std": [76.252, 48.798, 21.625]},
+}
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 _KINDS = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number",
           "string": "a text", "boolean": "true or false"}  # fmt: skip
@@ -207,7 +212,11 @@ def _recipe_problems(config: dict) -> list[str]:
 def _option_problems(options: dict) -> list[str]:
     """Names and kinds of operator options; whether a value fits the network, only building it can tell."""
     problems = []
-    known = {name: defaults for pair in operators.available() for name, defaults in operators.options(pair).items()}
+    known = {
+        operator: operators.defaults(operator)
+        for pair in operators.available()
+        for operator in operators.operators_of(pair)
+    }
     for operator, given in options.items():
         key = f"model.operator_options.{operator}"
         if operator not in known:
@@ -243,7 +252,7 @@ def network_problems(config: dict) -> list[str]:
 
     model, problems = config["model"], []
     for pair in config["pairs"]:
-        options = {k: v for k, v in model["operator_options"].items() if k in operators.options(pair)}
+        options = {k: v for k, v in model["operator_options"].items() if k in operators.operators_of(pair)}
         if model["backbone"] == "hrnetv2_w48" and not options:
             continue  # the paper's networks, which the tests build
         try:
@@ -375,7 +384,7 @@ def run_settings(config: dict, dataset: str, pair: str, seed: int) -> dict:
 
     Paths, intervals of logging, the evaluation and the other runs stay outside, so that editing them retrains nothing.
     """
-    pair_operators = {file.stem for file in operators.files(pair)}
+    pair_operators = operators.operators_of(pair)
     options = config["model"]["operator_options"]
     return {
         "dataset": {

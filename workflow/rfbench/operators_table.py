@@ -37,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def table_rows(count: bool = False) -> list[dict]:
-    """One row a pair: parameters of HRNetV2-W48 and head, the published ones in millions (None: not published)."""
+    """One row a pair: parameters of HRNetV2-W48 and head, the published ones in millions (None: not published).
+
+    `params` is what the pair declares; where it declares none, they are counted.
+    """
     published = published_values("params_M")
     rows = []
     for name in operators.available():
@@ -46,9 +49,10 @@ def table_rows(count: bool = False) -> list[dict]:
             "pair": name,
             "downsample": pair.down,
             "upsample": pair.up,
-            "params": pair.params,
+            "params": counted(name) if pair.params is None else pair.params,
             "published_params_M": published.get(pair.published_name),
             "confidence": pair.confidence,
+            "source": operators.origin(name),
         }
         rows.append(row | {"counted": counted(name)} if count else row)
     return rows

@@ -100,12 +100,11 @@ class Pipeline:
 
     def operator_files(self, wildcards) -> list[str]:
         """Sources of the run's own operators: editing another operator leaves the run alone."""
-        return [os.path.relpath(file) for file in operators.files(wildcards.pair)]
+        return [_named(file) for file in operators.files(wildcards.pair)]
 
     def all_operator_files(self) -> list[str]:
         """Sources of every configured pair's operators."""
-        files = {file for pair in self.config["pairs"] for file in operators.files(pair)}
-        return sorted(os.path.relpath(file) for file in files)
+        return sorted({_named(file) for pair in self.config["pairs"] for file in operators.files(pair)})
 
     def weight_files(self, wildcards) -> list[str]:
         """The ImageNet checkpoint, where the configuration names one."""
@@ -171,6 +170,11 @@ def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
         print(f"{stale}: left by a Snakemake that is gone; cleared", file=sys.stderr)
         stale.unlink()
     return file
+
+
+def _named(file: Path) -> str:
+    """A source file as an input: relative in the working directory, absolute elsewhere (an installed package's)."""
+    return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
 
 
 def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) -> Path:

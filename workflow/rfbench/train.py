@@ -324,7 +324,12 @@ def _drive(runner: Runner) -> tuple[str, str | None]:
 def _save_weights(model: torch.nn.Module, path: Path, settings: dict) -> str:
     """Write the network's weights in our format and return the file's digest."""
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-    meta = {"pair": settings["pair"], "backbone": settings["model"]["backbone"]}
+    dataset, model_settings = settings["dataset"], settings["model"]
+    meta = {  # all that `rfbench predict` and `rfbench evaluate --checkpoint` need to know
+        "pair": settings["pair"],
+        **{key: model_settings[key] for key in ("backbone", "operator_options")},
+        **{key: dataset[key] for key in ("lesions", "scale", "mean", "std")},
+    }
     torch.save({"state_dict": weights, "meta": meta}, path)
     return provenance.sha256(path)
 
@@ -337,13 +342,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="record of the finished run (JSON)")
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Declare the options that name one run."""
-    configuration.add_argument(parser)
-    parser.add_argument("--dataset", required=True, help="data set, as the configuration names it")
-    parser.add_argument("--pair", required=True, help="operator pair (`rfbench operators` lists them)")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the run")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
+    configuration.add_argument(parser, required)
+    parser.add_argument("--dataset", required=required, help="data set, as the configuration names it")
+    parser.add_argument("--pair", required=required, help="operator pair (`rfbench operators` lists them)")
+    parser.add_argument("--seed", type=int, required=required, help="seed of the run")
+    parser.add_argument("--manifest", type=Path, required=required, help="manifest.csv of the prepared data set")
 
 
 def load_run_config(args: argparse.Namespace) -> dict:
