@@ -1,8 +1,11 @@
 """Bytes kept for backward, of layers that can be counted by hand; conformance holds every pair to its limit."""
 
+import pytest
 import torch
 from torch import nn
 
+import operators
+import rfbench
 from rfbench.memory import saved_bytes
 from rfbench.models import assemble
 
@@ -13,17 +16,6 @@ def test_counts_each_storage_once_and_no_parameter():
     # The input, and the ReLU's output, which the second convolution keeps, too.
     assert saved_bytes(model, (2, 3, 16, 16)) == 4 * 2 * 16 * 16 * (3 + 8)
     assert saved_bytes(model.requires_grad_(False), (2, 3, 16, 16)) == 0
-
-
-@pytest.mark.parametrize("pair", operators.available())
-def test_no_pair_keeps_much_more_than_the_baseline(pair):
-    """Twice here: this network's operators weigh more than W48's, where 1.6 is the limit."""
-    torch.set_num_threads(1)
-    baseline, own = (
-        saved_bytes(rfbench.build_model(name, "hrnetv2_embedded").train(), (1, 3, 128, 128))
-        for name in ("strideconv_bilinear", pair)
-    )
-    assert own <= 2 * baseline
 
 
 @pytest.mark.parametrize("pair", operators.available())

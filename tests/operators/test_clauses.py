@@ -76,7 +76,7 @@ BREAKS = {  # clause: where, what is put there, words of the message
         "y = (x := F.avg_pool2d(x, 2, ceil_mode=True)).exp() - x.exp() + y",
         "finite logits of a constant of 10000",
     ),
-    "memory": ("# forward", SUM_OF_MAPS, r"at most 2 times the baseline's memory in training, found .* times"),
+    "memory": ("# forward", SUM_OF_MAPS, r"at most 1.6 times the baseline's memory in training, found .* times"),
     "export": ("# forward", "y = y if y.sum() > 0 else -y", "takes the network whole.*found"),
     "compilation": ("# forward", "y = y if y.sum() > 0 else -y", "takes the network whole.*found"),
 }

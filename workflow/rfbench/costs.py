@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench import provenance
-from rfbench.figures import STYLE, WIDTH, plt, save
 from rfbench.operators_table import published_values
+from rfbench.plotting import STYLE, WIDTH, plt, save
 
 # Column of profile.csv: heading in profile.md, decimals there, divisor there.
 COLUMNS = {

@@ -29,7 +29,7 @@ CODE = {
     ],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": ["rfbench/profile.py", "rfbench/flops.py", "rfbench/memory.py", "rfbench/inference.py"],
-    "costs": ["rfbench/costs.py", "rfbench/figures.py", "rfbench/published.csv"],
+    "costs": ["rfbench/costs.py", "rfbench/plotting.py", "rfbench/published.csv"],
     "aggregate": ["rfbench/aggregate.py"],
     "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
     "figures": [
