@@ -23,4 +23,4 @@ rule all:
         PIPELINE.table_files(),
         PIPELINE.ablation_files(),
         f"{REPORTS}/figures/figures.txt",
-        f"{RESULTS}/profile.json",
+        rules.costs.output,

@@ -1,6 +1,7 @@
 """Feature-reassembly operators: one file per operator, found by being in this folder.
 
-An operator file declares
+What an operator receives and returns is the contract of operators/README.md, which `rfbench check` puts to the test.
+In short, an operator file declares
 
 - ``DOWN`` and/or ``UP``: its paths inside HRNet, keyed by the papers' name of the path. A path is built by
     ``down(in_channels, out_channels, steps, relu, **options) -> nn.Module``  scale 2^-steps; relu: at its end
@@ -12,6 +13,9 @@ An operator file declares
 - ``PAIRS``: the benchmark rows it brings, each one down path and one up path;
 - ``init_operator()``, a method of modules whose initialisation replaces HRNet's (Kaiming on every Conv2d).
 
+An installed package brings operators of its own through the entry-point group ``rfbench.operators``: the entry point
+names the operator and loads a module with the same declarations.
+
 Operator files import nothing from each other, so a pair depends on exactly the files that `files` names (and on
 rfbench.reassembly, which counts as part of the network).
 ``import operators`` is light; the first look-up imports the operator files and with them torch.
@@ -20,13 +24,20 @@ rfbench.reassembly, which counts as part of the network).
 import difflib
 import functools
 import importlib
+import importlib.util
 import pkgutil
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from rfbench.errors import RFBenchError
+
+GROUP = "rfbench.operators"  # entry points of installed packages
+NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a pair, since file names and Snakemake's wildcards hold it
 
 Options = Mapping[str, Mapping[str, object]]  # {"m2mrf": {"patch_size": 4}}: operator file -> its options
 
@@ -35,11 +46,12 @@ Options = Mapping[str, Mapping[str, object]]  # {"m2mrf": {"patch_size": 4}}: op
 class Pair:
     """One row of the benchmark: a down path and an up path injected at every site of HRNetV2."""
 
-    name: str  # as in configurations and file names
+    name: str  # as in configurations and file names; small letters, digits and _
     down: str  # key of a DOWN path, spelled as in the papers' tables
     up: str  # key of an UP path, likewise
-    params: int  # learnable parameters of HRNetV2-W48 + head, four outputs, default options
-    confidence: str  # how sure we are that the setting is the published one
+    # Learnable parameters of HRNetV2-W48 + head, four outputs, default options; None: not published, so counted.
+    params: int | None = None
+    confidence: str = "own"  # how sure we are that the setting is the published one; own: nobody published it
     label: str = ""  # only where the papers do not call the row "<down>/<up>"
     # Whose records an up path j -> i takes. "mirror": those of the same module's down path i -> j. "previous": those
     # of the previous module's; where it had no such path, those of the transitions that created branches i+1 … j.
@@ -66,9 +78,22 @@ def get(name: str) -> Pair:
 
 def files(name: str) -> list[Path]:
     """Source files of the operators that the pair uses: the ones whose change changes the pair's runs."""
+    found = []
+    for operator in operators_of(name):
+        file = Path(_sources()[operator].module.__file__)
+        found += file.parent.rglob("*.py") if file.name == "__init__.py" else [file]
+    return sorted(found)
+
+
+def operators_of(name: str) -> list[str]:
+    """The operators of the pair's two paths, as `operator_options` names them."""
     pair = get(name)
-    modules = {_owner("DOWN", pair.down), _owner("UP", pair.up)}
-    return sorted(Path(_modules()[module].__file__) for module in modules)
+    return sorted({_owner("DOWN", pair.down), _owner("UP", pair.up)})
+
+
+def origin(name: str) -> str:
+    """Where the pair is declared: `operators/lip.py`, or a package and its entry point."""
+    return next(source.origin for source in _sources().values() if name in {pair.name for pair in source.pairs})
 
 
 def builders(name: str, options: Options | None = None) -> tuple[Callable, Callable]:
@@ -79,50 +104,161 @@ def builders(name: str, options: Options | None = None) -> tuple[Callable, Calla
     return _bound("DOWN", pair.down, options), _bound("UP", pair.up, options)
 
 
-def options(name: str) -> dict[str, dict[str, object]]:
-    """Defaults of the options of the pair's operators: operator file -> option -> default."""
-    return {file.stem: dict(getattr(_modules()[file.stem], "OPTIONS", {})) for file in files(name)}
+def defaults(operator: str) -> Mapping[str, object]:
+    """The operator's options with their defaults."""
+    return getattr(_sources()[operator].module, "OPTIONS", {})
+
+
+def taken(operator: str, pair: str, path: str) -> str:
+    """Which of these names is registered already and where, in words; empty if all are free."""
+    for source in _sources().values():
+        paths = {*getattr(source.module, "DOWN", {}), *getattr(source.module, "UP", {})}
+        for what, free in (
+            (f"the operator '{operator}'", operator != source.name),
+            (f"the pair '{pair}'", pair not in {declared.name for declared in source.pairs}),
+            (f"the path '{path}'", path.lower() not in {declared.lower() for declared in paths}),
+        ):
+            if not free:
+                return f"{source.origin} declares {what}"
+    return ""
+
+
+def load_file(path: str | Path) -> list[str]:
+    """Register an operator file from anywhere for this process; the names of its pairs.
+
+    Raises:
+        RFBenchError: no such file, it cannot be imported, or its names are taken.
+    """
+    path = Path(path).resolve()
+    known = [source for source in _sources().values() if Path(source.module.__file__).resolve() == path]
+    if not known:
+        source = Source(path.stem, _imported(lambda: _module_of(path), str(path)), str(path))
+        _loaded.append(source)
+        _forget()
+        try:
+            _pairs()
+        except RFBenchError:
+            _loaded.remove(source)
+            _forget()
+            raise
+        known = [source]
+    return [pair.name for pair in known[0].pairs]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One operator: its name in `operator_options`, its module, and where it comes from, in words."""
+
+    name: str
+    module: ModuleType
+    origin: str
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        return tuple(getattr(self.module, "PAIRS", ()))
+
+
+_loaded: list[Source] = []  # by load_file
+
+
+def _forget() -> None:
+    """Look everything up anew."""
+    _sources.cache_clear()
+    _pairs.cache_clear()
 
 
 @functools.cache
-def _modules() -> dict[str, ModuleType]:
-    """Every operator file of this folder, imported."""
+def _sources() -> dict[str, Source]:
+    """Every operator: the files of this folder, the installed packages' entry points, the files loaded by path."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    found = [Source(name, importlib.import_module(f"{__name__}.{name}"), f"operators/{name}.py") for name in names]
+    found += [_outside(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+    sources: dict[str, Source] = {}
+    for source in [*found, *_loaded]:
+        if source.name in sources:
+            raise RFBenchError(_twice("the operator", source.name, sources[source.name], source))
+        sources[source.name] = source
+    return sources
+
+
+def _outside(entry: EntryPoint) -> Source:
+    """The operator of an installed package."""
+    origin = f"package {entry.dist.name} (entry point '{entry.name}')"
+    module = _imported(entry.load, origin)
+    if not isinstance(module, ModuleType):
+        kind = type(module).__name__
+        raise RFBenchError(f"{origin}: must name a module that declares PAIRS, DOWN and UP; {entry.value} is a {kind}.")
+    return Source(entry.name, module, origin)
+
+
+def _module_of(path: Path) -> ModuleType:
+    """The module of a Python file outside every package."""
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    name = f"rfbench_loaded_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise ImportError("no Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _imported(load: Callable[[], ModuleType], origin: str) -> ModuleType:
+    """load(), with whatever foreign code raises told as one sentence that names where it comes from."""
+    try:
+        return load()
+    except Exception as error:
+        raise RFBenchError(
+            f"{origin}: its operators cannot be imported ({type(error).__name__}: {error}). Repair or remove it."
+        ) from error
 
 
 @functools.cache
 def _pairs() -> dict[str, Pair]:
-    pairs: dict[str, Pair] = {}
-    for module_name, module in _modules().items():
-        for pair in getattr(module, "PAIRS", ()):
+    pairs: dict[str, tuple[Pair, Source]] = {}
+    rows: dict[str, Source] = {}
+    for source in _sources().values():
+        for pair in source.pairs:
             if pair.name in pairs:
-                raise RFBenchError(f"operators/{module_name}.py: another file declares '{pair.name}' too.")
-            _owner("DOWN", pair.down)
-            _owner("UP", pair.up)
-            pairs[pair.name] = pair
-    return pairs
+                raise RFBenchError(_twice("the pair", pair.name, pairs[pair.name][1], source))
+            if pair.published_name in rows:
+                raise RFBenchError(_twice("the row", pair.published_name, rows[pair.published_name], source))
+            if not NAME.fullmatch(pair.name):
+                raise RFBenchError(
+                    f"{source.origin}: pair names are small letters, digits and _, beginning with a letter; "
+                    f"found '{pair.name}'."
+                )
+            _owner("DOWN", pair.down, source)
+            _owner("UP", pair.up, source)
+            pairs[pair.name], rows[pair.published_name] = (pair, source), source
+    return {name: pair for name, (pair, _) in pairs.items()}
 
 
-def _owner(kind: str, path: str) -> str:
-    """Name of the operator file that declares this DOWN or UP path."""
-    owners = [name for name, module in _modules().items() if path in getattr(module, kind, {})]
+def _twice(what: str, name: str, first: Source, second: Source) -> str:
+    return f"{first.origin} and {second.origin} both declare {what} '{name}'. Rename one, or remove its package."
+
+
+def _owner(kind: str, path: str, asking: Source | None = None) -> str:
+    """Name of the operator that declares this DOWN or UP path; `asking` declares a pair with it."""
+    owners = [source for source in _sources().values() if path in getattr(source.module, kind, {})]
     if len(owners) != 1:
-        found = f"declared by {', '.join(owners)}" if owners else "declared by no operator file"
-        raise RFBenchError(f"{kind} path '{path}' is {found}; exactly one file must declare it.")
-    return owners[0]
+        found = f"declared by {' and '.join(o.origin for o in owners)}" if owners else "declared by no operator"
+        asker = f"{asking.origin}: " if asking else ""
+        raise RFBenchError(f"{asker}{kind} path '{path}' is {found}; exactly one must declare it.")
+    return owners[0].name
 
 
 def _bound(kind: str, path: str, options: Options) -> Callable:
     """The path's builder with its operator's options."""
     owner = _owner(kind, path)
-    return functools.partial(getattr(_modules()[owner], kind)[path], **(options.get(owner) or {}))
+    return functools.partial(getattr(_sources()[owner].module, kind)[path], **(options.get(owner) or {}))
 
 
 def _check_options(operator: str, given: Mapping[str, object]) -> None:
-    if operator not in _modules():
-        raise RFBenchError(_unknown("operator in operator_options", operator, list(_modules())))
-    known = list(getattr(_modules()[operator], "OPTIONS", {}))
+    if operator not in _sources():
+        raise RFBenchError(_unknown("operator in operator_options", operator, list(_sources())))
+    known = list(defaults(operator))
     for option in given:
         if option not in known:
             raise RFBenchError(_unknown(f"option of operator '{operator}'", option, known))

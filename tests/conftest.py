@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rfbench.data.prepare import prepare_synthetic
+
 ARCHIVE = "A. Segmentation.zip"
 
 
@@ -16,3 +18,15 @@ def real_data() -> Path:
     if not (folder / ARCHIVE).is_file():
         pytest.skip(f"no '{ARCHIVE}' in {folder}; set RFBENCH_DATA to the folder of the real archives")
     return folder
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory) -> Path:
+    """A prepared synthetic set: two training images and one test image of 428x284 px."""
+    return prepare_synthetic(tmp_path_factory.mktemp("syn"), train=2, test=1, factor=0.1, seed=3, progress=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_gpu_locks(tmp_path_factory) -> None:
+    """Parallel test processes share a GPU rather than wait for each other."""
+    os.environ["RFBENCH_GPU_LOCKS"] = str(tmp_path_factory.mktemp("gpus"))

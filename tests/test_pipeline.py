@@ -11,7 +11,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from rfbench import cli
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline, own_directory
 
@@ -70,9 +73,10 @@ def test_weights_are_an_input_where_configured():
 
 
 def test_tables_follow_the_configured_data_sets():
-    assert [Path(file).name for file in Pipeline(SMALLEST).table_files()] == ["table5.csv", "table5.md", "table5.tex"]
+    names = [Path(file).name for file in Pipeline(SMALLEST).table_files()]
+    assert names == ["table5.csv", "table5.md", "table5.tex", "tables.json"]
     ddr = Pipeline(yaml.safe_load((ROOT / "config" / "ddr.yaml").read_text()))
-    assert {Path(file).stem for file in ddr.table_files()} == {"table2_ds", "table2_us", "table3"}
+    assert {Path(file).stem for file in ddr.table_files()} == {"table2_ds", "table2_us", "table3", "tables"}
 
 
 def test_code_digests_follow_their_stage():
@@ -157,7 +161,8 @@ def test_smallest_benchmark_from_end_to_end(finished):
     assert set(metrics["pair"]) == {"strideconv_bilinear", "m2mrf_c"}
     assert metrics["value"].between(0, 1).all()
     table = pd.read_csv(finished.folder / "reports/ci/tables/table5.csv")
-    assert list(table["data"]) == ["SYN", "SYN"]
+    assert set(table["data"]) == {"SYN"}
+    assert list(table.loc[table["configured"] > 0, "pair"]) == ["strideconv_bilinear", "m2mrf_c"]
     mean = metrics.query("pair == 'm2mrf_c' and metric == 'ap' and lesion == 'mean'")["value"].item()
     assert table.set_index("pair").loc["m2mrf_c", "mAP_mean"] == pytest.approx(100 * mean, abs=1e-4)
 
@@ -171,20 +176,17 @@ def test_what_triggers_what(finished, tmp_path):
     assert finished.planned() == {}, "a touch changes nothing"
     two_runs = {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
     assert finished.planned("--config", "seeds=[0,1]") == two_runs, "a seed adds its runs only"
-    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1}
+    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
     pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
     assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
-    checkout = Checkout.__new__(Checkout)
-    checkout.folder, checkout.environment = tmp_path / "edited", finished.environment
-    shutil.copytree(finished.folder, checkout.folder, symlinks=True)
-    paths = [str(checkout.folder), str(checkout.folder / "workflow")]
-    checkout.environment = {**finished.environment, "PYTHONPATH": os.pathsep.join(paths)}
+    checkout = copied(finished, tmp_path / "edited")
     checkout.edit("workflow/rfbench/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
     assert checkout.planned() == one_run, "only the runs of the edited operator"
     checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
+    assert checkout.planned("--config", "profile={rounds: 2}") == {"profile": 1, "costs": 1, "figures": 1, "tables": 1}
     checkout.edit("operators/lip.py", "LIP: local", "LIP, local")
     assert checkout.planned() == {}, "no run uses the edited operator"
     checkout.edit("config/ci.yaml", "log_interval: 1", "log_interval: 2")
@@ -196,6 +198,78 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == {**evaluations, "train": 2}, "the loss retrains every run"
 
 
+def copied(finished: Checkout, folder: Path) -> Checkout:
+    """A finished checkout's copy elsewhere, results and all."""
+    checkout = Checkout.__new__(Checkout)
+    checkout.folder = folder
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    paths = [str(folder), str(folder / "workflow")]
+    checkout.environment = {**finished.environment, "PYTHONPATH": os.pathsep.join(paths)}
+    return checkout
+
+
+def written_in_figures(checkout: Checkout, folder: Path, monkeypatch) -> dict[str, set[str]]:
+    """Every figure of the checkout's results, drawn again: its name and the words in it."""
+    words, save = {}, Figure.savefig
+
+    def note(figure: Figure, path, *args, **kwargs):
+        words.setdefault(Path(path).stem, set()).update(text.get_text() for text in figure.findobj(Text))
+        save(figure, path, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    metrics = checkout.folder / "results/ci/metrics.csv"
+    assert cli.main(["figures", "--metrics", str(metrics), "--output", str(folder)]) == 0
+    return words
+
+
+@pytest.mark.slow
+def test_a_new_operator_needs_one_file_and_one_line_and_executes_its_own_runs_only(finished, tmp_path, monkeypatch):
+    checkout = copied(finished, tmp_path / "new")
+    command = [sys.executable, "-m", "rfbench", "new-operator", "blur", "--config", "config/ci.yaml"]
+    subprocess.run(command, cwd=checkout.folder, env=checkout.environment, check=True)
+    assert (checkout.folder / "operators" / "blur.py").is_file()
+    own = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
+    assert checkout.planned() == own
+    kept = {
+        file: file.stat().st_mtime_ns
+        for pair in ("strideconv_bilinear", "m2mrf_c")
+        for file in (checkout.folder / "results/ci/runs/SYN-IDRiD" / pair).rglob("*")
+    }
+    checkout.snakemake("--cores", "2")
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept, "the other pairs' runs stay as they were"
+    table = pd.read_csv(checkout.folder / "reports/ci/tables/table5.csv")
+    assert set(table["pair"]) == {"strideconv_bilinear", "m2mrf_c", "blur_bilinear"}
+    assert table.set_index("pair").loc["blur_bilinear", "n"] == 1
+    for kind in ("md", "tex"):
+        assert "Blur" in (checkout.folder / f"reports/ci/tables/table5.{kind}").read_text()
+    figures = written_in_figures(checkout, tmp_path / "figures", monkeypatch)
+    naming_pairs = {name for name, words in figures.items() if any("M2MRF-C" in word for word in words)}
+    assert len(naming_pairs) >= 4
+    for name in naming_pairs:
+        assert any("Blur/Bilinear" in word for word in figures[name]), name
+
+
+@pytest.mark.slow
+def test_an_installed_packages_pair_runs_and_runs_again_when_its_file_changes(finished, tmp_path):
+    checkout, site = copied(finished, tmp_path / "outside"), tmp_path / "site"
+    text = (ROOT / "workflow/rfbench/templates/operator.py.j2").read_text()
+    about = {"{{ name }}": "toy", "{{ pair }}": "toy_bilinear", "{{ label }}": "Toy", "{{ path }}": "toy"}
+    for mark, value in about.items():
+        text = text.replace(mark, value)
+    (site / "toy-1.dist-info").mkdir(parents=True)
+    (site / "toy_module.py").write_text(text)
+    (site / "toy-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1\n")
+    (site / "toy-1.dist-info" / "entry_points.txt").write_text("[rfbench.operators]\ntoy = toy_module\n")
+    checkout.environment["PYTHONPATH"] += os.pathsep + str(site)
+    checkout.edit("config/ci.yaml", "m2mrf_c]", "m2mrf_c, toy_bilinear]")
+    own = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
+    assert checkout.planned() == own
+    checkout.snakemake("--cores", "2")
+    assert checkout.planned() == {}
+    (site / "toy_module.py").write_text(text + "# edited\n")
+    assert checkout.planned() == own
+
+
 @pytest.mark.slow
 def test_same_computation_twice_gives_the_same_bytes(finished, tmp_path):
     again = Checkout(tmp_path)
@@ -203,8 +277,10 @@ def test_same_computation_twice_gives_the_same_bytes(finished, tmp_path):
     for name in ("metrics.csv", "data/SYN-IDRiD/manifest.csv", "runs/SYN-IDRiD/m2mrf_c/seed0/evaluation.json"):
         first, second = (folder / "results/ci" / name for folder in (finished.folder, again.folder))
         assert first.read_bytes() == second.read_bytes(), name
-    tables = "reports/ci/tables/table5.md"
-    assert (finished.folder / tables).read_text() == (again.folder / tables).read_text()
+    first, second = (pd.read_csv(folder / "reports/ci/tables/table5.csv") for folder in (finished.folder, again.folder))
+    times = [column for column in first if column.startswith("FPS")]
+    assert times, "speeds have their own columns"
+    pd.testing.assert_frame_equal(first.drop(columns=times), second.drop(columns=times), check_exact=True)
 
 
 @pytest.mark.slow

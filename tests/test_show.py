@@ -38,7 +38,7 @@ def test_outlines_run_around_regions_in_the_papers_colours(zoom):
     for value in range(1, 5):
         label[20:60, 40 * value - 30 : 40 * value - 10] = value
         boxes[value] = (np.array([20, 60, 40 * value - 30, 40 * value - 10]) * zoom).astype(int)
-    drawn = show.outline(image, label, LESIONS, zoom)
+    drawn = show.outline(image, show.masks_of(label, LESIONS), LESIONS, zoom)
     strongest = {"EX": (2,), "HE": (1,), "SE": (1, 2), "MA": (0,)}  # of blue, green, red
     for (top, bottom, left, right), lesion in zip(boxes.values(), LESIONS, strict=True):
         assert (drawn[top + 1 : bottom - 1, left + 1 : right - 1] == 90).all(), "the lesion itself stays visible"
@@ -49,8 +49,16 @@ def test_outlines_run_around_regions_in_the_papers_colours(zoom):
 def test_a_lesion_smaller_than_a_pixel_of_the_picture_is_still_marked():
     label = np.zeros((1000, 1000), np.uint8)
     label[501:504, 501:504] = 4
-    small = show.outline(np.zeros((1000, 1000, 3), np.uint8), label, LESIONS, 0.2)
+    small = show.outline(np.zeros((1000, 1000, 3), np.uint8), show.masks_of(label, LESIONS), LESIONS, 0.2)
     assert (small.max(axis=2) > 0).any()
+
+
+def test_lesions_at_the_same_place_both_show():
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:20] = True
+    masks = np.stack([mask, np.zeros_like(mask), mask, np.zeros_like(mask)])  # EX and SE
+    drawn = show.outline(np.zeros((40, 40, 3), np.uint8), masks, LESIONS, 1.0)
+    assert [tuple(drawn[15, column]) for column in (8, 9, 10)] == [(0, 255, 255), (0, 0, 255), (0, 0, 0)]
 
 
 def test_image_and_sheet(prepared, tmp_path, capsys):

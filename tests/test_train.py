@@ -17,61 +17,13 @@ import torch
 from rfbench import config as configuration
 from rfbench import evaluate, train, workfolder
 from rfbench.aggregate import aggregate
-from rfbench.data.prepare import prepare_folder, prepare_synthetic
+from rfbench.data.prepare import prepare_folder
 from rfbench.data.training import COPIES, TrainingStream
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import run_folder
+from rfbench.watchdog import Watchdog
 
-PAIR = "m2mrf_a"
-
-
-@pytest.fixture(scope="session")
-def manifest(tmp_path_factory) -> Path:
-    """A prepared synthetic set: two training images and one test image of 428x284 px."""
-    return prepare_synthetic(tmp_path_factory.mktemp("syn"), train=2, test=1, factor=0.1, seed=3, progress=False)
-
-
-def make_config(**recipe) -> dict:
-    """A complete configuration of the smallest network, six updates."""
-    return configuration.complete(
-        {
-            "pairs": [PAIR],
-            "seeds": [0],
-            "device": "cpu",
-            "datasets": {
-                "SYN": {
-                    "kind": "synthetic",
-                    "synthetic": {"train": 2, "test": 1, "factor": 0.1, "seed": 3},
-                    "scale": [428, 284],
-                    "crop": [96, 64],
-                    "iterations": 6,
-                    "mean": [116.513, 56.437, 16.309],
-                    "std": [80.206, 41.232, 13.293],
-                }
-            },
-            "model": {
-                "backbone": "hrnetv2_embedded",
-                "operator_options": {"m2mrf": {"patch_size": 4, "alpha": 16}},
-            },
-            "recipe": {"name": "test", "workers": 0, "log_interval": 1, "checkpoint_interval": 2, **recipe},
-            "evaluation": {"untrained": True},
-        }
-    )
-
-
-def run(config: dict, manifest: Path, folder: Path, seed: int = 0) -> dict:
-    """Train in a folder."""
-    return train.train(config, "SYN", PAIR, seed, manifest, folder / "work", folder / "train.json")
-
-
-def weights(folder: Path) -> dict:
-    """The trained tensors."""
-    return torch.load(folder / "work" / "model.pth", weights_only=True)["state_dict"]
-
-
-def same(a: dict, b: dict) -> bool:
-    """Whether two state dicts are bit-identical."""
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+from .tiny_run import PAIR, make_config, run, same, weights
 
 
 @contextlib.contextmanager
@@ -338,7 +290,7 @@ def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path,
     config = make_config()
     settings = configuration.run_settings(config, "SYN", PAIR, 0)
     model, _ = train.initial_model(settings, None)
-    runner = train.build_runner(settings, config["recipe"], model, manifest, tmp_path)
+    runner = train.build_runner(settings, config["recipe"], model, manifest, tmp_path, None, Watchdog(None, 6))
     runner.train()
     assert {parameter.device.type for parameter in runner.model.parameters()} == {"cpu"}
 

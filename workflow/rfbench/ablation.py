@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rfbench import figures, provenance, tables
+from rfbench import plotting, provenance, rendering, tables
 from rfbench.errors import RFBenchError
+from rfbench.plotting import plt
 
-plt = figures.plt
 METRICS = (("aupr11", "mAUPR"), ("f", "mF"), ("iou", "mIoU"), ("ap", "mAP"))  # exact AP the paper does not print
 NUMBER = "1"  # in published.csv
 PAPER_NAMES = {"patch_size": "patch_size", "reduction": "r", "alpha": "alpha"}  # option: column of published.csv
@@ -139,40 +139,38 @@ def to_csv(rows: list[dict]) -> str:
 def draw(rows: list[dict], about: list[dict]) -> plt.Figure:
     """mAUPR against each option's values: seeds (grey), mean and standard deviation; the published line beside."""
     options = list(dict.fromkeys(row["option"] for row in rows))
-    size = (figures.WIDTH * max(len(options), 2) / 2, 1.7 * len(about))
+    size = (plotting.WIDTH, 38 * plotting.MM * len(about))
     figure, grid = plt.subplots(len(about), len(options), figsize=size, sharey="row", squeeze=False)
+    titles, handles = [], {}
     for data, line in zip(about, grid, strict=True):
         own = [row for row in rows if (row["dataset"], row["row"]) == (data["name"], data["row"])]
         for option, axes in zip(options, line, strict=True):
-            _panel(axes, [row for row in own if row["option"] == option])
+            handles |= _panel(axes, [row for row in own if row["option"] == option])
             axes.set_xlabel(option)
-        line[0].set_ylabel("mAUPR, %")
-    figure.tight_layout(h_pad=2.5)  # before the titles, which may be wider than their panel
-    for data, axes in zip(about, grid[:, 0], strict=True):
-        synthetic = "SYN, no ranking; " if data["synthetic"] else ""
-        axes.set_title(
-            f"{data['row']} on {data['name']} ({synthetic}{data['backbone']}, {data['images']} {data['split']} images)",
-            loc="left",
-        )
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0.0))
+        line[0].set_ylabel(f"{data['name']}: mAUPR, %")
+        synthetic = " – SYN: synthetic images, no ranking" * data["synthetic"]
+        about_images = f"{data['backbone']}, recipe {data['recipe']}, {data['images']} {data['split']} images"
+        titles += [f"{data['row']} on {data['name']}{synthetic}", about_images]
+    plotting.entitle(figure, [*titles, "mean and standard deviation over seeds, each seed grey"])
+    plotting.legend(figure, handles)
     return figure
 
 
-def _panel(axes, rows: list[dict]) -> None:
-    """One option: its values at equal distances, as they are usually powers of two."""
+def _panel(axes, rows: list[dict]) -> dict[str, object]:
+    """One option: its values at equal distances, as they are usually powers of two. Returns the legend's handles."""
     places = np.arange(len(rows))
     for place, row in zip(places, rows, strict=True):
-        axes.plot([place] * len(row["seeds"]), row["seeds"], "o", color="0.6", ms=2.5, zorder=1)
+        axes.plot([place] * len(row["seeds"]), row["seeds"], "o", color=plotting.GREY, ms=2.5, zorder=1)
     cells = [row["cells"]["mAUPR"] for row in rows]
     spread = [0 if math.isnan(cell.std) else cell.std for cell in cells]
-    label = "ours: mean, standard deviation; seeds grey"
-    ours = {"fmt": "D-", "color": "#0072b2", "ms": 3, "capsize": 2, "label": label}
-    axes.errorbar(places, [cell.mean for cell in cells], yerr=spread, **ours)
+    ours = {"fmt": "D-", "color": plotting.ACCENT, "ms": 3, "capsize": 2}
+    handles = {"ours": axes.errorbar(places, [cell.mean for cell in cells], yerr=spread, **ours)}
     if not all(math.isnan(cell.published) for cell in cells):
-        axes.plot(places, [cell.published for cell in cells], "s--", color="#d55e00", ms=3, label="published")
+        printed = [cell.published for cell in cells]
+        (handles["published"],) = axes.plot(places, printed, "s--", color="#d55e00", ms=3)
     axes.set_xticks(places, [f"{row['value']}\nn={row['n']}" for row in rows])
     axes.margins(x=0.15)
+    return handles
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -192,11 +190,10 @@ def run(args: argparse.Namespace) -> int:
     provenance.write_text(args.output / "tables" / "table1.csv", to_csv(rows))
     headings = [{"name": name, "printed": name != "mAP"} for _, name in METRICS]
     for kind in ("md", "tex"):
-        template = tables.HERE / "templates" / f"ablation.{kind}.j2"
-        text = tables.render(template, rows=rows, about=about, headings=headings)
+        text = rendering.render(f"ablation.{kind}.j2", rows=rows, about=about, headings=headings)
         provenance.write_text(args.output / "tables" / f"table1.{kind}", text)
     (args.output / "figures").mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(figures.STYLE):
-        figures.save(draw(rows, about), args.output / "figures", "table1")
+    with plt.rc_context(plotting.STYLE):
+        plotting.save(draw(rows, about), args.output / "figures", "table1")
     print(f"{args.output}/tables/table1.csv, .md, .tex, figures/table1.*: {len(rows)} rows", file=sys.stderr)
     return 0

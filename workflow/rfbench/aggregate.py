@@ -30,8 +30,8 @@ def aggregate(config: dict) -> pd.DataFrame:
     `base` and `options` are empty but for the runs of a sweep: the pair, and all options of the swept operators.
 
     A run without an evaluation has one row per metric with an empty value and the state `missing`, or `error` if
-    its training failed; a run that diverged likewise. Each names its reason. Values are fractions; `n` is the number
-    of evaluated images.
+    its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason. Values are
+    fractions; `n` is the number of evaluated images.
     """
     rows = []
     for dataset, pair, seed in configuration.runs(config):
@@ -63,13 +63,10 @@ def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
         "deviations": "; ".join(configuration.deviations(settings)),
     }
     folder = run_folder(config["results"], dataset, pair, seed)
-    path, error = folder / "evaluation.json", folder / "work" / "error.json"
-    if not path.exists():
-        hole = {"state": "missing", "reason": f"{path} does not exist", "lesion": "mean", "n": 0}
-        if error.exists():
-            hole |= {"state": "error", "reason": provenance.read_json(error)["reason"]}
-        return [{**common, **hole, "metric": metric} for metric in METRICS]
-    record = provenance.read_json(path)
+    hole = _hole(folder, settings, configuration.evaluation_settings(config, dataset))
+    if hole:
+        return [{**common, **hole, "lesion": "mean", "n": 0, "metric": metric} for metric in METRICS]
+    record = provenance.read_json(folder / "evaluation.json")
     trained = record["training_provenance"]
     common |= {
         "state": record["state"],
@@ -96,6 +93,23 @@ def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
         for metric, by_lesion in measured.items()
         for lesion, value in by_lesion.items()
     ]
+
+
+def _hole(folder: Path, settings: dict, evaluation: dict) -> dict | None:
+    """State and reason of a run that has no evaluation with these settings; None if it has one.
+
+    The pipeline never meets another configuration's records, `snakemake partial` does after an edit.
+    """
+    path, error = folder / "evaluation.json", folder / "work" / "error.json"
+    if path.exists():
+        record = provenance.read_json(path)
+        if (record["settings"], record["evaluation"]) == (settings, evaluation):
+            return None
+        return {"state": "missing", "reason": "recorded with other settings, to be run again"}
+    if error.exists():
+        return {"state": "error", "reason": provenance.read_json(error)["reason"]}
+    reason = "trained, not evaluated yet" if (folder / "train.json").exists() else "not trained yet"
+    return {"state": "missing", "reason": reason}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

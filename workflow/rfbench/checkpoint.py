@@ -27,6 +27,12 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
     _load(model, _tensors(content["state_dict"], path), path)
 
 
+def read_meta(path: str | Path) -> Mapping:
+    """What a checkpoint says of its network beside the weights; empty where it says nothing."""
+    meta = _read(path).get("meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
 def load_backbone_weights(model: nn.Module, path: str | Path) -> dict:
     """Start the model's backbone from an ImageNet HRNet; what the file lacks keeps its initialisation.
 

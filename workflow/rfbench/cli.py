@@ -13,21 +13,28 @@ VERBS = {
     "show": ("rfbench.show", "draw an image of a prepared data set with its lesions, or a contact sheet"),
     "weights": ("rfbench.weights", "fetch and check the ImageNet checkpoint of the backbone"),
     "train": ("rfbench.train", "train one network: one data set, operator pair and seed"),
-    "evaluate": ("rfbench.evaluate", "evaluate one trained network at native image size"),
+    "evaluate": ("rfbench.evaluate", "evaluate one trained network, or score a checkpoint file"),
+    "predict": ("rfbench.predict", "lesion probabilities and an overlay for any fundus photograph"),
     "aggregate": ("rfbench.aggregate", "gather all evaluations into metrics.csv"),
-    "profile": ("rfbench.profile", "count parameters and measure speed, interleaved with the baseline"),
+    "profile": ("rfbench.profile", "count parameters, FLOPs and memory, and time the pairs in turn with the baseline"),
+    "costs": ("rfbench.costs", "render the profile as table and figure, the published speed beside ours"),
     "throughput": ("rfbench.data.throughput", "measure how many training samples a second one core makes"),
     "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
+    "trace": ("rfbench.trace", "print the runs behind a cell of a table, computed again from their records"),
     "figures": ("rfbench.figures", "draw the figures from the results folder"),
     "ablation": ("rfbench.ablation", "render the table and figure of a sweep of operator options (Table 1)"),
     "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
     "plan": ("rfbench.plan", "say how many runs, hours and bytes a configuration takes, before anything starts"),
+    "check": ("rfbench.check", "put an operator pair to the contract, clause by clause"),
+    "new-operator": ("rfbench.new_operator", "write a commented operator file that works, to be changed into your own"),
     "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),
 }
 EPILOG = """examples:
   rfbench doctor
   rfbench prepare idrid --source "A. Segmentation.zip" --output results/data/IDRiD
   rfbench plan config/paper.yaml                          runs, hours and disk, before anything starts
+  rfbench predict --checkpoint model.pth --output maps photograph.jpg
+  rfbench new-operator blur && rfbench check blur_bilinear   an operator of your own
   snakemake --cores all                                   the embedded benchmark: data, trainings, tables
   snakemake --cores all --configfile config/idrid.yaml    the real IDRiD experiment
 """

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,12 @@ PUBLISHED_DATASETS = {
 }
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
 MIN_SIZE = 64  # px: HRNet's lowest branch needs two rows and columns
-TECHNICAL = ("workers", "checkpoint_interval", "log_interval")  # change no number of a run
+TECHNICAL = ("workers", "checkpoint_interval", "log_interval", "time_limit")  # change no number of a run
+# Mean and standard deviation of the training images in RGB, as in the authors' configurations.
+PUBLISHED_NORMALISATION = {
+    "idrid": {"mean": [116.513, 56.437, 16.309], "std": [80.206, 41.232, 13.293]},
+    "ddr": {"mean": [81.205, 50.636, 21.216], "std": [76.252, 48.798, 21.625]},
+}
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 _KINDS = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number",
           "string": "a text", "boolean": "true or false"}  # fmt: skip
@@ -41,11 +45,11 @@ class ConfigError(RFBenchError):
     """A configuration that cannot be run; the message names the key, what was expected and what was found."""
 
 
-def add_argument(parser: argparse.ArgumentParser) -> None:
+def add_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Declare `--config`, which the pipeline's jobs find in the environment."""
     default = os.environ.get("RFBENCH_CONFIG")
     sentence = "configuration file (default: $RFBENCH_CONFIG, which the pipeline sets)"
-    parser.add_argument("--config", type=Path, default=default, required=default is None, help=sentence)
+    parser.add_argument("--config", type=Path, default=default, required=required and default is None, help=sentence)
 
 
 def load(path: str | Path) -> dict:
@@ -87,6 +91,7 @@ def complete(config: dict, origin: str = "configuration") -> dict:
             config["pairs"] = operators.available()
         for dataset in config["datasets"].values():
             dataset.setdefault("eval_size", "prepared" if published_layout(dataset) == "ddr" else "native")
+        config["profile"].setdefault("size", next(iter(config["datasets"].values()))["scale"])
         problems = _cross_checks(config)
     if problems:
         raise ConfigError("\n".join(f"{origin}: {problem}" for problem in problems))
@@ -213,7 +218,7 @@ def _sweep_problems(config: dict) -> list[str]:
         if pair not in config["pairs"] or pair not in operators.available():
             problems.append(f"sweep.{pair}: expected one of the configured pairs.{_near(pair, config['pairs'])}")
             continue
-        own = operators.options(pair)
+        own = operators.operators_of(pair)
         for operator, options in swept.items():
             if operator not in own:
                 problems.append(f"sweep.{pair}.{operator}: expected an operator of the pair.{_near(operator, own)}")
@@ -231,7 +236,11 @@ def _sweep_problems(config: dict) -> list[str]:
 def _option_problems(section: str, options: dict) -> list[str]:
     """Names and kinds of operator options; whether a value fits the network, only building it can tell."""
     problems = []
-    known = {name: defaults for pair in operators.available() for name, defaults in operators.options(pair).items()}
+    known = {
+        operator: operators.defaults(operator)
+        for pair in operators.available()
+        for operator in operators.operators_of(pair)
+    }
     for operator, given in options.items():
         key = f"{section}.{operator}"
         if operator not in known:
@@ -349,9 +358,11 @@ def swept_options(config: dict, name: str) -> dict:
 def effective_options(config: dict, name: str) -> dict[str, dict]:
     """Every option of a pair's or variant's operators: operator -> option -> value."""
     variant = variants(config).get(name) if name not in operators.available() else None
-    options = operators.options(variant.pair if variant else name)
-    for operator, defaults in options.items():
-        defaults |= config["model"]["operator_options"].get(operator, {})
+    given = config["model"]["operator_options"]
+    options = {
+        operator: {**operators.defaults(operator), **given.get(operator, {})}
+        for operator in operators.operators_of(variant.pair if variant else name)
+    }
     if variant:
         options[variant.operator][variant.option] = variant.value
     return options
@@ -433,10 +444,22 @@ def network(config: dict, name: str) -> tuple[str, dict]:
     variant = variants(config).get(name)
     pair = variant.pair if variant else name
     given = config["model"]["operator_options"]
-    options = {operator: dict(given[operator]) for operator in operators.options(pair) if operator in given}
+    options = {operator: dict(given[operator]) for operator in operators.operators_of(pair) if operator in given}
     if variant:
         options.setdefault(variant.operator, {})[variant.option] = variant.value
     return pair, options
+
+
+def profile_settings(config: dict) -> dict:
+    """Everything in a complete configuration that says what is profiled, and how."""
+    return {
+        **config["profile"],
+        "pairs": config["pairs"],
+        "backbone": config["model"]["backbone"],
+        "operator_options": config["model"]["operator_options"],
+        "threads": config["recipe"]["threads"],
+        "device": config["device"],
+    }
 
 
 def run_settings(config: dict, dataset: str, pair: str, seed: int) -> dict:
@@ -506,14 +529,3 @@ def code_digest(*patterns: str) -> str:
             raise FileNotFoundError(f"code_digest: {pattern} names no file")
         files.update({f"{package}/{f.relative_to(roots[package])}": f.read_bytes() for f in found})
     return digest({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
-
-
-def visible_gpus() -> int:
-    """Number of NVIDIA GPUs that this process may use, 0 where there is no driver."""
-    if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return len([d for d in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if d.strip()])
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return 0
-    return len([line for line in listing.splitlines() if line.startswith("GPU ")])

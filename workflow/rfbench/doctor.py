@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rfbench import config as configuration
+from rfbench import devices
 from rfbench.errors import RFBenchError
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def check_device() -> list[Finding]:
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return [("device", "ok", f"{len(names)} GPU: {', '.join(names)}")]
-    gpus = configuration.visible_gpus()
+    gpus = len(devices.visible())
     if gpus:
         return [
             (

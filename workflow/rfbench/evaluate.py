@@ -19,6 +19,7 @@ import csv
 import io
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import mmcv
@@ -36,6 +37,7 @@ from rfbench.data.training import read_native
 from rfbench.errors import RFBenchError
 from rfbench.metrics import LesionMetrics
 from rfbench.train import add_run_arguments, device_name, initial_model, load_run_config, pick_device
+from rfbench.workfolder import reported
 
 AP_BOUND = 1e-4  # the histogram's average precision is this sure unless a network gives nearly one score everywhere
 
@@ -75,11 +77,14 @@ def fit_label(label: np.ndarray, scale: tuple[int, int], eval_size: str) -> np.n
     return np.pad(resized, ((0, height - resized.shape[0]), (0, width - resized.shape[1])))
 
 
-def evaluate_model(model: torch.nn.Module, dataset: dict, manifest: Path, split: str,
-                   device: torch.device) -> tuple[LesionMetrics, list[dict]]:  # fmt: skip
+def evaluate_model(
+    model: torch.nn.Module, dataset: dict, manifest: Path, split: str, device: torch.device,
+    keep: Callable[[str, torch.Tensor], None] | None = None,
+) -> tuple[LesionMetrics, list[dict]]:  # fmt: skip
     """Metrics of a network over a split, and its counts at 0.5 per image (rows stem, lesion, tp, predicted, positives).
 
-    `dataset` is a data set's section of a complete configuration. Memory does not grow with the number of images.
+    `dataset` is a data set's section of a complete configuration. `keep` is given each image's stem and probabilities
+    (L, H, W). Memory does not grow with the number of images.
     """
     model = model.to(device).eval()
     scale, eval_size = dataset["scale"], dataset["eval_size"]
@@ -89,7 +94,10 @@ def evaluate_model(model: torch.nn.Module, dataset: dict, manifest: Path, split:
     for row in track(images, f"evaluating {split}", console=console, disable=not console.is_terminal):
         image, label = read_native(manifest.parent, row)
         target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
-        counts = metrics.update(predict(model, image, scale, device, eval_size), target)
+        maps = predict(model, image, scale, device, eval_size)
+        counts = metrics.update(maps, target)
+        if keep:
+            keep(row.stem, maps)
         rows += [{"stem": row.stem, "lesion": lesion, **count} for lesion, count in counts.items()]
     return metrics, rows
 
@@ -211,18 +219,50 @@ def show(record: dict, file=sys.stderr) -> None:
               f"{values['f']:6.2f} {values['iou']:6.2f}{flag}", file=file)  # fmt: skip
 
 
+RUN = ("dataset", "seed", "manifest", "record", "work")  # options of the pipeline's form alone
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    add_run_arguments(parser)
-    parser.add_argument("--record", type=Path, required=True, help="record of the training (train.json)")
-    parser.add_argument("--work", type=Path, required=True, help="the training's work folder")
-    parser.add_argument("--weights", type=Path, help="ImageNet checkpoint (only the untrained network needs it)")
-    parser.add_argument("--output", type=Path, required=True, help="record of the evaluation (JSON)")
+    """Declare the options of both forms: a run of the pipeline, or a checkpoint file."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Either a run of the pipeline: --pair, --dataset, --seed, --manifest, --record, --work and --output,\n"
+        "or a checkpoint file on a prepared data set, for example:\n"
+        "  rfbench evaluate --pair m2mrf_c --checkpoint FILE --data results/data/IDRiD --output score.json"
+    )
+    group = parser.add_argument_group("a run of the pipeline")
+    add_run_arguments(group, required=False)
+    group.add_argument("--record", type=Path, help="record of the training (train.json)")
+    group.add_argument("--work", type=Path, help="the training's work folder")
+    group.add_argument("--weights", type=Path, help="ImageNet checkpoint (only the untrained network needs it)")
+    parser.add_argument("--output", type=Path, help="record of the evaluation (JSON)")
+    from rfbench import score  # which imports this module
+
+    score.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command in the form that the options belong to."""
+    if args.checkpoint or args.data:
+        foreign = [f"--{name}" for name in (*RUN, "weights") if getattr(args, name) is not None]
+        absent = [f"--{name}" for name in ("checkpoint", "data") if getattr(args, name) is None]
+        if foreign:
+            raise RFBenchError(
+                f"{', '.join(foreign)}: belong to a run of the pipeline, not to --checkpoint and --data."
+            )
+        if absent:
+            raise RFBenchError(f"{absent[0]} is missing: a checkpoint file is scored with --checkpoint and --data.")
+        from rfbench import score
+
+        return score.run(args)
+    absent = [f"--{name}" for name in ("config", "pair", *RUN, "output") if getattr(args, name) is None]
+    if absent:
+        raise RFBenchError(
+            f"a run of the pipeline needs {', '.join(absent)}, too. To score a checkpoint file, give --checkpoint and "
+            "--data."
+        )
     config = load_run_config(args)
-    show(evaluate(config, args.dataset, args.pair, args.seed, args.manifest, args.record, args.work, args.output,
-                  args.weights))  # fmt: skip
+    with reported(args.work):
+        show(evaluate(config, args.dataset, args.pair, args.seed, args.manifest, args.record, args.work, args.output,
+                      args.weights))  # fmt: skip
     return 0

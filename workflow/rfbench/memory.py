@@ -4,26 +4,32 @@ import torch
 from torch import Tensor, nn
 
 
-def saved_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
+def saved_bytes(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> int:
     """Bytes of the tensors that a forward pass keeps for backward, parameters excluded.
 
     Counted by storage, each once, whole: a saved view keeps the map it looks at. What is recomputed in backward is
     not kept and not counted.
 
     Args:
-        model: in the mode to measure; batch norms in training mode update their statistics.
+        model: in the mode to measure; batch norms in training mode update their statistics. On the device `meta`
+            nothing is computed or allocated, and the count is the same.
         shape: of the random input, e.g. (1, 3, 512, 512).
+        dtype: of the random input; the model's.
     """
     device = next(model.parameters()).device
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept = {}  # address -> the tensor, so that no address is given twice
+    parameters = {_identity(parameter) for parameter in model.parameters()}
+    kept = {}  # identity -> the tensor, so that no identity is given twice
 
     def keep(tensor: Tensor) -> Tensor:
-        address = tensor.untyped_storage().data_ptr()
-        if address not in parameters:
-            kept[address] = tensor.detach()
+        if _identity(tensor) not in parameters:
+            kept[_identity(tensor)] = tensor.detach()
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(torch.randn(shape, device=device))
+        model(torch.randn(shape, device=device, dtype=dtype))
         return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def _identity(tensor: Tensor) -> int:
+    """Which storage a tensor looks at; its data's address would not tell, since on `meta` every one is 0."""
+    return tensor.untyped_storage()._cdata

@@ -37,8 +37,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def table_rows(count: bool = False) -> list[dict]:
-    """One row a pair: parameters of HRNetV2-W48 and head, the published ones in millions (None: not published)."""
-    published = published_params()
+    """One row a pair: parameters of HRNetV2-W48 and head, the published ones in millions (None: not published).
+
+    `params` is what the pair declares; where it declares none, they are counted.
+    """
+    published = published_values("params_M")
     rows = []
     for name in operators.available():
         pair = operators.get(name)
@@ -46,21 +49,22 @@ def table_rows(count: bool = False) -> list[dict]:
             "pair": name,
             "downsample": pair.down,
             "upsample": pair.up,
-            "params": pair.params,
+            "params": counted(name) if pair.params is None else pair.params,
             "published_params_M": published.get(pair.published_name),
             "confidence": pair.confidence,
+            "source": operators.origin(name),
         }
         rows.append(row | {"counted": counted(name)} if count else row)
     return rows
 
 
-def published_params() -> dict[str, float]:
-    """Row name -> parameters in millions, as printed in arXiv:2111.00193v2."""
+def published_values(metric: str) -> dict[str, float]:
+    """Row name -> `params_M` (millions) or `fps` (frames per second), as printed in arXiv:2111.00193v2."""
     with PUBLISHED.open(newline="", encoding="utf-8") as file:
         return {
             row["name"]: float(row["value"])
             for row in csv.DictReader(file)
-            if row["source"] == "arxiv-v2" and row["metric"] == "params_M"
+            if row["source"] == "arxiv-v2" and row["metric"] == metric
         }
 
 

@@ -4,7 +4,6 @@ The rules themselves hold no logic. Input functions take Snakemake's `wildcards`
 dataset, pair and seed.
 """
 
-import fcntl
 import os
 import sys
 from pathlib import Path
@@ -14,8 +13,7 @@ import yaml
 
 import operators
 from rfbench import config as configuration
-from rfbench import provenance, tables
-from rfbench.config import visible_gpus
+from rfbench import devices, flocks, provenance, tables, watchdog
 from rfbench.errors import RFBenchError
 
 # Library code by stage: a changed digest runs the stage again, a touched file does not.
@@ -30,11 +28,24 @@ CODE = {
         "rfbench/data/training.py",
     ],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
-    "profile": ["rfbench/profile.py"],
+    "profile": ["rfbench/profile.py", "rfbench/flops.py", "rfbench/memory.py", "rfbench/inference.py"],
+    "costs": ["rfbench/costs.py", "rfbench/plotting.py", "rfbench/published.csv"],
     "aggregate": ["rfbench/aggregate.py"],
-    "tables": ["rfbench/tables.py", "rfbench/templates/*", "rfbench/published.csv"],
-    "figures": ["rfbench/figures.py", "rfbench/published.csv"],
-    "ablation": ["rfbench/ablation.py", "rfbench/templates/ablation.*", "rfbench/published.csv"],
+    "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
+    "figures": [
+        "rfbench/figures.py",
+        "rfbench/plotting.py",
+        "rfbench/charts.py",
+        "rfbench/curves.py",
+        "rfbench/published.csv",
+    ],
+    "ablation": [
+        "rfbench/ablation.py",
+        "rfbench/rendering.py",
+        "rfbench/plotting.py",
+        "rfbench/templates/ablation.*",
+        "rfbench/published.csv",
+    ],
 }
 
 
@@ -53,8 +64,10 @@ class Pipeline:
         self.results, self.reports = self.config["results"], self.config["reports"]
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         self.threads = self.config["recipe"]["threads"]
-        # On a CPU the jobs need no GPU, so that the pool of profiles/default does not serialise them.
-        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible_gpus() > 0))
+        # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
+        visible = len(devices.visible())
+        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible > 0))
+        self.gpu_pool = max(visible, 1)  # where none is visible, a job of `device: cuda` says so itself
         self.missing = configuration.missing_sources(self.config)
         for sentence in self.missing:
             print(f"warning: {sentence}", file=sys.stderr)
@@ -83,15 +96,16 @@ class Pipeline:
         ]
 
     def table_files(self) -> list[str]:
-        """The tables that the configured data sets appear in, as CSV, Markdown and TeX."""
-        if self.config["evaluation"]["split"] == "val":
-            return []  # the paper's tables but the ablation are about test images
+        """The tables that the configured data sets appear in, as CSV, Markdown and TeX, and what they were made of."""
         layouts = {configuration.published_layout(dataset) for dataset in self.config["datasets"].values()}
-        return [
-            f"{self.reports}/tables/{name}.{kind}"
-            for name in tables.names_for(layouts)
-            for kind in ("csv", "md", "tex")
-        ]
+        if self.config["evaluation"]["split"] == "val":
+            layouts = set()  # the paper's tables but the ablation are about test images
+        names = [f"{name}.{kind}" for name in tables.names_for(layouts) for kind in ("csv", "md", "tex")]
+        return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
+
+    def profile_digest(self) -> str:
+        """Digest of everything in the configuration that says what is profiled, and how."""
+        return configuration.digest(configuration.profile_settings(self.config))
 
     def ablation_files(self) -> list[str]:
         """Table 1 and its figure, where the configuration sweeps options."""
@@ -103,12 +117,11 @@ class Pipeline:
     def operator_files(self, wildcards) -> list[str]:
         """Sources of the run's own operators: editing another operator leaves the run alone."""
         pair, _ = configuration.network(self.config, wildcards.pair)
-        return [os.path.relpath(file) for file in operators.files(pair)]
+        return [_named(file) for file in operators.files(pair)]
 
     def all_operator_files(self) -> list[str]:
         """Sources of every configured pair's operators."""
-        files = {file for pair in self.config["pairs"] for file in operators.files(pair)}
-        return sorted(os.path.relpath(file) for file in files)
+        return sorted({_named(file) for pair in self.config["pairs"] for file in operators.files(pair)})
 
     def weight_files(self, wildcards) -> list[str]:
         """The ImageNet checkpoint, where the configuration names one."""
@@ -127,6 +140,21 @@ class Pipeline:
         """Digest of everything in the configuration that can change this run's numbers."""
         settings = configuration.run_settings(self.config, wildcards.dataset, wildcards.pair, int(wildcards.seed))
         return configuration.digest(settings)
+
+    def continuations(self, wildcards) -> str:
+        """After how many timeouts the run went, or will go, on: a raised `recipe.time_limit` changes it, so train runs.
+
+        A timeout counts once its record is gone or the limit is above the one that it names.
+        """
+        folder = run_folder(self.results, wildcards.dataset, wildcards.pair, wildcards.seed)
+        count, path, limit = (
+            watchdog.timeouts(folder / "work"),
+            folder / "train.json",
+            self.config["recipe"]["time_limit"],
+        )
+        record = provenance.read_json(path) if path.exists() else {"state": "missing"}
+        stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
+        return f"continued after {count - stays} timeouts"
 
     def evaluation_digest(self, wildcards) -> str:
         """Digest of how a data set's runs are evaluated."""
@@ -152,16 +180,18 @@ def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
         The held file, to be kept open; None if another Snakemake is alive here (it will say so itself).
     """
     folder.mkdir(exist_ok=True)
-    file = open(folder / "rfbench.owner", "w")  # noqa: SIM115 (held open on purpose)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+    file = flocks.take(folder / "rfbench.owner")
+    if file is None:
         return None
     for stale in (folder / "locks").glob("*.lock"):
         print(f"{stale}: left by a Snakemake that is gone; cleared", file=sys.stderr)
         stale.unlink()
     return file
+
+
+def _named(file: Path) -> str:
+    """A source file as an input: relative in the working directory, absolute elsewhere (an installed package's)."""
+    return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
 
 
 def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) -> Path:

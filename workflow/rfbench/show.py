@@ -40,32 +40,45 @@ def bgr(lesion: str, lesions: tuple[str, ...]) -> tuple[int, int, int]:
     return pure.get(lesion, (blue, green, red))
 
 
-def outline(image: np.ndarray, label: np.ndarray, lesions: tuple[str, ...], zoom: float, width: int = 1) -> np.ndarray:
-    """An image (H, W, 3) uint8 BGR, resized by `zoom`, with the outline of every labelled region drawn outside it."""
+def masks_of(label: np.ndarray, lesions: tuple[str, ...]) -> np.ndarray:
+    """A label map (H, W) as one mask a lesion, (L, H, W) bool."""
+    return label == np.arange(1, len(lesions) + 1, dtype=label.dtype)[:, None, None]
+
+
+def outline(image: np.ndarray, masks: np.ndarray, lesions: tuple[str, ...], zoom: float, width: int = 1) -> np.ndarray:
+    """An image (H, W, 3) uint8 BGR, resized by `zoom`, with the outline of every region drawn outside it.
+
+    `masks` is (L, H, W) bool; they may overlap.
+    """
     size = (max(round(image.shape[1] * zoom), 1), max(round(image.shape[0] * zoom), 1))
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
     reach = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    for value, lesion in enumerate(lesions, start=1):
+    taken = np.zeros(canvas.shape[:2], bool)
+    for mask, lesion in zip(masks, lesions, strict=True):
         # Area-averaging keeps a lesion visible that is smaller than a pixel of the picture.
-        share = cv2.resize((label == value).astype(np.float32), size,
+        share = cv2.resize(mask.astype(np.float32), size,
                            interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_NEAREST)  # fmt: skip
-        inside = (share > min(0.3, 0.5 * zoom * zoom)).astype(np.uint8)
-        canvas[(cv2.dilate(inside, reach) > 0) & (inside == 0)] = bgr(lesion, lesions)
+        inside = share > min(0.3, 0.5 * zoom * zoom)
+        # Where another lesion's outline runs already, this one runs around it, so that both show.
+        inside |= taken & (cv2.dilate(inside.view(np.uint8), reach) > 0)
+        ring = (cv2.dilate(inside.view(np.uint8), reach) > 0) & ~inside
+        canvas[ring] = bgr(lesion, lesions)
+        taken |= ring
     return canvas
 
 
-def overlay(image: np.ndarray, label: np.ndarray, lesions: tuple[str, ...], title: str) -> np.ndarray:
+def overlay(image: np.ndarray, masks: np.ndarray, lesions: tuple[str, ...], title: str) -> np.ndarray:
     """The whole image with outlines above, close-ups below and a legend with the number of regions of each lesion."""
     longest = max(image.shape[:2])
     zoom = min(1.0, LONG_SIDE / longest) if longest > CLOSE_UPS * CLOSE_UP else CLOSE_UPS * CLOSE_UP / longest
-    regions = {lesion: region_table(label == value) for value, lesion in enumerate(lesions, start=1)}
-    whole = outline(image, label, lesions, zoom, width=2)
+    regions = {lesion: region_table(mask) for lesion, mask in zip(lesions, masks, strict=True)}
+    whole = outline(image, masks, lesions, zoom, width=2)
     width = max(whole.shape[1], CLOSE_UPS * CLOSE_UP)
     rows = [_bar(width, [(title, WHITE)]), whole]
     legend = [(f"{lesion} {len(found)}", bgr(lesion, lesions)) for lesion, found in regions.items()]
     rows.append(_bar(width, [*legend, ("regions; close-ups: smallest, median, largest of each", WHITE)]))
     tiles = [
-        _close_up(image, label, lesions, lesion, found[index])
+        _close_up(image, masks, lesions, lesion, found[index])
         for lesion, found in regions.items()
         for index in _picked(found[:, 4])
     ]
@@ -82,7 +95,7 @@ def _picked(areas: np.ndarray) -> list[int]:
 
 
 def _close_up(
-    image: np.ndarray, label: np.ndarray, lesions: tuple[str, ...], lesion: str, region: np.ndarray
+    image: np.ndarray, masks: np.ndarray, lesions: tuple[str, ...], lesion: str, region: np.ndarray
 ) -> np.ndarray:
     """A square about one region (left, top, width, height, area), its surroundings twice its size at least."""
     left, top, width, height, area = (int(number) for number in region)
@@ -90,7 +103,7 @@ def _close_up(
     x = min(max(left + width // 2 - side // 2, 0), image.shape[1] - side)
     y = min(max(top + height // 2 - side // 2, 0), image.shape[0] - side)
     part = np.s_[y : y + side, x : x + side]
-    tile = outline(image[part], label[part], lesions, CLOSE_UP / side)
+    tile = outline(image[part], masks[:, *part], lesions, CLOSE_UP / side)
     tile = cv2.resize(tile, (CLOSE_UP, CLOSE_UP), interpolation=cv2.INTER_AREA)
     tile[-BAR:] = _bar(CLOSE_UP, [(f"{lesion} {area} px", bgr(lesion, lesions))])
     return cv2.rectangle(tile, (0, 0), (CLOSE_UP - 1, CLOSE_UP - 1), WHITE, 1)
@@ -136,8 +149,13 @@ def _rows(folder: Path, split: str, most: int) -> np.ndarray:
         image, label = read_native(folder, row)
         zoom = TILE / max(image.shape[:2])
         counts = [(f"{lesion} {row[f'{lesion}_regions']}", bgr(lesion, lesions)) for lesion in lesions]
-        plain.append((outline(image, np.zeros_like(label), lesions, zoom), [(f"{mark}{row.split} {row.stem}", WHITE)]))
-        outlined.append((outline(image, label, lesions, zoom), counts))
+        plain.append(
+            (
+                outline(image, masks_of(np.zeros_like(label), lesions), lesions, zoom),
+                [(f"{mark}{row.split} {row.stem}", WHITE)],
+            )
+        )
+        outlined.append((outline(image, masks_of(label, lesions), lesions, zoom), counts))
     height = max(picture.shape[0] for picture, _ in plain)
     return np.vstack([np.hstack([_tile(*pair, height) for pair in pairs]) for pairs in (plain, outlined)])
 
@@ -168,7 +186,7 @@ def show_image(folder: Path, stem: str, output: Path) -> list[Path]:
     mark = "SYNTHETIC " if is_synthetic(frame) else ""
     title = f"{mark}{stem}  {row.split}  {row.width}x{row.height} px"
     written = output / f"{stem}.png", output / f"{stem}.csv"
-    write_file(written[0], _png(overlay(image, label, lesions, title)))
+    write_file(written[0], _png(overlay(image, masks_of(label, lesions), lesions, title)))
     write_file(written[1], sheet(label, lesions).encode())
     return list(written)
 

@@ -1,26 +1,31 @@
-"""Render the paper's tables from results/metrics.csv. Needs neither torch nor the runs themselves."""
+"""The paper's tables from results/metrics.csv and results/profile.json. Needs neither torch nor the runs themselves.
+
+What a table holds is decided here; rendering.py writes it as CSV, Markdown and TeX.
+"""
 
 import argparse
+import functools
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
-from rfbench import provenance
+from rfbench import provenance, rendering
 from rfbench.errors import RFBenchError
 
-HERE = Path(__file__).parent
-PUBLISHED = HERE / "published.csv"
-# Our metric, its heading, and the name under which the papers print it (exact AP they do not print).
+PUBLISHED = Path(__file__).parent / "published.csv"
+INDEX = "tables.json"  # beside the tables: which files they were rendered from
+BASELINE = "StrideConv/Bilinear"  # the paper's first row, HRNetV2's own operators
+# Our metric, its heading, the name under which the papers print it (exact AP they do not print), its full heading.
 COLUMNS = (
-    ("aupr11", "mAUPR", "mAUPR"),
-    ("f", "mF", "mF"),
-    ("iou", "mIoU", "mIoU"),
-    ("ap", "mAP", None),
-    ("ap_untrained", "mAP before training", None),
+    ("aupr11", "mAUPR", "mAUPR", "mAUPR (11 thresholds)"),
+    ("f", "mF", "mF", "mF"),
+    ("iou", "mIoU", "mIoU", "mIoU"),
+    ("ap", "mAP", None, "mAP (exact)"),
+    ("ap_untrained", "mAP before training", None, "mAP before training"),
 )
 
 
@@ -43,33 +48,59 @@ TABLES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cell:
-    """Mean and standard deviation over n seeds, in percent, and the published value where there is one."""
+    """Our value with its spread, the published one, and its place in its column (`best`, `second` or none).
+
+    Accuracy: percent, mean and sample standard deviation over n seeds. Param: millions. FPS: ratio to the baseline,
+    with the smallest and the largest of the rounds.
+    """
 
     n: int
     mean: float
-    std: float
-    published: float
+    std: float = math.nan
+    published: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    frames: float = math.nan  # published frames per second
+    mark: str = ""
 
     @property
     def text(self) -> str:
-        """`mean ± std`, `mean` for a single seed, a dash for none."""
+        """`mean ± std`, `mean` for a single value, `ratio (low–high)` for speeds, a dash for none."""
         if self.n == 0:
             return "–"
+        if not math.isnan(self.low):
+            return f"{self.mean:.2f} ({self.low:.2f}–{self.high:.2f})"
         return f"{self.mean:.2f}" if self.n == 1 else f"{self.mean:.2f} ± {self.std:.2f}"
 
     @property
     def published_text(self) -> str:
-        """The published value, or a dash."""
-        return "–" if math.isnan(self.published) else f"{self.published:.2f}"
+        """The published value, speeds with their frames per second, or a dash."""
+        if math.isnan(self.published):
+            return "–"
+        return f"{self.published:.2f}" + ("" if math.isnan(self.frames) else f" ({self.frames:.2f})")
 
 
-def published_means(table: Table, source: str = "arxiv-v2") -> dict[tuple[str, str], float]:
-    """Published values of one table in percent by (row, metric); see published.csv."""
-    data = pd.read_csv(PUBLISHED, dtype={"table": str})
-    data = data[(data["source"] == source) & (data["table"] == table.number) & (data["dataset"] == table.dataset)]
-    return {(row.name_, row.metric): row.value for row in data.rename(columns={"name": "name_"}).itertuples()}
+@functools.cache
+def read_published(source: str = "arxiv-v2") -> pd.DataFrame:
+    """Published values of the operator tables; `row` is the row's name in the papers."""
+    data = pd.read_csv(PUBLISHED, dtype={"table": str}).rename(columns={"name": "row"})
+    return data[(data["source"] == source) & (data["kind"] == "operator")]
+
+
+def published_means(table: Table) -> dict[tuple[str, str], float]:
+    """Published values of one table by (row, metric): accuracies in percent, params_M, fps; see published.csv."""
+    data = read_published()
+    data = data[(data["table"] == table.number) & (data["dataset"] == table.dataset)]
+    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
+
+
+def published_costs() -> dict[tuple[str, str], float]:
+    """Published params_M and fps by (row, metric). Table 5 prints none; a row has the same in every table."""
+    data = read_published()
+    data = data[data["metric"].isin(["params_M", "fps"])]
+    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
 
 
 def names_for(layouts: set[str]) -> list[str]:
@@ -86,141 +117,170 @@ def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
     return metrics[(metrics["layout"] == table.layout) & rows]
 
 
-def columns(metrics: pd.DataFrame) -> list[tuple[str, str, str | None]]:
+def headings(metrics: pd.DataFrame) -> list[tuple[str, str, str | None, str]]:
     """Those of COLUMNS that the metrics hold; the untrained network is evaluated only where configured."""
     present = set(metrics["metric"])
     return [column for column in COLUMNS if column[0] in present]
 
 
-def rows_of(metrics: pd.DataFrame, table: Table) -> list[dict]:
-    """Rows of a table: one per data set and pair, with a cell per metric.
+def rows_of(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> list[dict]:
+    """Rows of a table: for each data set those of the paper in its order, configured or not, then our own.
 
     Args:
-        metrics: the table's part of results/metrics.csv (`select`).
+        metrics: results/metrics.csv, or a part of it.
         table: which table of the paper it stands beside.
+        profile: content of results/profile.json; without it, our Param and FPS are dashes.
 
     Returns:
-        Dicts of dataset, synthetic, pair, downsample, upsample, n (seeds that are done), configured (seeds in
-        all), holes (reasons of the others) and cells by heading. Published values only for real data.
+        Dicts of dataset, synthetic, row, pair, downsample, upsample, n (seeds that are done), configured (seeds in
+        all, 0 for a row outside the configuration), holes (reasons of the others) and cells by heading. Published
+        accuracies and speeds only for real data, the published Param for all.
     """
+    names = read_published()
+    names = names[names["table"] == table.number].drop_duplicates("row")
     rows = []
-    for (dataset, pair), runs in metrics.groupby(["dataset", "pair"], sort=False):
-        first = runs.iloc[0]
-        published = {} if first["synthetic"] else published_means(table)
-        means = runs[runs["lesion"] == "mean"]
-        seeds = means.drop_duplicates("seed")
-        cells = {}
-        for metric, heading, printed in columns(metrics):
-            values = 100 * means.loc[(means["metric"] == metric) & (means["state"] == "done"), "value"]
-            cells[heading] = Cell(
-                len(values), values.mean(), values.std(), published.get((first["row"], printed), math.nan)
-            )
-        holes = [
-            f"seed {hole.seed}: {hole.state}{f' ({hole.reason})' if hole.reason and hole.state != 'missing' else ''}"
-            for hole in seeds[seeds["state"] != "done"].itertuples()
-        ]
-        done = seeds[seeds["state"] == "done"]
-        rows.append(
-            {
-                "dataset": dataset,
-                "synthetic": bool(first["synthetic"]),
-                "pair": pair,
-                "downsample": first["downsample"],
-                "upsample": first["upsample"],
-                "n": len(done),
-                "configured": len(seeds),
-                "holes": holes,
-                "cells": cells,
-            }
-        )
+    for _, data in metrics[metrics["layout"] == table.layout].groupby("dataset", sort=False):
+        chosen, found = select(data, table), []
+        for name in [*names["row"], *(row for row in chosen["row"].unique() if row not in set(names["row"]))]:
+            pairs = chosen[chosen["row"] == name].groupby("pair", sort=False)
+            found += [_row(data, table, runs, profile) for _, runs in pairs] or [
+                _row(data, table, names[names["row"] == name].assign(pair=""), profile)
+            ]
+        mark(found)
+        rows += found
     return rows
 
 
-def notes(metrics: pd.DataFrame, table: Table) -> dict:
-    """What a reader must know beside the numbers: data, network, recipe, images, commits, flagged values."""
-    done = metrics[metrics["state"] == "done"]
-    artefacts = done[(done["metric"] == "aupr11_artefact") & (done["value"] == 1)]
+def _row(data: pd.DataFrame, table: Table, runs: pd.DataFrame, profile: dict | None) -> dict:
+    """One row of a data set; `runs` are its metrics, or its line of published.csv if it is not configured."""
+    first, synthetic, configured = runs.iloc[0], bool(data["synthetic"].iloc[0]), "seed" in runs
+    published = {} if synthetic else published_means(table)
+    means = runs[runs["lesion"] == "mean"] if configured else data.iloc[:0]
+    seeds = means.drop_duplicates("seed")
+    cells = {}
+    for metric, heading, printed, _ in headings(data):
+        values = 100 * means.loc[(means["metric"] == metric) & (means["state"] == "done"), "value"]
+        said = published.get((first["row"], printed), math.nan)
+        cells[heading] = Cell(len(values), values.mean(), values.std(), said)
+    holes = seeds[seeds["state"] != "done"]
+    return {
+        "dataset": data["dataset"].iloc[0],
+        "synthetic": synthetic,
+        **{key: first[key] for key in ("row", "pair", "downsample", "upsample")},
+        "n": len(seeds) - len(holes),
+        "configured": len(seeds),
+        "holes": _holes(holes),
+        "cells": cells | _costs(first, profile, compared=bool(table.number) and not synthetic),
+    }
+
+
+def _costs(row: pd.Series, profile: dict | None, compared: bool) -> dict[str, Cell]:
+    """Param and FPS of a row: ours from the profile, the published ones from whichever table of the paper has it."""
+    own, published = (profile or {"pairs": {}})["pairs"].get(row["pair"]), published_costs()
+    frames = published.get((row["row"], "fps"), math.nan) if compared else math.nan
+    param = Cell(0, math.nan, published=published.get((row["row"], "params_M"), math.nan))
+    speed = Cell(0, math.nan, published=frames / published[BASELINE, "fps"], frames=frames)
+    if own:
+        param.n, param.mean = 1, own["params_w48"] / 1e6
+        speed.n, speed.mean, speed.low, speed.high = 1, own["fps_ratio"], own["fps_ratio_min"], own["fps_ratio_max"]
+    return {"Param": param, "FPS": speed}
+
+
+def _holes(runs: pd.DataFrame) -> list[str]:
+    """Seeds that are not done, those with the same reason together."""
+    texts = []
+    for (state, reason), same in runs.fillna({"reason": ""}).groupby(["state", "reason"], sort=False):
+        seeds = ", ".join(map(str, same["seed"]))
+        texts.append(f"seed{'s' * (len(same) > 1)} {seeds}: {state}{f' ({reason})' if reason else ''}")
+    return texts
+
+
+def mark(rows: list[dict]) -> None:
+    """Mark the best and the second value of each column among the complete rows of one real data set, as printed.
+
+    Equal values share a mark. Synthetic data rank nothing, and a row that misses a seed is no competitor.
+    """
+    rivals = [row for row in rows if row["configured"] and row["n"] == row["configured"] and not row["synthetic"]]
+    if len(rivals) < 2:
+        return
+    for heading in rivals[0]["cells"]:
+        if heading == "mAP before training":
+            continue
+        cells = [row["cells"][heading] for row in rivals if row["cells"][heading].n]
+        places = sorted({round(cell.mean, 2) for cell in cells}, reverse=heading != "Param")
+        for cell in cells:
+            place = places.index(round(cell.mean, 2))
+            cell.mark = ("best", "second")[place] if place < 2 else ""
+
+
+def notes(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> dict:
+    """What a reader must know beside the numbers: data, network, recipe, images, commits, flagged values, speed."""
+    data = metrics[metrics["layout"] == table.layout]
+    part = select(data, table)
+    done = part[part["state"] == "done"]
     bounds = done.loc[done["metric"] == "ap_error", "value"]
-    datasets = []
-    for name, group in metrics.groupby("dataset", sort=False):
-        flagged = artefacts[artefacts["dataset"] == name]
-        images = sorted(done.loc[done["dataset"] == name, "n"].astype(int).unique())
-        means = done[(done["dataset"] == name) & (done["lesion"] == "mean")]
-        paired = means.pivot(index=["pair", "seed"], columns="metric", values="value")
-        learned = (paired["ap"] >= 2 * paired["ap_untrained"]).sum() if "ap_untrained" in paired else None
-        datasets.append(
-            {
-                "name": name,
-                "synthetic": bool(group["synthetic"].iloc[0]),
-                "compared": bool(table.number) and not group["synthetic"].iloc[0],
-                "images": " or ".join(map(str, images)) or "no",
-                "eval_size": group["eval_size"].iloc[0],
-                "runs": len(paired),
-                "learned": learned,
-                "deviations": _union(group["deviations"]),
-                "artefacts": [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()],
-            }
-        )
-    absent = list(dict.fromkeys(row for row, _ in published_means(table) if row not in set(metrics["row"])))
+    labelled = data.loc[data["row"].str.startswith("M2MRF-")].drop_duplicates("row")
     return {
         "title": table.title,
         "number": table.number.partition("-")[0],
-        "absent": absent,
-        "datasets": datasets,
-        "backbones": sorted(metrics["backbone"].unique()),
-        "recipes": sorted(metrics["recipe"].unique()),
+        "datasets": [_about(group, table, part) for _, group in data.groupby("dataset", sort=False)],
+        "backbones": sorted(data["backbone"].unique()),
+        "recipes": sorted(data["recipe"].unique()),
         "commits": sorted(
             f"{str(row.commit)[:12]}{' with uncommitted changes' if row.dirty else ''}"
             for row in done.drop_duplicates(["commit", "dirty"]).itertuples()
         ),
         "ap_bound": f"{100 * bounds.max():.4f}" if len(bounds) else None,
-        "headings": [{"name": heading, "printed": printed is not None} for _, heading, printed in columns(metrics)],
-        "any_synthetic": bool(metrics["synthetic"].any()),
+        "all_synthetic": bool(data["synthetic"].all()),
+        "baseline": BASELINE,
+        "labelled": [f"{row.row}: {row.downsample} / {row.upsample}" for row in labelled.itertuples()],
+        "speed": _speed(profile),
+        "unprofiled": sorted(set(part["pair"]) - set(profile["pairs"])) if profile else [],
     }
+
+
+def _about(data: pd.DataFrame, table: Table, part: pd.DataFrame) -> dict:
+    """Notes on one data set. `part` are the table's rows."""
+    name, synthetic = data["dataset"].iloc[0], bool(data["synthetic"].iloc[0])
+    own = part[(part["dataset"] == name) & (part["state"] == "done")]
+    flagged = own[(own["metric"] == "aupr11_artefact") & (own["value"] == 1)]
+    images = sorted(data.loc[data["state"] == "done", "n"].astype(int).unique())
+    paired = own[own["lesion"] == "mean"].pivot(index=["pair", "seed"], columns="metric", values="value")
+    compared = bool(table.number) and not synthetic
+    return {
+        "name": name,
+        "synthetic": synthetic,
+        "compared": compared,
+        "images": " or ".join(map(str, images)) or "none yet",
+        "eval_size": data["eval_size"].iloc[0],
+        "runs": len(paired),
+        "learned": (paired["ap"] >= 2 * paired["ap_untrained"]).sum() if "ap_untrained" in paired else None,
+        "deviations": _union(data["deviations"]),
+        "artefacts": [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()],
+        "headings": [
+            *({"name": heading, "label": label, "published": compared and bool(printed)}
+              for _, heading, printed, label in headings(data)),
+            {"name": "Param", "label": "Param, M", "published": True},
+            {"name": "FPS", "label": "FPS, × baseline", "published": compared},
+        ],
+    }  # fmt: skip
+
+
+def _speed(profile: dict | None) -> str | None:
+    """How the speeds were measured."""
+    if profile is None:
+        return None
+    size = "x".join(map(str, profile["size"]))
+    threads = f"{profile['threads']} thread{'s' * (profile['threads'] > 1)}"
+    return (
+        f"{profile['backbone']}, {size}, {profile['dtype']}, batch {profile.get('batch', 1)}, "
+        f"{profile['provenance']['device']}, {threads}; median of {profile['rounds']} rounds, smallest–largest"
+    )
 
 
 def _union(joined: pd.Series) -> list[str]:
     """Every entry of "; "-joined texts once, in order of appearance."""
     return list(dict.fromkeys(entry for text in joined.unique() if text for entry in text.split("; ")))
-
-
-def to_csv(rows: list[dict]) -> str:
-    """The table as CSV: numbers in percent, one column per mean, std and published value."""
-    about = ["dataset", "pair", "downsample", "upsample", "n", "configured"]
-    flat = []
-    for row in rows:
-        line = {key: row[key] for key in about}
-        line["data"] = "SYN" if row["synthetic"] else "real"
-        line["holes"] = "; ".join(row["holes"])
-        for heading, cell in row["cells"].items():
-            line |= {f"{heading}_mean": cell.mean, f"{heading}_std": cell.std}
-            if not row["synthetic"]:
-                line[f"{heading}_published"] = cell.published
-        flat.append(line)
-    frame = pd.DataFrame(flat) if flat else pd.DataFrame(columns=[*about, "data", "holes"])
-    return frame.to_csv(index=False, lineterminator="\n", float_format="%.4f")
-
-
-def render(template: Path, **values) -> str:
-    """Render a template of workflow/rfbench/templates. TeX templates get their own delimiters and escaping."""
-    marks = {}
-    if template.name.endswith(".tex.j2"):
-        marks = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<",
-                 "variable_end_string": ">>", "comment_start_string": "<#", "comment_end_string": "#>"}  # fmt: skip
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent), undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, **marks,
-    )  # fmt: skip
-    environment.filters["tex"] = escape_tex
-    return environment.get_template(template.name).render(**values)
-
-
-def escape_tex(text: str) -> str:
-    """Escape TeX's special characters and set the signs that text fonts lack in mathematics."""
-    for sign, code in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"),
-                       ("±", r"$\pm$"), ("–", "--"), ("×", r"$\times$")):  # fmt: skip
-        text = text.replace(sign, code)
-    return text
 
 
 def read_metrics(path: Path) -> pd.DataFrame:
@@ -240,24 +300,42 @@ def read_metrics(path: Path) -> pd.DataFrame:
     return metrics
 
 
+def read_profile(results: Path) -> dict | None:
+    """Content of a results folder's profile.json; None, said aloud, if the pairs are not profiled yet."""
+    path = results / "profile.json"
+    if not path.exists():
+        print(f"{path}: not found; Param and FPS stay empty. `rfbench profile` writes it.", file=sys.stderr)
+        return None
+    return provenance.read_json(path)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--metrics", type=Path, required=True, help="results/metrics.csv")
+    add_input_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder of the tables (.csv, .md, .tex)")
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that name the results."""
+    parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv, which `rfbench aggregate` writes")
+    parser.add_argument(
+        "--results", type=Path, help="folder with runs/ and profile.json (default: the folder of metrics.csv)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    metrics = read_metrics(args.metrics)
+    metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
     metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
+    profile = read_profile(results)
     for name in names_for(set(metrics["layout"])):
-        part = select(metrics, TABLES[name])
-        if part.empty:
+        table = TABLES[name]
+        if select(metrics, table).empty:
             print(f"{args.output}/{name}: none of its rows is configured", file=sys.stderr)
-        rows, about = rows_of(part, TABLES[name]), notes(part, TABLES[name])
-        provenance.write_text(args.output / f"{name}.csv", to_csv(rows))
-        for kind in ("md", "tex"):
-            text = render(HERE / "templates" / f"table.{kind}.j2", rows=rows, about=about)
-            provenance.write_text(args.output / f"{name}.{kind}", text)
+        rows, about = rows_of(metrics, table, profile), notes(metrics, table, profile)
+        rendering.write(args.output, name, rows, about)
         print(f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows", file=sys.stderr)
+    index = {"metrics": os.path.relpath(args.metrics, args.output), "metrics_sha256": provenance.sha256(args.metrics),
+             "results": os.path.relpath(results, args.output)}  # fmt: skip
+    provenance.write_json(args.output / INDEX, index)
     return 0

@@ -6,13 +6,11 @@ failed job; the record is written whole when the training has ended.
 """
 
 import argparse
-import csv
 import math
 import random
 import sys
 import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +19,17 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+import operators
 from rfbench import config as configuration
-from rfbench import provenance
+from rfbench import devices, provenance
 from rfbench.checkpoint import load_backbone_weights
 from rfbench.data.manifest import read_manifest
 from rfbench.data.training import Draws, TrainingStream
 from rfbench.errors import RFBenchError
 from rfbench.models import build_model
-from rfbench.workfolder import CheckpointHook, drop_checkpoints, keep_only_own, locked, newest_checkpoint
+from rfbench.pipeline import CODE
+from rfbench.watchdog import TimedOut, Watchdog, count_timeout
+from rfbench.workfolder import CheckpointHook, finish, finished, keep_only_own, locked, newest_checkpoint, reported
 
 
 class Diverged(Exception):
@@ -72,21 +73,26 @@ class OneDeviceRunner(Runner):
 
 
 class CurveHook(Hook):
-    """Write the training curve, show progress, and stop a training whose loss is not finite."""
+    """Write the training curve, show progress, and stop a training whose loss is not finite.
+
+    The rows so far are part of every checkpoint, so the file is whole whenever a training was killed.
+    """
+
+    HEADER = "iteration,loss,lr\n"
 
     def __init__(self, path: Path, interval: int) -> None:
         self.path, self.interval = path, interval
-        self.losses: list[float] = []
+        self.rows: list[str] = []
+        self.losses: list[float] = []  # since the last row
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint["curve"] = {"rows": self.rows, "losses": self.losses}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self.rows, self.losses = checkpoint["curve"]["rows"], checkpoint["curve"]["losses"]
 
     def before_train(self, runner: Runner) -> None:
-        rows = []
-        if runner.iter and self.path.exists():  # resumed: rows after the checkpoint are computed again
-            with self.path.open() as file:
-                rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= runner.iter]
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ("iteration", "loss", "lr"), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        provenance.write_text(self.path, "".join([self.HEADER, *self.rows]))
         self.started, self.first = time.monotonic(), runner.iter
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -98,8 +104,9 @@ class CurveHook(Hook):
             return
         loss, lr = sum(self.losses) / len(self.losses), runner.optim_wrapper.get_lr()["lr"][0]
         self.losses.clear()
+        self.rows.append(f"{done},{loss:.6f},{lr:.8f}\n")
         with self.path.open("a") as file:
-            file.write(f"{done},{loss:.6f},{lr:.8f}\n")
+            file.write(self.rows[-1])
         speed = (done - self.first) / (time.monotonic() - self.started)
         left = time.strftime("%H:%M:%S", time.gmtime((runner.max_iters - done) / speed))
         print(f"{done}/{runner.max_iters}  loss {loss:.4f}  lr {lr:.2e}  {speed:.2f} it/s  {left} left",
@@ -107,11 +114,13 @@ class CurveHook(Hook):
 
 
 def pick_device(name: str) -> torch.device:
-    """Device of a configuration's `device`.
+    """Device of a configuration's `device`; a GPU is claimed for the life of this process (`devices.claim`).
 
     Raises:
         RFBenchError: cuda is asked for and none is visible.
     """
+    if name != "cpu" and not torch.cuda.is_initialized():  # a process that already computes on a GPU keeps it
+        devices.claim()
     if name == "cuda" and not torch.cuda.is_available():
         raise RFBenchError(
             "device: cuda is configured, but no GPU is visible. Use `device: cpu`, or see `rfbench doctor`."
@@ -159,8 +168,9 @@ def initial_model(settings: dict, weights: Path | None) -> tuple[torch.nn.Module
     return model, load_backbone_weights(model, weights)
 
 
-def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manifest: Path, work: Path) -> Runner:
-    """mmengine's runner for one training; it resumes from the work folder's newest sound checkpoint."""
+def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manifest: Path, work: Path,
+                 checkpoint: Path | None, watchdog: Watchdog) -> Runner:  # fmt: skip
+    """mmengine's runner for one training, which resumes from `checkpoint` where there is one."""
     recipe, dataset = settings["recipe"], settings["dataset"]
     wrapper = {"type": "OptimWrapper", "optimizer": dict(recipe["optimizer"])}
     if recipe["amp"] == "float16":  # needs gradient scaling, which mmengine's wrapper does; bfloat16 does not
@@ -172,8 +182,8 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         num_workers=technical["workers"],
         persistent_workers=technical["workers"] > 0,
         collate_fn=_collate,
+        generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
     )
-    checkpoint = newest_checkpoint(work)
     runner = OneDeviceRunner(
         model=model,
         work_dir=str(work),
@@ -191,7 +201,7 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         },
         default_hooks={
             "logger": None,
-            "checkpoint": CheckpointHook(work, technical["checkpoint_interval"]),
+            "checkpoint": CheckpointHook(work, technical["checkpoint_interval"], watchdog),
         },
         custom_hooks=[CurveHook(work / "curve.csv", technical["log_interval"])],
         load_from=str(checkpoint) if checkpoint else None,
@@ -199,7 +209,7 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         log_level="ERROR",  # its notices are many and its own; progress and errors are ours
         default_scope="mmseg",
     )
-    runner.rfbench = {**recipe, "resumed": checkpoint is not None}
+    runner.rfbench = recipe
     return runner
 
 
@@ -220,72 +230,84 @@ def train(config: dict, dataset: str, pair: str, seed: int, manifest: Path, work
         weights: ImageNet checkpoint of the backbone.
 
     Returns:
-        The record; `state` is done or diverged.
+        The record; `state` is done, diverged or timeout.
     """
     settings = configuration.run_settings(config, dataset, pair, seed)
-    device = pick_device(config["device"])
-    if settings["recipe"]["amp"] == "float16" and device.type == "cpu":
-        raise RFBenchError("recipe.amp: float16 needs a GPU, found cpu. Use bfloat16 or none.")
-    torch.set_num_threads(settings["recipe"]["threads"])
-    read_manifest(
-        manifest, "train", settings["dataset"]["lesions"]
-    )  # a missing or foreign manifest is named before anything starts
-    identity = {"settings": configuration.digest(settings), "manifest": provenance.sha256(manifest)}
-    with locked(work):
-        keep_only_own(work, identity)
-        record = _finished(output, identity)
-        if record is None:
-            with _reported(work):
-                record = _train(settings, config["recipe"], device, manifest, work, output, identity, weights)
-    return record
+    with reported(work):
+        device = pick_device(config["device"])
+        if settings["recipe"]["amp"] == "float16" and device.type == "cpu":
+            raise RFBenchError("recipe.amp: float16 needs a GPU, found cpu. Use bfloat16 or none.")
+        torch.set_num_threads(settings["recipe"]["threads"])
+        read_manifest(manifest, "train", settings["dataset"]["lesions"])  # named before anything starts
+        identity = _identity(settings, manifest)
+        with locked(work):
+            keep_only_own(work, identity)
+            outcome = finished(work)
+            if outcome is None:
+                outcome = _train(settings, config["recipe"], device, manifest, work, output, identity, weights)
+            _publish(*outcome, work, output)
+    return outcome[0]
+
+
+def _identity(settings: dict, manifest: Path) -> dict:
+    """Digests of all that decides a training's numbers: only checkpoints of the same are its own."""
+    sources = [provenance.sha256(file) for file in operators.files(settings["pair"])]
+    return {
+        "settings": configuration.digest(settings),
+        "manifest": provenance.sha256(manifest),
+        "code": configuration.digest([configuration.code_digest(*CODE["train"], *CODE["model"]), *sources]),
+    }
 
 
 def _train(settings: dict, technical: dict, device: torch.device, manifest: Path, work: Path, output: Path,
-           identity: dict, weights: Path | None) -> dict:  # fmt: skip
-    started = time.monotonic()
-    model, loaded = initial_model(settings, weights)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"mmengine|mmcv|mmseg")
-        runner = build_runner(settings, technical, model.to(device), manifest, work)
-        state, reason = _drive(runner)
-    record = {
-        "kind": "training",
-        "state": state,
-        "reason": reason,
-        "settings": settings,
-        "identity": identity,
-        "pretrained": loaded,
-        "batch_norm_images": settings["recipe"]["batch_size"] // settings["recipe"]["micro_batches"],
-        "checkpoint_sha256": _save_weights(model, work / "model.pth", settings),
-        "provenance": provenance.collect(device_name(device)),
-    }
-    times = {"seconds": round(time.monotonic() - started, 1), "resumed": runner.rfbench["resumed"]}
+           identity: dict, weights: Path | None) -> tuple[dict, dict]:  # fmt: skip
+    """Train until an end of whatever kind; the record and its times."""
+    started, checkpoint = time.monotonic(), newest_checkpoint(work)
+    watchdog = Watchdog(technical["time_limit"], settings["dataset"]["iterations"])
+    record = _draft(settings, identity, device)
+
+    def ended(state: str, reason: str | None) -> tuple[dict, dict]:
+        record.update(state=state, reason=reason)
+        if state == "timeout":
+            count_timeout(work)
+            record["time_limit"] = watchdog.hours
+        return record, {"seconds": round(time.monotonic() - started, 1), "resumed": checkpoint is not None}
+
+    with watchdog.guard(lambda reason: _publish(*ended("timeout", reason), work, output)):
+        model, record["pretrained"] = initial_model(settings, weights)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"mmengine|mmcv|mmseg")
+            runner = build_runner(settings, technical, model.to(device), manifest, work, checkpoint, watchdog)
+            state, reason = _drive(runner)
+    record, times = ended(state, reason)
     if device.type == "cuda":
         times["max_memory_allocated"] = torch.cuda.max_memory_allocated(device)
+    if state == "done":
+        record["checkpoint_sha256"] = _save_weights(model, work / "model.pth", settings)
+    if state != "timeout":
+        finish(work, record, times)
+    return record, times
+
+
+def _draft(settings: dict, identity: dict, device: torch.device) -> dict:
+    """What a training's record says whatever its end; only a finished one has weights to give a digest of."""
+    return {
+        "kind": "training",
+        "settings": settings,
+        "identity": identity,
+        "pretrained": None,
+        "batch_norm_images": settings["recipe"]["batch_size"] // settings["recipe"]["micro_batches"],
+        "checkpoint_sha256": None,
+        "provenance": provenance.collect(device_name(device)),
+    }
+
+
+def _publish(record: dict, times: dict, work: Path, output: Path) -> None:
+    """Write the outputs of the rule, the record last; a training that hung before its first update has no curve."""
+    curve = work / "curve.csv"
     provenance.write_json(output.with_name("times.json"), times)
-    provenance.write_text(output.with_name("curve.csv"), (work / "curve.csv").read_text())
+    provenance.write_text(output.with_name("curve.csv"), curve.read_text() if curve.exists() else CurveHook.HEADER)
     provenance.write_json(output, record)
-    drop_checkpoints(work)
-    return record
-
-
-def _finished(output: Path, identity: dict) -> dict | None:
-    """The record, if an orphan of a killed Snakemake has meanwhile finished this very training."""
-    if not output.exists():
-        return None
-    record = provenance.read_json(output)
-    whole = all(output.with_name(name).exists() for name in ("times.json", "curve.csv"))
-    return record if whole and record["identity"] == identity else None
-
-
-@contextmanager
-def _reported(work: Path):
-    """Leave the reason of a failure in the work folder, where `aggregate` finds it, and let the failure go on."""
-    try:
-        yield
-    except Exception as error:
-        provenance.write_json(work / "error.json", {"reason": f"{type(error).__name__}: {error}".splitlines()[0]})
-        raise
 
 
 def _drive(runner: Runner) -> tuple[str, str | None]:
@@ -294,13 +316,20 @@ def _drive(runner: Runner) -> tuple[str, str | None]:
         runner.train()
     except Diverged as error:
         return "diverged", str(error)
+    except TimedOut as error:
+        return "timeout", str(error)
     return "done", None
 
 
 def _save_weights(model: torch.nn.Module, path: Path, settings: dict) -> str:
     """Write the network's weights in our format and return the file's digest."""
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-    meta = {"pair": settings["pair"], "backbone": settings["model"]["backbone"]}
+    dataset, model_settings = settings["dataset"], settings["model"]
+    meta = {  # all that `rfbench predict` and `rfbench evaluate --checkpoint` need to know
+        "pair": settings["pair"],
+        **{key: model_settings[key] for key in ("backbone", "operator_options")},
+        **{key: dataset[key] for key in ("lesions", "scale", "mean", "std")},
+    }
     torch.save({"state_dict": weights, "meta": meta}, path)
     return provenance.sha256(path)
 
@@ -313,13 +342,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="record of the finished run (JSON)")
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Declare the options that name one run."""
-    configuration.add_argument(parser)
-    parser.add_argument("--dataset", required=True, help="data set, as the configuration names it")
-    parser.add_argument("--pair", required=True, help="operator pair (`rfbench operators` lists them)")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the run")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
+    configuration.add_argument(parser, required)
+    parser.add_argument("--dataset", required=required, help="data set, as the configuration names it")
+    parser.add_argument("--pair", required=required, help="operator pair (`rfbench operators` lists them)")
+    parser.add_argument("--seed", type=int, required=required, help="seed of the run")
+    parser.add_argument("--manifest", type=Path, required=required, help="manifest.csv of the prepared data set")
 
 
 def load_run_config(args: argparse.Namespace) -> dict:
@@ -339,9 +368,6 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     config = load_run_config(args)
     record = train(config, args.dataset, args.pair, args.seed, args.manifest, args.work, args.output, args.weights)
-    if record["state"] == "diverged":
-        print(
-            f"{args.output}: the training diverged ({record['reason']}); the tables show it as a hole",
-            file=sys.stderr,
-        )
+    if record["state"] != "done":
+        print(f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole", file=sys.stderr)
     return 0

@@ -15,6 +15,9 @@ if workflow.is_main_process:
 RESULTS, REPORTS, RUN = PIPELINE.results, PIPELINE.reports, PIPELINE.run
 CONDA = "../../envs/conda.yaml"
 
+# `gpu=1` on a rule limits nothing by itself. --resources gpu=N, or a profile's, wins.
+workflow.global_resources.setdefault("gpu", PIPELINE.gpu_pool)
+
 
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",

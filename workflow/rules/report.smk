@@ -1,6 +1,7 @@
 rule tables:
     input:
-        f"{RESULTS}/metrics.csv",
+        f"{RESULTS}/profile.json",
+        metrics=f"{RESULTS}/metrics.csv",
     output:
         PIPELINE.table_files(),
     log:
@@ -11,7 +12,7 @@ rule tables:
         code=PIPELINE.code("tables"),
         folder=f"{REPORTS}/tables",
     shell:
-        "rfbench tables --metrics '{input}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
+        "rfbench tables --metrics '{input.metrics}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
 
 
 rule figures:
@@ -39,8 +40,11 @@ rule partial:
     conda:
         CONDA
     params:
+        results=RESULTS,
         metrics=f"{RESULTS}/partial/metrics.csv",
-        folder=f"{REPORTS}/partial/tables",
+        folder=f"{REPORTS}/partial",
     shell:
-        "(rfbench aggregate --output '{params.metrics}'"
-        " && rfbench tables --metrics '{params.metrics}' --output '{params.folder}') 2> >(tee '{log}' >&2)"
+        "(rfbench aggregate --output '{params.metrics}' &&"
+        " for verb in tables figures; do"
+        " rfbench $verb --metrics '{params.metrics}' --results '{params.results}' --output '{params.folder}'/$verb || exit 1;"
+        " done) 2> >(tee '{log}' >&2)"

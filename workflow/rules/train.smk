@@ -17,6 +17,7 @@ rule train:
     params:
         settings=PIPELINE.run_digest,
         code=PIPELINE.code("train", "model"),
+        continuations=PIPELINE.continuations,
         work=f"{RUN}/work",
         weights=PIPELINE.weight_option,
     shell:

@@ -8,8 +8,6 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 NAME = "areas.png"
 MARKS = (74, 256, 1920)
@@ -51,6 +49,10 @@ def draw(areas: Mapping[str, np.ndarray], unit: str) -> bytes:
 
     The same areas give the same bytes: the file holds no time.
     """
+    # Here, since every training and evaluation imports this module by way of the manifest and none draws.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     lesions = tuple(areas)
     height = 1.25 * len(lesions) + 0.9
     figure = Figure(figsize=(7.2, height), dpi=120)

@@ -1,0 +1,165 @@
+"""What each pair costs, from profile.json: a table and a figure with the published speed beside ours.
+
+Needs neither torch nor the networks. Speeds are ratios to the baseline, ours to ours and the published to theirs.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from rfbench import provenance
+from rfbench.operators_table import published_values
+from rfbench.plotting import STYLE, WIDTH, plt, save
+
+# Column of profile.csv: heading in profile.md, decimals there, divisor there.
+COLUMNS = {
+    "params": ("parameters, M", 2, 1e6),
+    "params_w48": ("W48 parameters, M", 2, 1e6),
+    "params_published": ("published", 2, 1e6),
+    "flops": ("GFLOPs", 2, 1e9),
+    "flops_w48": ("W48 GFLOPs", 1, 1e9),
+    "memory": ("memory, MB", 1, 1e6),
+    "memory_w48": ("W48 memory, MB", 0, 1e6),
+    "fps": ("frames/s", 2, 1),
+    "fps_ratio": ("speed", 2, 1),
+    "fps_ratio_published": ("published", 2, 1),
+    "fused_fps_ratio": ("fused", 2, 1),
+    "fused_own_ratio": ("fused / own", 2, 1),
+    "compiled_fps_ratio": ("compiled", 2, 1),
+}
+BASELINE_ROW = "StrideConv/Bilinear"  # as the paper names it
+RATIOS = [column for column in COLUMNS if column.endswith("_ratio")]
+
+
+def costs(profile: dict) -> pd.DataFrame:
+    """One row a pair: pair, row, COLUMNS as far as they were measured or published, and the ratios' min and max."""
+    params, fps = published_values("params_M"), published_values("fps")
+    rows = []
+    for pair, record in profile["pairs"].items():
+        name, line = record["row"], {"pair": pair, **record}
+        for form in ("fused", "compiled"):
+            line |= {f"{form}_{key}": value for key, value in record.get(form, {}).items()}
+        line["params_published"] = round(1e6 * params[name]) if name in params else None
+        line["fps_ratio_published"] = fps[name] / fps[BASELINE_ROW] if name in fps else None
+        rows.append(line)
+    frame = pd.DataFrame(rows)
+    wanted = ["pair", "row"]
+    for column in COLUMNS:
+        wanted += [column, f"{column}_min", f"{column}_max"] if column in RATIOS else [column]
+    return frame[[column for column in wanted if column in frame]]
+
+
+def conditions(profile: dict) -> str:
+    """How it was measured, in a few words."""
+    width, height = profile["size"]
+    device = profile["provenance"]["device"]
+    threads = f", {profile['threads']} thread{'s' * (profile['threads'] > 1)}" if device == "cpu" else ""
+    dtype = profile["dtype"] + " channels last" * profile["channels_last"]
+    return f"{profile['backbone']}, {width}x{height}, batch {profile['batch']}, {dtype}, {device}{threads}"
+
+
+def to_markdown(frame: pd.DataFrame, profile: dict) -> str:
+    """The table for a reader, with what its columns mean."""
+    shown = [column for column in COLUMNS if column in frame and frame[column].notna().any()]
+    lines = [
+        "| pair | " + " | ".join(COLUMNS[column][0] for column in shown) + " |",
+        "|---|" + "---:|" * len(shown),
+        *(
+            f"| {row['row']} | " + " | ".join(_cell(row, column) for column in shown) + " |"
+            for _, row in frame.iterrows()
+        ),
+    ]
+    return f"# Costs of the operator pairs\n\n{conditions(profile)}\n\n" + "\n".join(lines) + "\n\n" + _notes(profile)
+
+
+def _cell(row: pd.Series, column: str) -> str:
+    """A value as text; ratios with the smallest and largest of a round."""
+    _, decimals, divisor = COLUMNS[column]
+    if pd.isna(row[column]):
+        return "–"
+    text = f"{row[column] / divisor:.{decimals}f}"
+    return f"{text} ({row[f'{column}_min']:.2f}–{row[f'{column}_max']:.2f})" if column in RATIOS else text
+
+
+def _notes(profile: dict) -> str:
+    about, kind = profile["provenance"], profile["memory_kind"]
+    memory = {
+        "saved for backward": "bytes of the tensors that a training step keeps for backward, parameters excluded",
+        "max_memory_allocated": "most bytes that the GPU held in a training step, weights and gradients included",
+    }[kind]
+    paper = profile["paper"]
+    w48 = (
+        f"- W48: the paper's network, HRNetV2-W48, counted at {paper['size'][0]}x{paper['size'][1]}, batch "
+        f"{paper['batch']}, {paper['dtype']}; its memory is what is saved for backward.\n"
+        if paper
+        else ""
+    )
+    return (
+        f"- speed: frames per second as a ratio to {profile['baseline']} in the same process, evaluation mode, eager; "
+        f"median (smallest–largest) of {profile['rounds']} interleaved rounds.\n"
+        "- fused: `rfbench.fuse(model)`, to the unfused baseline; fused / own: to the pair's own unfused form.\n"
+        f"- published: the M2MRF paper (arXiv:2111.00193v2) with HRNetV2-W48, its frames per second divided by its "
+        f"baseline's ({published_values('fps')[BASELINE_ROW]}), measured once on the authors' machine.\n"
+        "- FLOPs of a forward pass, a multiply-add counted as two: convolutions, matrix products and the weighted sums "
+        "of reassembly (accumulated and averaged windows, bilinear interpolation); no other element-wise work.\n"
+        f"- memory: {memory}.\n{w48}"
+        f"- commit {about['commit'][:12]}{' with uncommitted changes' * about['dirty']}, "
+        f"torch {about['versions']['torch']}.\n"
+    )
+
+
+def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
+    """Speed of every pair, ours and published, each as a ratio to its own baseline."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(frame)))
+    places = range(len(frame))
+    styles = {  # our forms: label, marker, colour, shift of the row
+        "fps_ratio": ("ours", "o", "#0072b2", 0),
+        "fused_fps_ratio": ("ours, fused", "s", "#009e73", 0.25),
+        "compiled_fps_ratio": ("ours, compiled", "^", "#cc79a7", -0.25),
+    }
+    for column, (label, marker, colour, shift) in styles.items():
+        if column in frame:
+            middle = frame[column]
+            spread = [middle - frame[f"{column}_min"], frame[f"{column}_max"] - middle]
+            axes.errorbar(middle, [place + shift for place in places], xerr=spread, fmt=marker, ms=3, lw=0.7,
+                          color=colour, label=label)  # fmt: skip
+    if frame["fps_ratio_published"].notna().any():
+        axes.plot(frame["fps_ratio_published"], places, "D", ms=4, mfc="none", color="#d55e00",
+                  label="published, W48")  # fmt: skip
+    axes.axvline(1, color="0.6", lw=0.8, ls=":")
+    axes.set_yticks(places, frame["row"])
+    axes.invert_yaxis()
+    axes.set(xlim=(0, None), xlabel=f"speed, ratio to {BASELINE_ROW} – median, smallest to largest")
+    axes.set_title(conditions(profile).replace(", batch", ",\nbatch"))
+    axes.legend(
+        ncols=4,
+        columnspacing=1,
+        handletextpad=0.3,
+        loc="upper center",
+        bbox_to_anchor=(0.3, -0.5 / (0.9 + 0.17 * len(frame))),
+    )
+    return figure
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--profile", type=Path, required=True, help="record of `rfbench profile` (JSON)")
+    parser.add_argument("--tables", type=Path, required=True, help="folder of profile.csv and profile.md")
+    parser.add_argument("--figures", type=Path, required=True, help="folder of profile_speed.png and .pdf")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    profile = provenance.read_json(args.profile)
+    frame = costs(profile)
+    provenance.write_text(args.tables / "profile.csv", frame.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(args.tables / "profile.md", to_markdown(frame, profile))
+    args.figures.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context(STYLE):
+        save(draw_speed(frame, profile), args.figures, "profile_speed")
+    print(
+        f"{args.tables}/profile.csv, .md; {args.figures}/profile_speed.png, .pdf: {len(frame)} pairs", file=sys.stderr
+    )
+    return 0
