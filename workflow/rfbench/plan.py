@@ -44,7 +44,7 @@ SMALL = 64  # px: side of the smaller measured size
 FACTOR = 0.25  # length of the images generated for measuring, where the data set is not prepared
 IDRID_IMAGES = {"train": 54, "val": 0, "test": 27}
 PROFILE_PASSES = 10  # forward passes per pair of `rfbench profile`
-STAGES = ("prepare", "weights", "train", "evaluate", "profile", "aggregate", "tables", "figures")
+STAGES = ("prepare", "weights", "train", "evaluate", "profile", "costs", "aggregate", "tables", "figures", "ablation")
 
 
 def line(small: tuple[float, float], large: tuple[float, float]) -> tuple[float, float]:
@@ -117,7 +117,7 @@ def stages(config: dict, measured: dict, jobs: int) -> list[dict]:
     total = {"prepare": len(images), "weights": len(seconds["weights"]), "train": len(runs), "evaluate": len(runs)}
     size = {"prepare": sum(counts[name] * images[name]["bytes"] for name in images), "train": kept + running}
     rows = []
-    for stage in STAGES:
+    for stage in STAGES[: None if config["sweep"] else -1]:
         own = [start + value for value in seconds.get(stage, [0.0])]
         wide = jobs if stage in ("train", "evaluate") else 1
         rows.append({
