@@ -93,13 +93,14 @@ def interval(values: pd.Series) -> float:
 
 
 def head(figure: plt.Figure, metrics: pd.DataFrame, note: str = "") -> None:
-    """Title a figure: data set, SYN where it is synthetic, network, number of test images; then what is drawn.
+    """Title a figure: data set, SYN where it is synthetic, network, number of evaluated images; then what is drawn.
 
     The figure grows by the title's height.
     """
     first, images = metrics.iloc[0], int(pd.to_numeric(metrics["n"]).max())
     synthetic = " – SYN: synthetic images, no ranking of operators" * bool(first["synthetic"])
-    about = f"{first['backbone']}, recipe {first['recipe']}, {images} test image{'s' * (images != 1)}"
+    kind = "validation" if first.get("split") == "val" else "test"
+    about = f"{first['backbone']}, recipe {first['recipe']}, {images} {kind} image{'s' * (images != 1)}"
     lines = [line for text in (f"{first['dataset']}{synthetic}", about, note) for line in textwrap.wrap(text, 62)]
     figure.suptitle("\n".join(lines), x=0.02, ha="left", size=6.5, linespacing=1.3)
     figure.set_figheight(figure.get_figheight() + (2 + 3.2 * len(lines)) * MM)
