@@ -184,6 +184,13 @@ def test_figures_that_are_no_longer_drawn_are_removed_and_no_finished_run_is_tol
     assert "IDRiD: no finished run, no figure" in capsys.readouterr().err
 
 
+def test_validation_images_are_called_so_and_compared_with_nothing_published(results):
+    drawings = figures.drawings(read_metrics(results / "metrics.csv").assign(split="val"), results, None)
+    assert "published" not in drawings
+    assert "27 validation images" in drawings["ap"]().get_suptitle()
+    plt.close("all")
+
+
 def test_missing_curves_are_named(results, tmp_path):
     with pytest.raises(RFBenchError, match=r"pr_curves\.csv: not found, though its run is done"):
         curves.draw_precision_recall(tmp_path / "elsewhere", read_metrics(results / "metrics.csv"))

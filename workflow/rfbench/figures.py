@@ -35,8 +35,9 @@ def drawings(metrics: pd.DataFrame, results: Path, profile: dict | None) -> dict
     done = metrics[metrics["state"] == "done"]
     if profile and set(done["pair"]) & set(profile["pairs"]):
         found |= {cost: partial(charts.draw_tradeoff, metrics, profile, cost) for cost in ("params", "fps")}
-    test = metrics["split"].iloc[0] != "val"  # what the papers' operator tables are about
-    if test and not metrics["synthetic"].iloc[0] and charts.published_rows(metrics):
+    first = metrics.iloc[0]
+    # The papers' tables of operators are about test images.
+    if not first["synthetic"] and first.get("split") != "val" and charts.published_rows(metrics):
         found["published"] = partial(charts.draw_published, metrics)
     return found
 

@@ -133,8 +133,8 @@ def rows_of(metrics: pd.DataFrame, table: Table, profile: dict | None = None) ->
 
     Returns:
         Dicts of dataset, synthetic, row, pair, downsample, upsample, n (seeds that are done), configured (seeds in
-        all, 0 for a row outside the configuration), holes (reasons of the others) and cells by heading. Published
-        accuracies and speeds only for real data, the published Param for all.
+        all, 0 for a row outside the configuration), holes (reasons of the others), ranked (`mark`), cells by heading.
+        Published accuracies and speeds only for real data, the published Param for all.
     """
     names = read_published()
     names = names[names["table"] == table.number].drop_duplicates("row")
@@ -196,11 +196,14 @@ def _holes(runs: pd.DataFrame) -> list[str]:
 
 
 def mark(rows: list[dict]) -> None:
-    """Mark the best and the second value of each column among the complete rows of one real data set, as printed.
+    """Mark the best and the second value of each column among the `ranked` rows of one data set, as printed.
 
-    Equal values share a mark. Synthetic data rank nothing, and a row that misses a seed is no competitor.
+    Equal values share a mark. Ranked are complete rows of two seeds or more on real data: synthetic data rank
+    nothing, neither does a single run, and a row that misses a seed is no competitor.
     """
-    rivals = [row for row in rows if row["configured"] and row["n"] == row["configured"] and not row["synthetic"]]
+    for row in rows:
+        row["ranked"] = row["n"] == row["configured"] >= 2 and not row["synthetic"]
+    rivals = [row for row in rows if row["ranked"]]
     if len(rivals) < 2:
         return
     for heading in rivals[0]["cells"]:
