@@ -19,6 +19,7 @@ import yaml
 from rfbench import config as configuration
 from rfbench import evaluate, train, watchdog, workfolder
 from rfbench.aggregate import aggregate
+from rfbench.data.files import write_file
 from rfbench.pipeline import Pipeline, run_folder
 
 from .tiny_run import PAIR, make_config, run, same, weights
@@ -217,6 +218,23 @@ def test_an_evaluation_that_fails_leaves_its_reason(manifest, tmp_path):
     table = aggregate(config)
     assert set(table["state"]) == {"error"}
     assert "expected the checkpoint of digest" in table["reason"].iloc[0]
+
+
+def test_a_file_that_an_orphan_writes_too_is_whole(tmp_path, monkeypatch):
+    """Another preparation of the same data renames the same file between our write and our rename."""
+    replace = os.replace
+
+    def orphan_first(part: Path, path: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: -1)
+            write_file(path, b"whole")
+        path.unlink()  # and Snakemake deletes it
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", orphan_first)
+    write_file(tmp_path / "x", b"whole")
+    assert (tmp_path / "x").read_bytes() == b"whole"
 
 
 def command_line(verb: str, config: Path, manifest: Path, folder: Path, output: str) -> list:
