@@ -89,6 +89,19 @@ def test_a_timeout_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch):
     assert "iteration 3 of 6" in table["reason"].iloc[0]
 
 
+def test_an_evaluation_of_other_settings_is_a_hole(manifest, tmp_path):
+    """The settings changed, then the training failed: the old numbers stand for nothing."""
+    config = {**make_config(), "results": str(tmp_path)}
+    folder = run_folder(tmp_path, "SYN", PAIR, 0)
+    run(config, manifest, folder)
+    files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
+    evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    assert set(aggregate(config)["state"]) == {"done"}
+    table = aggregate({**make_config(power=0.5), "results": str(tmp_path)})
+    assert set(table["state"]) == {"missing"}
+    assert "is of other settings" in table["reason"].iloc[0]
+
+
 def test_a_raised_limit_continues_and_nothing_else_does(manifest, tmp_path, monkeypatch):
     """What Snakemake sees as the rule's parameter, from the first start to the finished run."""
     expire_at(monkeypatch, 3)

@@ -26,9 +26,9 @@ METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
 def aggregate(config: dict) -> pd.DataFrame:
     """Rows of every configured run.
 
-    A run without an evaluation has one row per metric with an empty value and the state `missing`, or `error` if
-    its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason. Values are
-    fractions; `n` is the number of evaluated images.
+    A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
+    or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.
+    Values are fractions; `n` is the number of evaluated images.
     """
     rows = []
     for dataset, section in config["datasets"].items():
@@ -58,12 +58,13 @@ def _rows(config: dict, dataset: str, section: dict, pair: str, seed: int) -> li
     }
     folder = run_folder(config["results"], dataset, pair, seed)
     path, error = folder / "evaluation.json", folder / "work" / "error.json"
-    if not path.exists():
-        hole = {"state": "missing", "reason": f"{path} does not exist", "lesion": "mean", "n": 0}
+    record = provenance.read_json(path) if path.exists() else None
+    if record is None or record["settings"] != settings:
+        reason = f"{path} {'does not exist' if record is None else 'is of other settings'}"
+        hole = {"state": "missing", "reason": reason, "lesion": "mean", "n": 0}
         if error.exists():
             hole |= {"state": "error", "reason": provenance.read_json(error)["reason"]}
         return [{**common, **hole, "metric": metric} for metric in METRICS]
-    record = provenance.read_json(path)
     trained = record["training_provenance"]
     common |= {
         "state": record["state"],
