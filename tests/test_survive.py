@@ -19,6 +19,7 @@ import yaml
 from rfbench import config as configuration
 from rfbench import evaluate, train, watchdog, workfolder
 from rfbench.aggregate import aggregate
+from rfbench.data.files import write_file
 from rfbench.pipeline import Pipeline, run_folder
 
 from .tiny_run import PAIR, make_config, run, same, weights
@@ -86,6 +87,19 @@ def test_a_timeout_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch):
     assert set(table["state"]) == {"timeout"}
     assert table["value"].isna().all()
     assert "iteration 3 of 6" in table["reason"].iloc[0]
+
+
+def test_an_evaluation_of_other_settings_is_a_hole(manifest, tmp_path):
+    """The settings changed, then the training failed: the old numbers stand for nothing."""
+    config = {**make_config(), "results": str(tmp_path)}
+    folder = run_folder(tmp_path, "SYN", PAIR, 0)
+    run(config, manifest, folder)
+    files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
+    evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    assert set(aggregate(config)["state"]) == {"done"}
+    table = aggregate({**make_config(power=0.5), "results": str(tmp_path)})
+    assert set(table["state"]) == {"missing"}
+    assert "recorded with other settings" in table["reason"].iloc[0]
 
 
 def test_a_raised_limit_continues_and_nothing_else_does(manifest, tmp_path, monkeypatch):
@@ -217,6 +231,23 @@ def test_an_evaluation_that_fails_leaves_its_reason(manifest, tmp_path):
     table = aggregate(config)
     assert set(table["state"]) == {"error"}
     assert "expected the checkpoint of digest" in table["reason"].iloc[0]
+
+
+def test_a_file_that_an_orphan_writes_too_is_whole(tmp_path, monkeypatch):
+    """Another preparation of the same data renames the same file between our write and our rename."""
+    replace = os.replace
+
+    def orphan_first(part: Path, path: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: -1)
+            write_file(path, b"whole")
+        path.unlink()  # and Snakemake deletes it
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", orphan_first)
+    write_file(tmp_path / "x", b"whole")
+    assert (tmp_path / "x").read_bytes() == b"whole"
 
 
 def command_line(verb: str, config: Path, manifest: Path, folder: Path, output: str) -> list:

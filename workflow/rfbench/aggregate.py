@@ -29,9 +29,9 @@ def aggregate(config: dict) -> pd.DataFrame:
 
     `base` and `options` are empty but for the runs of a sweep: the pair, and all options of the swept operators.
 
-    A run without an evaluation has one row per metric with an empty value and the state `missing`, or `error` if
-    its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason. Values are
-    fractions; `n` is the number of evaluated images.
+    A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
+    or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.
+    Values are fractions; `n` is the number of evaluated images.
     """
     rows = []
     for dataset, pair, seed in configuration.runs(config):
@@ -101,13 +101,13 @@ def _hole(folder: Path, settings: dict, evaluation: dict) -> dict | None:
     The pipeline never meets another configuration's records, `snakemake partial` does after an edit.
     """
     path, error = folder / "evaluation.json", folder / "work" / "error.json"
-    if path.exists():
-        record = provenance.read_json(path)
-        if (record["settings"], record["evaluation"]) == (settings, evaluation):
-            return None
-        return {"state": "missing", "reason": "recorded with other settings, to be run again"}
+    record = provenance.read_json(path) if path.exists() else None
+    if record and (record["settings"], record["evaluation"]) == (settings, evaluation):
+        return None
     if error.exists():
         return {"state": "error", "reason": provenance.read_json(error)["reason"]}
+    if record:
+        return {"state": "missing", "reason": "recorded with other settings, to be run again"}
     reason = "trained, not evaluated yet" if (folder / "train.json").exists() else "not trained yet"
     return {"state": "missing", "reason": reason}
 

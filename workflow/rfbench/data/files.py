@@ -17,7 +17,8 @@ def write_file(path: Path, content: bytes) -> None:
     """Make `path` hold `content`: whole, by rename, and untouched where it already does; DataError if it cannot."""
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return
-    part = path.with_name(f".{path.name}.part")
+    # By process: an orphan of a killed Snakemake may be writing the same file.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
