@@ -51,7 +51,7 @@ def test_unknown_verb_is_refused():
 def test_rules_and_verbs_have_the_same_names():
     rules = "".join(file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk"))
     for verb in cli.VERBS:
-        if verb not in ("operators", "doctor", "show", "throughput"):  # these look, they make nothing
+        if verb not in ("operators", "doctor", "show", "throughput", "gpu"):  # no stage of the pipeline
             assert f"rule {verb}:" in rules
             assert f'"rfbench {verb}' in rules
 
@@ -104,3 +104,14 @@ def test_provenance_says_where_a_number_comes_from():
     assert set(record) == {"commit", "dirty", "python", "versions", "device"}
     assert record["versions"]["torch"].startswith("2.13.0")
     json.dumps(record)
+
+
+def test_a_copy_without_git_takes_its_commit_from_the_environment(monkeypatch):
+    def no_git(*_):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(provenance, "_git", no_git)
+    monkeypatch.delenv("RFBENCH_COMMIT", raising=False)
+    assert provenance.commit() == ("unknown", True)
+    monkeypatch.setenv("RFBENCH_COMMIT", "abc")
+    assert provenance.commit() == ("abc", True)
