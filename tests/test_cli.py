@@ -109,3 +109,14 @@ def test_provenance_says_where_a_number_comes_from():
     assert set(record) == {"commit", "dirty", "python", "versions", "device"}
     assert record["versions"]["torch"].startswith("2.13.0")
     json.dumps(record)
+
+
+def test_a_copy_without_git_takes_its_commit_from_the_environment(monkeypatch):
+    def no_git(*_):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(provenance, "_git", no_git)
+    monkeypatch.delenv("RFBENCH_COMMIT", raising=False)
+    assert provenance.commit() == ("unknown", True)
+    monkeypatch.setenv("RFBENCH_COMMIT", "abc")
+    assert provenance.commit() == ("abc", True)

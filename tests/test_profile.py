@@ -85,6 +85,7 @@ def test_options_override_the_configuration(config_file, tmp_path):
     assert record["backbone"] == "hrnetv2_embedded"
 
 
+@pytest.mark.slow
 def test_every_pair_is_profiled_in_bfloat16_and_needs_no_configuration(monkeypatch):
     monkeypatch.delenv("RFBENCH_CONFIG", raising=False)
     parser = cli.build_parser("profile")

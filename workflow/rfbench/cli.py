@@ -18,6 +18,7 @@ VERBS = {
     "aggregate": ("rfbench.aggregate", "gather all evaluations into metrics.csv"),
     "profile": ("rfbench.profile", "count parameters, FLOPs and memory, and time the pairs in turn with the baseline"),
     "costs": ("rfbench.costs", "render the profile as table and figure, the published speed beside ours"),
+    "gpu": ("rfbench.gpu", "measure on a lent GPU, within minutes: the pairs in three precisions, a training step"),
     "throughput": ("rfbench.data.throughput", "measure how many training samples a second one core makes"),
     "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
     "trace": ("rfbench.trace", "print the runs behind a cell of a table, computed again from their records"),

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
@@ -137,8 +138,17 @@ def _forms(settings: Settings, pair: str, model: nn.Module) -> dict[tuple[str, s
     if pair in settings.fused:
         networks[pair, "fused"] = fuse(model)
     if pair in settings.compiled:
-        networks[pair, "compiled"] = torch.compile(model)
+        networks[pair, "compiled"] = compiled(model)
     return networks
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """The model under `torch.compile`, which after eight versions of one forward would silently run the next eagerly.
+
+    Every pair and type is a version of the same forward.
+    """
+    torch._dynamo.config.recompile_limit = 256
+    return torch.compile(model)
 
 
 def _counts(settings: Settings, pair: str) -> dict:
@@ -179,10 +189,15 @@ def _peak(settings: Settings, model: nn.Module) -> int:
     return torch.cuda.max_memory_allocated()
 
 
-def synthetic_batch(shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Random images (N, 3, H, W) and label maps (N, H, W), drawn on the device."""
-    image = torch.randn(shape, device=device)
-    return image, torch.randint(0, LESIONS + 1, (shape[0], *shape[2:]), device=device)
+def synthetic_batch(shape: tuple[int, ...], device: torch.device, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Noise (N, 3, H, W) that the lesions colour, and their label maps (N, H, W); a function of the seed."""
+    generator = torch.Generator(device).manual_seed(seed)
+    coarse = torch.randn((shape[0], 1, shape[2] // 16, shape[3] // 16), generator=generator, device=device)
+    field = F.interpolate(coarse, shape[2:], mode="bilinear")[:, 0]
+    label = torch.bucketize(field, torch.tensor([0.8, 1.0, 1.2, 1.4], device=device))  # 0 background, 1…4 lesions
+    colours = torch.tensor([[0, 0, 0], [2, 2, 0], [-2, -1, 0], [0, 2, 2], [1, -2, 1]], device=device)
+    noise = torch.randn(shape, generator=generator, device=device)
+    return noise + colours[label].movedim(-1, 1), label
 
 
 def _time_all(networks: dict, image: Tensor, settings: Settings) -> tuple[dict[tuple, list[float]], dict[tuple, float]]:
@@ -259,14 +274,14 @@ def _from_arguments(args: argparse.Namespace) -> Settings:
     every = tuple(operators.available())
     settings = from_config(configuration.load(args.config)) if args.config else Settings(every, fused=every)
     given = {key: value for key, value in vars(args).items() if key in asdict(settings) and value is not None}
-    pairs = _chosen("pairs", given.get("pairs", settings.pairs), every)
+    pairs = chosen("pairs", given.get("pairs", settings.pairs), every)
     given["pairs"], given["size"] = pairs, tuple(given.get("size", settings.size))
-    given["fused"] = _chosen("fused", given.get("fused", ["all" if settings.fused else "none"]), pairs)
-    given["compiled"] = _chosen("compile", given.get("compiled", ["none"]), pairs)
+    given["fused"] = chosen("fused", given.get("fused", ["all" if settings.fused else "none"]), pairs)
+    given["compiled"] = chosen("compile", given.get("compiled", ["none"]), pairs)
     return replace(settings, **given)
 
 
-def _chosen(option: str, words: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
+def chosen(option: str, words: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
     """Pairs by name, `all` of the known ones, or `none`."""
     if list(words) in (["all"], ["none"]):
         return known if words[0] == "all" else ()
@@ -276,7 +291,7 @@ def _chosen(option: str, words: Sequence[str], known: tuple[str, ...]) -> tuple[
     return tuple(dict.fromkeys(words))
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     """A whole number from 1, for argparse."""
     number = int(text)
     if number < 1:
@@ -301,12 +316,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="pairs to profile, or `all` (default: configured)")
     parser.add_argument("--backbone", help="network (default: the configured one, else hrnetv2_w48)")
     size = "of the images in px (default: profile.size, else 512 512)"
-    parser.add_argument("--size", type=_positive, nargs=2, metavar=("WIDTH", "HEIGHT"), help=size)
-    parser.add_argument("--batch", type=_positive, help="images a pass (default: 1)")
+    parser.add_argument("--size", type=positive, nargs=2, metavar=("WIDTH", "HEIGHT"), help=size)
+    parser.add_argument("--batch", type=positive, help="images a pass (default: 1)")
     parser.add_argument(
-        "--rounds", type=_positive, help="timings of each network, interleaved (default: configured, else 9)"
+        "--rounds", type=positive, help="timings of each network, interleaved (default: configured, else 9)"
     )
-    parser.add_argument("--threads", type=_positive, help="CPU threads (default: recipe.threads, else 1)")
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: recipe.threads, else 1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: the configured one, else auto)")
     dtype = "float32, tf32 (GPU: float32 with TF32 products) or bfloat16 (weights and images; default: float32)"
     parser.add_argument("--dtype", choices=tuple(DTYPES), help=dtype)

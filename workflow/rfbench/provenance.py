@@ -21,13 +21,16 @@ PACKAGES = (
 
 
 def commit() -> tuple[str, bool]:
-    """Commit of the project's checkout and whether tracked files differ from it; ("unknown", True) outside git."""
+    """Commit of the project's checkout and whether tracked files differ from it.
+
+    Outside git, as in a copy on a lent machine: what RFBENCH_COMMIT says, else "unknown"; and True.
+    """
     here = Path(__file__).parent
     try:
         head = _git(here, "rev-parse", "HEAD").strip()
         return head, bool(_git(here, "status", "--porcelain", "--untracked-files=no").strip())
     except (FileNotFoundError, subprocess.CalledProcessError):
-        return "unknown", True
+        return os.environ.get("RFBENCH_COMMIT", "unknown"), True
 
 
 def _git(folder: Path, *arguments: str) -> str:
