@@ -1,4 +1,4 @@
-"""The inference form equals the network it was made of."""
+"""The inference form equals the network it was made of (of every pair: the conformance suite)."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from torch import nn
 import operators
 import rfbench
 from operators.m2mrf import M2MRF
+from rfbench.conformance import lived_in
 from rfbench.inference import FusedM2MRF
 
 
@@ -14,18 +15,6 @@ from rfbench.inference import FusedM2MRF
 def _one_thread():
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-def lived_in(model: nn.Module) -> nn.Module:
-    """Biases and batch norms as after a training: none of them neutral."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.running_mean, std=0.3)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        if getattr(module, "bias", None) is not None:
-            nn.init.normal_(module.bias, std=0.3)
-    return model.eval()
 
 
 @pytest.mark.parametrize("scale", [1 / 8, 1 / 4, 1 / 2, 2, 4, 8])
@@ -45,19 +34,14 @@ def test_m2mrf_s_shorter_form_has_two_convolutions():
     assert (scatter.in_channels, scatter.out_channels, scatter.kernel_size) == (8, 64 * 16, (1, 1))
 
 
-@pytest.mark.parametrize("pair", operators.available())
-@pytest.mark.parametrize("size", [(64, 64), (97, 75)])
-def test_every_pair_gives_the_same_logits(pair, size):
-    model = lived_in(rfbench.build_model(pair, "hrnetv2_embedded").double())
+def test_the_fused_model_stays_as_it_is():
+    model = lived_in(rfbench.build_model("m2mrf_c", "hrnetv2_embedded"))
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    fused = rfbench.fuse(model)
-    x = torch.randn(2, 3, *size, dtype=torch.float64)
-    with torch.no_grad():
-        torch.testing.assert_close(fused(x), model(x), rtol=1e-6, atol=1e-9)
+    rfbench.fuse(model)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("pair", operators.available())
+@pytest.mark.parametrize("pair", [pair for pair in operators.available() if operators.get(pair).params])
 def test_no_batch_norm_and_no_long_m2mrf_is_left(pair):
     left = {type(module) for module in rfbench.fuse(rfbench.build_model(pair, "hrnetv2_embedded")).modules()}
     assert not left & {nn.BatchNorm2d, M2MRF}

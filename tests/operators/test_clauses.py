@@ -43,6 +43,15 @@ NUMBERED = """
         def init_operator(self): pass
     return Path(nn.Sequential(nn.Conv2d(in_channels, out_channels, 2**steps, 2**steps), nn.BatchNorm2d(out_channels)),
                 nn.ReLU() if relu else nn.Identity())"""
+MISREGISTERED = """
+    class Path(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(in_channels, out_channels, 2**steps, 2**steps)
+            self.norm, self.relu = nn.BatchNorm2d(out_channels), nn.ReLU() if relu else nn.Identity()
+        def forward(self, x):
+            return self.relu(self.norm(self.conv(x).square()))
+    return Path()"""
 PROBES = "self.probe = nn.Parameter(torch.ones(1))"
 BREAKS = {  # clause: where, what is put there, words of the message
     "declaration": ('"Bilinear")', '"Bilinear", guide="sideways")', "guide to be one of .*found 'sideways'"),
@@ -77,6 +86,7 @@ BREAKS = {  # clause: where, what is put there, words of the message
         "finite logits of a constant of 10000",
     ),
     "memory": ("# forward", SUM_OF_MAPS, r"at most 1.6 times the baseline's memory in training, found .* times"),
+    "inference form": ("# down", MISREGISTERED, "register layers in their order.*found a difference of"),
     "export": ("# forward", "y = y if y.sum() > 0 else -y", "takes the network whole.*found"),
     "compilation": ("# forward", "y = y if y.sum() > 0 else -y", "takes the network whole.*found"),
 }

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 import operators
 from rfbench.checkpoint import load_checkpoint
 from rfbench.errors import RFBenchError
+from rfbench.inference import fuse
 from rfbench.memory import saved_bytes
 from rfbench.models import assemble, backbones, build_model, count_parameters
 
@@ -384,6 +385,26 @@ def memory(subject: Subject) -> None:
 def _w48_bytes(pair: str) -> int:
     with torch.device("meta"):  # counted, not computed
         return saved_bytes(assemble(pair).train(), (1, 3, 512, 512))
+
+
+@clause
+def inference_form(subject: Subject) -> None:
+    """The network that rfbench.fuse makes for inference gives the same logits."""
+    model, x = lived_in(copy.deepcopy(subject.model).double()), torch.randn(2, 3, 97, 75, dtype=torch.float64)
+    with torch.no_grad():
+        _expect_close(fuse(model)(x), model(x), "the network's logits (register layers in their order)", 1e-6, 1e-9)
+
+
+def lived_in(model: nn.Module) -> nn.Module:
+    """Biases and batch norms as after a training: none of them neutral. In evaluation mode."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+        if getattr(module, "bias", None) is not None:
+            nn.init.normal_(module.bias, std=0.3)
+    return model.eval()
 
 
 @clause(slow=True)

@@ -20,7 +20,7 @@ PRINTED = {"mAUPR": "aupr11", "mIoU": "iou"}  # the README's metrics: ours
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this form of the verb; `--pair`, `--output` and `--config` are shared."""
-    group = parser.add_argument_group("a checkpoint file, ours or the M2MRF authors'")
+    group = parser.add_argument_group("a checkpoint file, ours or the M2MRF authors' (with --pair)")
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights to score")
     group.add_argument("--data", type=Path, metavar="DIR", help="folder of a prepared data set (`rfbench prepare`)")
     group.add_argument("--split", default="test", help="images to score on (%(default)s)")
