@@ -198,6 +198,7 @@ def test_run_settings_hold_only_what_changes_a_run():
     assert own("seeds", [0, 5]) == same
     assert own("pairs", ["maxpool_bilinear", "m2mrf_a"]) == same
     assert own("recipe.log_interval", 7) == same
+    assert own("recipe.time_limit", 7) == same
     assert own("model.operator_options", {"m2mrf": {"patch_size": 4}}) == same, "another operator's option"
     assert own("datasets.SYN.eval_size", "prepared") == same, "of the evaluation alone"
     assert own("recipe.power", 1.0) != same

@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,8 +20,9 @@ from rfbench import cli
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline, own_directory
 
-ROOT = Path(__file__).parents[1]
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+from .checkout import ROOT, SNAKEMAKE, Checkout
+from .test_devices import fake_gpus
+
 SMALLEST = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
 
 
@@ -106,42 +109,6 @@ def test_stale_lock_is_cleared_only_if_no_snakemake_lives(tmp_path, capsys):
     assert own_directory(folder) is not None
     assert not lock.exists()
     assert "left by a Snakemake that is gone" in capsys.readouterr().err
-
-
-class Checkout:
-    """A copy of the project that a test may edit, and Snakemake in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("Snakefile", "config", "operators", "profiles", "workflow", "envs"):
-            source = ROOT / name
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
-        paths = [str(folder), str(folder / "workflow")]
-        bins = f"{SNAKEMAKE.parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PATH": bins}
-        self.environment.pop("RFBENCH_CONFIG", None)
-
-    def snakemake(self, *arguments: str) -> str:
-        """Run Snakemake, on the smallest configuration if none is named; its output, or an assertion with it."""
-        default = [] if "--configfile" in arguments else ["--configfile", "config/ci.yaml"]
-        command = [SNAKEMAKE, *default, *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def planned(self, *arguments: str) -> dict[str, int]:
-        """Jobs that a dry run would do, by rule."""
-        output = self.snakemake("--dry-run", *arguments)
-        stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\n\n", output, re.S)
-        jobs = dict(line.split() for line in stats[1].splitlines()) if stats else {}
-        return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        """Replace a text in a file; the text must be there."""
-        path = self.folder / name
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
 
 
 @pytest.fixture(scope="module")
@@ -292,3 +259,79 @@ def test_configuration_errors_stop_before_the_graph(finished):
     assert done.returncode != 0
     assert "unknown key sedes. Did you mean seeds?" in done.stdout + done.stderr
     assert "Building DAG" not in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_killed_snakemake_continues_and_never_doubles_a_training(finished, tmp_path):
+    """kill -9 hits Snakemake alone; its training lives on as an orphan while plain `snakemake` goes on."""
+    checkout = Checkout(tmp_path / "killed")
+    first = checkout.start("config/ci.yaml", tmp_path / "first.log")
+    while not (locks := [file for file in checkout.folder.glob("results/ci/runs/*/*/*/work/lock") if file.read_text()]):
+        assert first.poll() is None, (tmp_path / "first.log").read_text()
+        time.sleep(0.01)
+    orphan = int(locks[0].read_text())
+    os.kill(orphan, signal.SIGSTOP)  # so that the next start surely meets it
+    first.kill()
+    first.wait()
+    second = checkout.start("config/ci.yaml", tmp_path / "second.log")
+    log = checkout.folder / "results/ci/logs/train"
+    while not any(f"waiting for process {orphan}" in file.read_text() for file in log.glob("*.log")):
+        assert second.poll() is None, (tmp_path / "second.log").read_text()
+        time.sleep(0.1)
+    os.kill(orphan, signal.SIGCONT)
+    assert second.wait() == 0, (tmp_path / "second.log").read_text()
+    assert "left by a Snakemake that is gone; cleared" in (tmp_path / "second.log").read_text()
+    for name in ("results/ci/metrics.csv", "reports/ci/tables/table5.md"):
+        assert (checkout.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_failed_and_timed_out_runs_are_holes_and_a_raised_limit_fills_them(tmp_path):
+    checkout = Checkout(tmp_path)
+    checkout.edit("config/ci.yaml", "  workers: 0", "  workers: 0\n  time_limit: 0.0000001")
+    checkout.edit(
+        "operators/strideconv.py", "    conv = nn", "    raise ValueError('broken on purpose')\n    conv = nn"
+    )
+    assert checkout.start("config/ci.yaml", tmp_path / "log").wait() == 1
+    checkout.snakemake("--cores", "1", "partial")
+    metrics = pd.read_csv(tmp_path / "results/ci/partial/metrics.csv").drop_duplicates("pair").set_index("pair")
+    assert metrics["state"].to_dict() == {"strideconv_bilinear": "error", "m2mrf_c": "timeout"}
+    assert "broken on purpose" in metrics.loc["strideconv_bilinear", "reason"]
+    assert "reached at iteration 1 of 4" in metrics.loc["m2mrf_c", "reason"]
+    table = (tmp_path / "reports/ci/partial/tables/table5.md").read_text()
+    assert "seed 0: timeout (recipe.time_limit" in table
+    trained = "results/ci/runs/SYN-IDRiD/m2mrf_c/seed0/train.json"
+    assert checkout.planned(trained) == {}
+    checkout.edit("config/ci.yaml", "0.0000001", "1")
+    assert checkout.planned(trained) == {"train": 1}
+    checkout.snakemake("--cores", "1", trained)
+    assert '"resumed": true' in (tmp_path / trained).with_name("times.json").read_text()
+    assert checkout.planned(trained) == {}
+
+
+@pytest.mark.slow
+def test_jobs_share_two_simulated_gpus(tmp_path):
+    """Two at once, each on its own device (the numbers are computed on the CPU); four seeds wait for a device each."""
+    checkout = Checkout(tmp_path / "checkout")
+    (tmp_path / "bin").mkdir()
+    checkout.environment["PATH"] = fake_gpus(tmp_path / "bin", 2, checkout.environment["PATH"])
+    checkout.environment["RFBENCH_GPU_LOCKS"] = str(tmp_path / "locks")
+    runs = [f"results/ci/runs/SYN-IDRiD/m2mrf_c/seed{seed}" for seed in range(3)]
+    seen: list[int] = []
+    arguments = ["--cores", "8", "--config", "seeds=[0,1,2]", "--", *(f"{run}/train.json" for run in runs)]
+    snakemake = checkout.start("config/ci.yaml", tmp_path / "log", *arguments)
+    while snakemake.poll() is None:
+        seen.append(sum(job.startswith("train") for job in checkout.jobs().values()))
+        time.sleep(0.05)
+    assert snakemake.returncode == 0, (tmp_path / "log").read_text()
+    assert max(seen) == 2, "eight cores, but a pool of two GPUs"
+    assert re.search(r"Provided resources: gpu=\D*2\b", (tmp_path / "log").read_text())
+    logs = [file.read_text() for file in sorted(checkout.folder.glob("results/ci/logs/train/*.log"))]
+    devices = [re.search(r"^GPU (GPU-\d+)$", text, re.M)[1] for text in logs]
+    assert set(devices) == {"GPU-000", "GPU-111"}
+    assert not any("waiting for a GPU" in text for text in logs), "the pool starts no job without a free device"
+    profile = checkout.snakemake("--dry-run", "results/ci/profile.json", "--cores", "8", "--forceall")
+    assert "threads: 8" in profile, "speed is measured alone"
+    manifest = "results/ci/data/SYN-IDRiD/manifest.csv"
+    said = checkout.snakemake("--cores", "1", "--resources", "gpu=1", "--forcerun", "prepare", "--", manifest)
+    assert re.search(r"Provided resources: gpu=\D*1\b", said), "the command line wins"

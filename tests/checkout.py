@@ -1,0 +1,76 @@
+"""A copy of the project that tests and the kill diary may edit, run and kill."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+
+
+class Checkout:
+    """A copy of the project that a test may edit, and Snakemake in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("Snakefile", "config", "operators", "profiles", "workflow", "envs"):
+            source = ROOT / name
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
+        paths = [str(folder), str(folder / "workflow")]
+        bins = f"{SNAKEMAKE.parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PATH": bins}
+        self.environment.pop("RFBENCH_CONFIG", None)
+
+    def snakemake(self, *arguments: str) -> str:
+        """Run Snakemake, on the smallest configuration if none is named; its output, or an assertion with it."""
+        default = [] if "--configfile" in arguments else ["--configfile", "config/ci.yaml"]
+        command = [SNAKEMAKE, *default, *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs that a dry run would do, by rule."""
+        output = self.snakemake("--dry-run", *arguments)
+        stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\n\n", output, re.S)
+        jobs = dict(line.split() for line in stats[1].splitlines()) if stats else {}
+        return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text in a file; the text must be there."""
+        path = self.folder / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def start(self, configfile: str, log: Path, *arguments: str) -> subprocess.Popen:
+        """Start Snakemake in a process group of its own, its output in a file."""
+        command = [SNAKEMAKE, "--cores", "2", "--configfile", configfile, *arguments]
+        with log.open("w") as file:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=file, stderr=file, start_new_session=True
+            )
+
+    def jobs(self) -> dict[int, str]:
+        """Processes of `rfbench VERB` that run in this checkout: their verbs, for trainings with pair and seed."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().decode().split("\0")
+                here = (process / "cwd").readlink() == self.folder.resolve()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # it has ended meanwhile, or is another user's
+            if here and len(words) > 2 and words[1].endswith("/rfbench"):
+                run = [words[words.index(f"--{key}") + 1] for key in ("pair", "seed") if f"--{key}" in words]
+                found[int(process.name)] = " ".join([words[2], *run])
+        return found
+
+    def kill_group(self, snakemake: subprocess.Popen) -> None:
+        """Kill -9 Snakemake and every job that it started."""
+        os.killpg(snakemake.pid, signal.SIGKILL)
+        snakemake.wait()
