@@ -86,16 +86,27 @@ def test_names_that_cannot_be_are_refused_and_nothing_is_written(tmp_path, name,
     assert (tmp_path / "there.py").read_text() == "mine"
 
 
-@pytest.mark.parametrize("shipped", sorted(file.name for file in (ROOT / "config").glob("*.yaml")))
+SHIPPED = {file.name: file.read_text() for file in sorted((ROOT / "config").glob("*.yaml"))}
+
+
+@pytest.mark.parametrize("shipped", [name for name, text in SHIPPED.items() if "pairs: all" not in text])
 def test_the_line_is_the_only_change_of_a_shipped_configuration(tmp_path, shipped):
     config = tmp_path / shipped
-    before = (ROOT / "config" / shipped).read_text()
+    before = SHIPPED[shipped]
     config.write_text(before)
-    add_pair(config, "blur_bilinear")
+    assert add_pair(config, "blur_bilinear") == "blur_bilinear added to pairs"
     old, new = yaml.safe_load(before), yaml.safe_load(config.read_text())
     assert new == {**old, "pairs": [*old["pairs"], "blur_bilinear"]}
     removed = [line for line in before.splitlines() if line not in config.read_text().splitlines()]
     assert all(line.startswith("pairs: [") for line in removed)
+
+
+@pytest.mark.parametrize(("rows", "told"), [(True, "set paper_rows_only to false"), (False, "`pairs: all`")])
+def test_all_pairs_need_no_line(tmp_path, rows, told):
+    config = tmp_path / "all.yaml"
+    config.write_text(f"pairs: all\npaper_rows_only: {str(rows).lower()}\n")
+    assert told in add_pair(config, "blur_bilinear")
+    assert config.read_text() == f"pairs: all\npaper_rows_only: {str(rows).lower()}\n"
 
 
 def test_a_configuration_in_another_form_is_left_as_it_is(tmp_path):

@@ -18,7 +18,7 @@ CONFIG = {
     "pairs": ["strideconv_bilinear", "m2mrf_c"],
     "datasets": {
         "SYN": {
-            "kind": "synthetic", "synthetic": {"train": 1, "test": 1, "factor": 0.1, "seed": 0}, "scale": [96, 64],
+            "kind": "synthetic", "synthetic": {"train": 1, "test": 1, "factor": 0.1, "seed": 0}, "scale": [128, 96],
             "crop": [64, 64], "iterations": 1, "mean": [0, 0, 0], "std": [1, 1, 1],
         }
     },
@@ -59,8 +59,8 @@ def test_ratios_follow_from_the_seconds_of_each_round(record):
 def test_counts_are_those_of_the_real_network(record):
     model = rfbench.build_model("m2mrf_c", "hrnetv2_embedded", operator_options=OPTIONS).train()
     row = record["pairs"]["m2mrf_c"]
-    assert (record["size"], record["memory_kind"]) == ([96, 64], "saved for backward")
-    assert row["memory"] == saved_bytes(model, (1, 3, 64, 96))
+    assert (record["size"], record["memory_kind"]) == ([128, 96], "saved for backward")
+    assert row["memory"] == saved_bytes(model, (1, 3, 96, 128))
     assert row["params"] == count_parameters(model)
     assert row["fused"]["params"] == count_parameters(rfbench.fuse(model))
     assert row["params_w48"] == row["params_w48_expected"]
@@ -98,7 +98,7 @@ def test_every_pair_is_profiled_in_bfloat16_and_needs_no_configuration(monkeypat
 
 
 def test_the_size_is_the_first_data_sets_unless_configured():
-    assert profile.from_config(complete(CONFIG)).size == (96, 64)
+    assert profile.from_config(complete(CONFIG)).size == (128, 96)
     sized = complete({**CONFIG, "profile": {"size": [128, 64], "fused": False, "paper": False}})
     settings = profile.from_config(sized)
     assert (settings.size, settings.fused, settings.paper, settings.rounds) == ((128, 64), (), False, 9)

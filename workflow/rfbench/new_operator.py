@@ -45,8 +45,11 @@ def write_operator(name: str, folder: Path | None = None) -> tuple[Path, str]:
     return file, pair
 
 
-def add_pair(config: Path, pair: str) -> None:
+def add_pair(config: Path, pair: str) -> str:
     """Append a pair to the list `pairs` of a configuration file, leaving everything else as it stands.
+
+    Returns:
+        What was done, in words: `pairs: all` needs no addition.
 
     Raises:
         RFBenchError: the file cannot be read, or its list is written in a form that a person should edit.
@@ -54,6 +57,9 @@ def add_pair(config: Path, pair: str) -> None:
     try:
         text = config.read_text()
         before = yaml.safe_load(text)
+        if before["pairs"] == "all":
+            hidden = "; set paper_rows_only to false, which leaves it out" if before.get("paper_rows_only") else ""
+            return f"{pair} is one of `pairs: all`{hidden}"
         wanted = {**before, "pairs": [*before["pairs"], pair]}
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise RFBenchError(f"{config}: expected a configuration with a list 'pairs', found {error!r}.") from None
@@ -64,6 +70,7 @@ def add_pair(config: Path, pair: str) -> None:
     if yaml.safe_load(changed) != wanted:
         raise RFBenchError(f"{config}: its list 'pairs' is not one item a line; add '- {pair}' to it by hand.")
     provenance.write_text(config, changed)
+    return f"{pair} added to pairs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{file}: written, with a working toy operator", file=sys.stderr)
     configured = str(args.config or "config/default.yaml")
     if args.config:
-        add_pair(args.config, pair)
-        print(f"{args.config}: {pair} added to pairs", file=sys.stderr)
+        print(f"{args.config}: {add_pair(args.config, pair)}", file=sys.stderr)
     else:
         print(f"The line for `pairs` in {configured}:", file=sys.stderr)
         print(f"  - {pair}")
