@@ -8,6 +8,7 @@ time. At the end every file of results and reports must have the same bytes, exc
 """
 
 import argparse
+import copy
 import filecmp
 import json
 import os
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.checkout import ROOT, Checkout
+from tests.checkout import SMALLEST, Checkout
 
 VICTIMS = ("snakemake", "job", "everything")
 # What may differ, and why: times and speeds by their nature, with the figures drawn from them; logs; in a work folder
@@ -41,8 +42,7 @@ JOBS_SAY = {
 
 def configuration(folder: Path) -> str:
     """config/ci.yaml enlarged: two pairs, two seeds, checkpoints every 5 of 90 updates."""
-    config = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
-    config["seeds"] = [0, 1]
+    config = {**copy.deepcopy(SMALLEST), "seeds": [0, 1]}
     config["datasets"]["SYN-IDRiD"]["iterations"] = 90
     config["recipe"] |= {"checkpoint_interval": 5, "log_interval": 7, "workers": 1}
     (folder / "config" / "diary.yaml").write_text(yaml.safe_dump(config))

@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from rfbench import devices
 from rfbench.pipeline import Pipeline
 
-ROOT = Path(__file__).parents[1]
-SMALLEST = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
+from .checkout import SMALLEST
+
 CLAIM = "import sys; from rfbench import devices; print(devices.claim(), flush=True); sys.stdin.read()"
 
 

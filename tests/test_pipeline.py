@@ -20,10 +20,8 @@ from rfbench import cli
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline, own_directory
 
-from .checkout import ROOT, SNAKEMAKE, Checkout
+from .checkout import ROOT, SMALLEST, SNAKEMAKE, Checkout
 from .test_devices import fake_gpus
-
-SMALLEST = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
 
 
 def test_every_run_of_the_matrix_is_asked_for():

@@ -14,8 +14,9 @@ from rfbench import plan, provenance
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import run_folder
 
+from .checkout import SMALLEST
+
 ROOT = Path(__file__).parents[1]
-SMALLEST = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
 NETWORK = {"step": (0.5, 2e-6), "forward": (0.1, 1e-6), "optimizer": 0.25, "bytes": 1000, "checkpoint": 3000}
 IMAGES = {"train": 10, "val": 0, "test": 5, "prepare": 7.0, "read": 0.4, "draw": 0.1, "judge": 2.0, "bytes": 100}
 
