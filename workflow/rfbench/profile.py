@@ -6,7 +6,9 @@ eager unless compiled). FLOPs and, on a CPU, memory are counted on the device `m
 """
 
 import argparse
+import functools
 import itertools
+import json
 import math
 import statistics
 import sys
@@ -89,7 +91,7 @@ def profile(settings: Settings) -> dict:
         before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
         model = _build(settings, pair, device)
         if pair in settings.pairs:
-            counted[pair] = _counts(settings, pair)
+            counted[pair] = _counts(settings, pair, device)
             if device.type == "cuda":
                 counted[pair]["memory"] = _peak(settings, model) - before
         forms = _forms(settings, pair, model)
@@ -164,23 +166,33 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model)
 
 
-def _counts(settings: Settings, pair: str) -> dict:
+def _counts(settings: Settings, pair: str, device: torch.device) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
-    options, dtype = settings.operator_options, DTYPES[settings.dtype]
+    # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
+    dtype = torch.float32 if device.type == "cuda" else DTYPES[settings.dtype]
+    options, fused = json.dumps(settings.operator_options, sort_keys=True), pair in settings.fused
+    return dict(_counted(pair, settings.backbone, options, settings.shape, dtype, settings.paper, fused))
+
+
+@functools.cache
+def _counted(
+    pair: str, backbone: str, options: str, shape: tuple[int, ...], dtype: torch.dtype, paper: bool, fused: bool
+) -> dict:
+    """_counts, of which several precisions in one process share what they can; options as JSON."""
     with torch.device("meta"):
-        model = assemble(pair, settings.backbone, LESIONS, operator_options=options).to(dtype)
-        paper = assemble(pair, PAPER["backbone"], LESIONS)
-    counts = {"params": count_parameters(model), "params_w48": count_parameters(paper)}
+        model = assemble(pair, backbone, LESIONS, operator_options=json.loads(options)).to(dtype)
+        w48 = assemble(pair, PAPER["backbone"], LESIONS)
+    counts = {"params": count_parameters(model), "params_w48": count_parameters(w48)}
     counts["params_w48_expected"] = operators.get(pair).params
-    counts["flops"], counts["memory"] = _cost(model, settings.shape, dtype)
-    if settings.paper:
+    counts["flops"], counts["memory"] = _cost(model, shape, dtype)
+    if paper:
         width, height = PAPER["size"]
-        counts["flops_w48"], counts["memory_w48"] = _cost(paper, (PAPER["batch"], 3, height, width), torch.float32)
-    if pair in settings.fused:
-        fused = fuse(model)
+        counts["flops_w48"], counts["memory_w48"] = _cost(w48, (PAPER["batch"], 3, height, width), torch.float32)
+    if fused:
+        shorter = fuse(model)
         with torch.no_grad(), flops.counter() as counter:
-            fused(torch.randn(settings.shape, device="meta", dtype=dtype))
-        counts["fused"] = {"params": count_parameters(fused), "flops": counter.get_total_flops()}
+            shorter(torch.randn(shape, device="meta", dtype=dtype))
+        counts["fused"] = {"params": count_parameters(shorter), "flops": counter.get_total_flops()}
     return counts
 
 
