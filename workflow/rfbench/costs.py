@@ -113,7 +113,7 @@ def _notes(profile: dict) -> str:
 
 def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
     """Speed of every pair, ours and published, each as a ratio to its own baseline."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(frame)))
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + 0.17 * len(frame)))
     places = range(len(frame))
     styles = {  # our forms: label, marker, colour, shift of the row
         "fps_ratio": ("ours", "o", "#0072b2", 0),
@@ -131,16 +131,10 @@ def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
                   label="published, W48")  # fmt: skip
     axes.axvline(1, color="0.6", lw=0.8, ls=":")
     axes.set_yticks(places, frame["row"])
-    axes.invert_yaxis()
-    axes.set(xlim=(0, None), xlabel=f"speed, ratio to {BASELINE_ROW} – median, smallest to largest")
+    axes.set_ylim(len(frame) - 0.5, -0.5)
+    axes.set(xlim=(0, None), xlabel=f"speed, ratio to {BASELINE_ROW}\nmedian, smallest to largest")
     axes.set_title(conditions(profile).replace(", batch", ",\nbatch"))
-    axes.legend(
-        ncols=4,
-        columnspacing=1,
-        handletextpad=0.3,
-        loc="upper center",
-        bbox_to_anchor=(0.3, -0.5 / (0.9 + 0.17 * len(frame))),
-    )
+    figure.legend(ncols=2, columnspacing=1, handletextpad=0.3, loc="outside lower center")
     return figure
 
 
