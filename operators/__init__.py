@@ -155,7 +155,12 @@ class Source:
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        return tuple(getattr(self.module, "PAIRS", ()))
+        pairs = getattr(self.module, "PAIRS", ())
+        if not isinstance(pairs, (tuple, list)) or not all(isinstance(pair, Pair) for pair in pairs):
+            raise RFBenchError(
+                f"{self.origin}: PAIRS must be a tuple of Pair(…), one alone with a comma behind it; found {pairs!r}."
+            )
+        return tuple(pairs)
 
 
 _loaded: list[Source] = []  # by load_file

@@ -43,6 +43,13 @@ OFFICIAL_NAMES = {  # ours: the authors'
 }
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group norm that takes groups of a single value, too (one image, map of 2x2 or less): there it yields its bias."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class A2UDownsample(nn.Module):
     """(N, C, H, W) -> y (N, C, ⌈H/2⌉, ⌈W/2⌉) and the up mask (N, up_kernel², H, W).
 
@@ -59,8 +66,8 @@ class A2UDownsample(nn.Module):
         filters, groups = 1 if shared else channels, gcd(32, channels)
         self.filter_u = nn.Conv2d(channels, filters, kernel_size=1)
         self.filter_v = nn.Conv2d(channels, filters, kernel_size=1)
-        self.norm_u = nn.GroupNorm(groups, channels)
-        self.norm_v = nn.GroupNorm(groups, channels)
+        self.norm_u = GroupNorm(groups, channels)
+        self.norm_v = GroupNorm(groups, channels)
         self.up_weights = nn.Conv2d(channels, 4 * up_kernel**2, kernel_size=1)
         self.down_weights = nn.Conv2d(channels, SIDE**2, kernel_size=1)
         self.init_operator()

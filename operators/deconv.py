@@ -1,6 +1,9 @@
 """Deconvolution (transposed convolution) as upsampling.
 
 Compared in Liu, Liu, Liang, arXiv:2111.00193, Table 2; its placement in HRNet is not released.
+
+    y[o, s·v + i, s·u + j] = Σ_c W[c, o, i, j] · x[c, v, u]    s = 2^t, 0 ≤ i, j < s: each cell becomes its own block
+
 Placement: one transposed convolution with kernel = stride = 2^t instead of the conv1x1, no bias, then BN.
 Confidence: high (the parameter count agrees exactly).
 Initialisation: PyTorch's default (HRNet's does not reach transposed convolutions; the BN removes its scale).

@@ -5,6 +5,9 @@ arXiv:2111.00193v2: the operator in section "Many-to-Many Reassembly of Features
 in section "M2MRF for Tiny Lesion Segmentation" (Fig. 4). What the paper leaves open (biases, padding before
 the compression, where BN and ReLU stand) follows the authors' code,
 https://github.com/CVIU-CSU/M2MRF-Lesion-Segmentation.
+
+    y = conv1x1(fold(W2·(W1·p + b1) + b2))    p: each S×S patch of conv1x1(x) as a vector; fold: to patches of side S·δ
+
 Confidence: certain (the parameter counts agree exactly and the authors' checkpoints load).
 
 Placement in HRNet: one-step down = M2MRF(2^-t) + BN; cascade down = t × [M2MRF(1/2) + BN + ReLU], the last

@@ -2,6 +2,10 @@
 
 Compared in Liu, Liu, Liang, arXiv:2111.00193, Table 2 (unpooling: Badrinarayanan et al., "SegNet",
 arXiv:1511.00561); their placement in HRNet is not released.
+
+    down: y(v, u) = max of x over rows 2v-1…2v+1, columns 2u-1…2u+1, cells inside the map; k(v, u): where it lies
+    up: y(k(v, u)) = x(v, u), elsewhere 0
+
 Down: t pools (3x3, stride 2) on the input channels, nothing between, then one conv1x1 (no bias) + BN.
 Up: conv1x1 (no bias) + BN, then t unpoolings. The path j -> i takes the indices of the same module's mirrored
 path i -> j, last step first: this pairing is ours, chosen because its channels and sizes always match.

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rfbench import costs
+from rfbench import cli, costs
 
 ABOUT = {"commit": "c" * 40, "dirty": False, "device": "cpu", "versions": {"torch": "2.13.0"}}
 
@@ -68,3 +68,24 @@ def test_command_writes_the_same_bytes_twice_and_needs_no_torch(profile, tmp_pat
         subprocess.run([sys.executable, "-c", code, *words], check=True)
         written.append([(tmp_path / name / file).read_bytes() for file in files])
     assert written[0] == written[1]
+
+
+def test_a_gpus_record_gives_a_table_for_each_profile_and_the_loss_curves(profile, tmp_path):
+    curves = {"stock": [0.9, 0.7, 0.6], "ours": [0.9, 0.71, 0.58]}
+    block = {name: {"losses": losses} for name, losses in curves.items()}
+    block |= {"pair": "m2mrf_c", "ratio": 3.2, "within_noise": True}
+    record = {
+        "blocks": {"float32": profile, "bfloat16": {**profile, "dtype": "bfloat16"}, "training_m2mrf_c": block},
+        "suite": {"crop": [1440, 960], "batch": 4, "backbone": "hrnetv2_w48"}, "provenance": ABOUT,
+    }  # fmt: skip
+    figure = costs.draw_losses({"training_m2mrf_c": block}, record)
+    lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert lines == {"stock, float32": curves["stock"], "ours": curves["ours"]}
+    assert figure.axes[0].get_title() == "m2mrf_c: ours 3.20 times as fast, losses within noise"
+    costs.plt.close("all")
+    (tmp_path / "gpu.json").write_text(json.dumps(record))
+    words = ["--profile", str(tmp_path / "gpu.json"), "--tables", str(tmp_path), "--figures", str(tmp_path)]
+    assert cli.main(["costs", *words]) == 0
+    assert "bfloat16, cpu" in (tmp_path / "profile_bfloat16.md").read_text()
+    for name in ("profile_float32.csv", "profile_speed_bfloat16.png", "training_losses.pdf"):
+        assert (tmp_path / name).is_file()

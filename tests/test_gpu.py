@@ -33,8 +33,10 @@ def test_blocks_that_fail_are_named_and_the_others_are_measured(monkeypatch, tmp
 
 
 def test_what_the_time_does_not_allow_is_missing(monkeypatch, tmp_path):
-    status, record = rehearse(monkeypatch, tmp_path / "gpu.json", "--minutes", "0", "--only", "float32", "training")
-    assert (status, record["blocks"], record["missing"]) == (1, {}, ["float32", "training"])
+    status, record = rehearse(
+        monkeypatch, tmp_path / "gpu.json", "--minutes", "0", "--only", "float32", "training_m2mrf_c"
+    )
+    assert (status, record["blocks"], record["missing"]) == (1, {}, ["float32", "training_m2mrf_c"])
 
 
 @pytest.mark.slow
@@ -47,19 +49,41 @@ def test_compiled_pairs_are_profiled(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_stock_and_ours_train_alike(monkeypatch, tmp_path):
-    status, record = rehearse(monkeypatch, tmp_path / "gpu.json", "--only", "training")
+def test_stock_and_ours_train_alike(monkeypatch, tmp_path, capsys):
+    status, record = rehearse(monkeypatch, tmp_path / "gpu.json", "--only", *gpu.TRAINED)
     assert status == 0
-    for pair in gpu.TRAINED:
-        block = record["blocks"]["training"][pair]
+    for name, pair in gpu.TRAINED.items():
+        block = record["blocks"][name]
         stock, ours = block["stock"], block["ours"]
+        assert block["pair"] == pair
         assert len(stock["losses"]) == len(ours["losses"]) == 12
+        assert stock["complete"]
+        assert ours["complete"]
         assert ours["losses"][0] == pytest.approx(stock["losses"][0], abs=0.01), "same weights, same batch"
         assert block["ratio"] == pytest.approx(
             statistics.median(stock["seconds"][6:]) / statistics.median(ours["seconds"][6:])
         )
         assert abs(block["loss_difference"]) < 0.05
-        assert block["loss_spread"] > 0
+    assert "training_m2mrf_c: ours" in capsys.readouterr().err
+
+
+def curve(*losses: float, seconds: float = 1.0) -> dict:
+    return {"losses": list(losses), "median_seconds": seconds, "complete": True}
+
+
+@pytest.mark.parametrize(("shift", "within"), [(0.05, True), (-0.05, True), (0.2, False), (-0.2, False)])
+def test_losses_are_within_noise_where_their_means_differ_less_than_the_batches_do(shift, within):
+    stock = [9.0] * 6 + [0.4, 0.6]  # the last quarter: mean 0.5, standard deviation 0.141
+    ours = [0.0] * 6 + [0.4 + shift, 0.6 + shift, 7.0]  # a step that stock was not given the time for
+    runs = {"stock": curve(*stock, seconds=3), "ours": curve(*ours), "stock_tf32": curve(seconds=2)}
+    compared = gpu.compare(runs)
+    assert compared["within_noise"] is within
+    assert compared["loss_difference"] == pytest.approx(shift)
+    assert compared["loss_spread"] == pytest.approx(0.02**0.5)
+    assert (compared["ratio"], compared["ratio_to_tf32"]) == (3, 2)
+    block = {**runs, **compared, "stock": {**runs["stock"], "complete": False}}
+    assert ("losses within noise" in gpu.told(block)) is within
+    assert gpu.told(block).endswith("; cut short: stock")
 
 
 def test_batches_are_a_function_of_the_seed_and_hold_every_lesion():

@@ -97,6 +97,39 @@ def test_two_photographs_of_one_name_are_refused_before_anything_is_written(chec
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_keeps_its_record_and_holds_the_maps_of_one_network(checkpoint, pixels, tmp_path, capsys):
+    def predict(name: str, *words: str) -> int:
+        Image.fromarray(pixels).save(tmp_path / name)
+        return cli.main(
+            ["predict", "--checkpoint", str(checkpoint), *words, "--output", str(out), str(tmp_path / name)]
+        )
+
+    out = tmp_path / "out"
+    assert predict("a.png") == predict("b.png") == 0
+    record = json.loads((out / "predictions.json").read_text())
+    assert list(record["images"]) == ["a.png", "b.png"]
+    assert record["full_scale"] == 65535
+    assert predict("b.bmp") == 0  # its maps replace those of b.png
+    assert list(json.loads((out / "predictions.json").read_text())["images"]) == ["a.png", "b.bmp"]
+    assert predict("c.png", "--threshold", "0.3") == predict("c.png", "--scale", "120", "90") == 1
+    error = capsys.readouterr().err
+    assert "predicted otherwise; not the same: threshold. Choose another folder" in error
+    assert "predicted otherwise; not the same: settings. Choose another folder" in error
+    assert not (out / "c_EX.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threshold", "7"], "--threshold: expected a probability between 0 and 1, found 7"),
+        (["--output", __file__], f"--output {__file__}: expected a folder, found a file"),
+    ],
+)
+def test_wrong_options_are_one_sentence(words, message, checkpoint, tmp_path, capsys):
+    assert cli.main(["predict", "--checkpoint", str(checkpoint), "--output", str(tmp_path), "x.jpg", *words]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_without_a_word_of_scale_idrids_is_taken_and_said(checkpoint, pixels, tmp_path, capsys):
     content = torch.load(checkpoint)
     bare = {key: content["meta"][key] for key in ("pair", "backbone", "operator_options")}

@@ -43,6 +43,21 @@ def record(config_file, tmp_path_factory):
     return provenance.read_json(output)
 
 
+def test_networks_hold_their_common_parameters_once_and_none_of_their_own_twice():
+    settings, tensors, addresses = profile.Settings(("indexnet", "m2mrf_c"), "hrnetv2_embedded"), {}, []
+    for pair in settings.pairs:
+        network = profile._build(settings, pair, torch.device("cpu")).eval()
+        count = count_parameters(network)
+        profile._share(network, tensors)
+        assert count_parameters(network) == count
+        addresses.append({name: parameter.data_ptr() for name, parameter in network.named_parameters()})
+        assert len(set(addresses[-1].values())) == len(addresses[-1])
+        assert network(torch.randn(1, 3, 64, 64)).isfinite().all()
+    first, second = addresses
+    assert first["backbone.conv1.weight"] == second["backbone.conv1.weight"]
+    assert not any(second[name] in first.values() for name in second if "scatter" in name)
+
+
 def test_ratios_follow_from_the_seconds_of_each_round(record):
     base = record["baseline_seconds"]
     assert len(base) == record["rounds"] == 3

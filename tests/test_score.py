@@ -114,6 +114,12 @@ def test_options_precede_and_contradictions_are_refused(ours, synthetic, capsys,
         assert f"found {option} {value}. Leave it out." in capsys.readouterr().err
 
 
+def test_a_record_that_cannot_be_written_is_named(ours, synthetic, capsys):
+    output = synthetic / "manifest.csv" / "score.json"
+    assert run("--checkpoint", ours, "--data", synthetic, "--output", output) == 1
+    assert f"{output}: cannot be written (" in capsys.readouterr().err
+
+
 def test_what_is_known_nowhere_is_asked_for(theirs, synthetic, capsys):
     assert run("--checkpoint", theirs, "--data", synthetic) == 1
     assert "does not say its pair. Give --pair." in capsys.readouterr().err

@@ -106,6 +106,15 @@ def test_small_odd_and_narrow_maps(name):
         check_size(name, block, *size)
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_single_image_may_be_of_one_cell(name):
+    block = make(name).eval()
+    for size in [(1, 1), (1, 2), (2, 2), (3, 2)]:
+        for y, side in zip(outputs(block, torch.randn(1, CHANNELS, *size)), BLOCKS[name][1:], strict=True):
+            assert y.shape == (1, CHANNELS, side(size[0]), side(size[1]))
+            assert y.isfinite().all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BLOCKS)
 def test_every_size_from_1_to_65(name):

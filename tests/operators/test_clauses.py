@@ -142,7 +142,14 @@ def test_options_that_a_path_does_not_take_break_the_declaration(toy):
 
 def test_a_guided_pair_must_record(toy):
     toy('"Bilinear")', '"Bilinear", guide="mirror")')
-    with pytest.raises(ConformanceError, match=r"\(y, records\) with 1 records, one a step, found 0"):
+    with pytest.raises(ConformanceError, match=r"\(y, records\), records a tuple of 1, one a step, found y alone"):
+        CLAUSES["paths"].check(Subject("toy"))
+
+
+def test_records_are_a_tuple(toy):
+    listed = "class Path(nn.Sequential):\n        def forward(self, x): return super().forward(x), [x] * steps\n    "
+    toy("return nn.Sequential(OrderedDict(", f"{listed}return Path(OrderedDict(")
+    with pytest.raises(ConformanceError, match=r"records a tuple of 1, one a step, found a list of 1"):
         CLAUSES["paths"].check(Subject("toy"))
 
 

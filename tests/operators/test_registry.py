@@ -189,6 +189,10 @@ def test_an_installed_package_brings_its_pairs(outside):
         (OUTSIDE.replace("patch_b", "Patch-B"), "toy = rfbench_toy", "small letters, digits and _.*'Patch-Bilinear'"),
         (OUTSIDE.replace('"Bilinear"', '"Bilniear"'), "toy = rfbench_toy",
          "package rfbench-toy .*UP path 'Bilniear' is declared by no operator"),
+        (OUTSIDE.replace('"),)', '"))'), "toy = rfbench_toy",
+         r"package rfbench-toy .*PAIRS must be a tuple .*one alone with a comma.*found Pair\("),
+        (OUTSIDE.replace("(Pair(", "(("), "toy = rfbench_toy",
+         r"package rfbench-toy .*PAIRS must be a tuple of Pair.*found \(\('patch_bilinear'"),
     ],
 )  # fmt: skip
 def test_a_broken_package_is_named(outside, module, entry, message):

@@ -1,6 +1,7 @@
 """What each pair costs, from profile.json: a table and a figure with the published speed beside ours.
 
-Needs neither torch nor the networks. Speeds are ratios to the baseline, ours to ours and the published to theirs.
+Of a record of `rfbench gpu`, the same for each of its profiles, and the loss curves of its trainings. Needs neither
+torch nor the networks. Speeds are ratios to the baseline, ours to ours and the published to theirs.
 """
 
 import argparse
@@ -112,7 +113,7 @@ def _notes(profile: dict) -> str:
 
 def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
     """Speed of every pair, ours and published, each as a ratio to its own baseline."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.17 * len(frame)))
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + 0.17 * len(frame)))
     places = range(len(frame))
     styles = {  # our forms: label, marker, colour, shift of the row
         "fps_ratio": ("ours", "o", "#0072b2", 0),
@@ -130,36 +131,64 @@ def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
                   label="published, W48")  # fmt: skip
     axes.axvline(1, color="0.6", lw=0.8, ls=":")
     axes.set_yticks(places, frame["row"])
-    axes.invert_yaxis()
-    axes.set(xlim=(0, None), xlabel=f"speed, ratio to {BASELINE_ROW} – median, smallest to largest")
+    axes.set_ylim(len(frame) - 0.5, -0.5)
+    axes.set(xlim=(0, None), xlabel=f"speed, ratio to {BASELINE_ROW}\nmedian, smallest to largest")
     axes.set_title(conditions(profile).replace(", batch", ",\nbatch"))
-    axes.legend(
-        ncols=4,
-        columnspacing=1,
-        handletextpad=0.3,
-        loc="upper center",
-        bbox_to_anchor=(0.3, -0.5 / (0.9 + 0.17 * len(frame))),
+    figure.legend(ncols=2, columnspacing=1, handletextpad=0.3, loc="outside lower center")
+    return figure
+
+
+def draw_losses(trainings: dict[str, dict], record: dict) -> plt.Figure:
+    """Loss of every step by its number, stock's and ours, a panel for each training."""
+    figure, panels = plt.subplots(
+        len(trainings), figsize=(WIDTH, 0.6 + 1.5 * len(trainings)), sharex=True, squeeze=False
     )
+    for panel, block in zip(panels[:, 0], trainings.values(), strict=True):
+        for name, label, colour in (("stock", "stock, float32", "#d55e00"), ("ours", "ours", "#0072b2")):
+            panel.plot(block[name]["losses"], lw=0.7, color=colour, label=label)
+        judged = "within" if block["within_noise"] else "NOT within"
+        panel.set_title(f"{block['pair']}: ours {block['ratio']:.2f} times as fast, losses {judged} noise")
+        panel.set_ylabel("Dice loss")
+    panels[-1, 0].set_xlabel("step")
+    panels[0, 0].legend(loc="upper right")
+    suite = record["suite"]
+    width, height = suite["crop"]
+    images = f"synthetic images, {width}x{height}, batch {suite['batch']}"
+    figure.suptitle(f"{suite['backbone']}, {images},\n{record['provenance']['device']}", fontsize="medium")
     return figure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--profile", type=Path, required=True, help="record of `rfbench profile` (JSON)")
-    parser.add_argument("--tables", type=Path, required=True, help="folder of profile.csv and profile.md")
-    parser.add_argument("--figures", type=Path, required=True, help="folder of profile_speed.png and .pdf")
+    record = "record of `rfbench profile`, or of `rfbench gpu` (JSON)"
+    parser.add_argument("--profile", type=Path, required=True, help=record)
+    suffix = "_<block> goes before the ending for a record of `rfbench gpu`"
+    parser.add_argument("--tables", type=Path, required=True, help=f"folder of profile.csv and profile.md; {suffix}")
+    figures = f"folder of profile_speed.png and .pdf; {suffix}, and training_losses"
+    parser.add_argument("--figures", type=Path, required=True, help=figures)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    profile = provenance.read_json(args.profile)
-    frame = costs(profile)
-    provenance.write_text(args.tables / "profile.csv", frame.to_csv(index=False, lineterminator="\n"))
-    provenance.write_text(args.tables / "profile.md", to_markdown(frame, profile))
+    record = provenance.read_json(args.profile)
+    blocks = {f"_{name}": block for name, block in record["blocks"].items()} if "blocks" in record else {"": record}
+    trainings = {name: block for name, block in blocks.items() if "losses" in block.get("ours", {})}
     args.figures.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        save(draw_speed(frame, profile), args.figures, "profile_speed")
-    print(
-        f"{args.tables}/profile.csv, .md; {args.figures}/profile_speed.png, .pdf: {len(frame)} pairs", file=sys.stderr
-    )
+        for suffix, profile in blocks.items():
+            if suffix not in trainings:
+                render(profile, suffix, args.tables, args.figures)
+        if trainings:
+            save(draw_losses(trainings, record), args.figures, "training_losses")
+            print(f"{args.figures}/training_losses.png, .pdf", file=sys.stderr)
     return 0
+
+
+def render(profile: dict, suffix: str, tables: Path, figures: Path) -> None:
+    """Write a profile's tables and figure."""
+    frame = costs(profile)
+    provenance.write_text(tables / f"profile{suffix}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(tables / f"profile{suffix}.md", to_markdown(frame, profile))
+    save(draw_speed(frame, profile), figures, f"profile_speed{suffix}")
+    written = f"{tables}/profile{suffix}.csv, .md; {figures}/profile_speed{suffix}.png, .pdf"
+    print(f"{written}: {len(frame)} pairs", file=sys.stderr)

@@ -5,6 +5,7 @@ what the time does not allow is listed as missing, what fails as failed.
 """
 
 import argparse
+import gc
 import statistics
 import sys
 import time
@@ -32,9 +33,9 @@ from rfbench.profile import (
 )
 from rfbench.train import device_name, pick_device
 
-BLOCKS = ("bfloat16", "float32", "tf32", "compiled_bfloat16", "compiled_float32", "training")
+TRAINED = {"training_baseline": BASELINE, "training_m2mrf_c": "m2mrf_c"}
+BLOCKS = ("bfloat16", "float32", "tf32", "compiled_bfloat16", "compiled_float32", *TRAINED)
 COMPILED = (BASELINE, "m2mrf_a", "m2mrf_c")
-TRAINED = (BASELINE, "m2mrf_c")
 WARM_UP = 10  # steps that compile and try kernels; no time of theirs counts
 
 
@@ -71,10 +72,10 @@ class Step:
     compiled: bool = False
 
 
-STEPS = {
-    "stock": Step(),  # mmseg's, as the authors trained: float32
+STEPS = {  # the slowest one last: what the time cuts off is the end of its curve
     "stock_tf32": Step(tf32=True),  # for its time alone, a tenth of the steps
     "ours": Step(tf32=True, bfloat16=True, channels_last=True, fused_optimizer=True, compiled=True),
+    "stock": Step(),  # mmseg's, as the authors trained: float32
 }
 
 
@@ -98,6 +99,7 @@ def measure(suite: Suite, only: tuple[str, ...], minutes: float, output: Path) -
             record["blocks"][name] = _block(suite, name, deadline) | {"wall_seconds": time.monotonic() - started}
         except Exception as error:  # the next block may still be worth its minutes; the command ends with status 1
             record["failed"][name] = f"{type(error).__name__}: {error}"
+        release()
         record["missing"].remove(name)
         provenance.write_json(output, record)
         print(f"{name}: {record['failed'].get(name, 'done')}, {time.monotonic() - started:.0f} s", file=sys.stderr)
@@ -106,8 +108,8 @@ def measure(suite: Suite, only: tuple[str, ...], minutes: float, output: Path) -
 
 
 def _block(suite: Suite, name: str, deadline: float) -> dict:
-    if name == "training":
-        return {pair: compare_steps(suite, pair, deadline) for pair in TRAINED}
+    if name in TRAINED:
+        return compare_steps(suite, TRAINED[name], deadline)
     settings = Settings(
         suite.pairs, suite.backbone, size=suite.size, rounds=suite.rounds, device=suite.device, paper=False
     )
@@ -119,28 +121,60 @@ def _block(suite: Suite, name: str, deadline: float) -> dict:
     return profile(settings)
 
 
+def release() -> None:
+    """Give back what earlier networks held: reference cycles, torch.compile's code, the allocator's free blocks."""
+    torch._dynamo.reset()
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where no GPU is used
+
+
 def compare_steps(suite: Suite, pair: str, deadline: float) -> dict:
     """Training of the same network on the same batches, computed in the ways of STEPS.
 
     Returns:
-        By step: `losses`, `seconds` (all steps), `median_seconds` (without WARM_UP), `memory`; and of `ours` to the
-        stock steps: `ratio` (stock seconds / own), `loss_difference` (mean of own - stock over the last quarter) with
-        `loss_spread` (the standard deviation of stock's losses there, the noise from batch to batch).
+        The pair; by step `losses`, `seconds` (all steps), `median_seconds` (without WARM_UP), `memory`, `complete`
+        (no step was left out for want of time); and see `compare`.
     """
     runs = {}
     for name, step in STEPS.items():
         iterations = suite.iterations if name != "stock_tf32" else max(suite.iterations // 10, 2 * WARM_UP)
         runs[name] = _train(suite, pair, step, iterations, deadline)
+        release()
+    return {"pair": pair, **runs, "steps": {name: asdict(step) for name, step in STEPS.items()}, **compare(runs)}
+
+
+def compare(runs: dict[str, dict]) -> dict:
+    """Our step against stock's.
+
+    Returns:
+        `ratio` (stock seconds / own) and `ratio_to_tf32`; over the last quarter of the steps that both have,
+        `loss_difference` (mean of own - stock), `loss_spread` (standard deviation of stock's losses, the noise from
+        batch to batch), and `within_noise`, whether the difference is no larger than the spread.
+    """
     stock, ours = runs["stock"], runs["ours"]
-    last = slice(-max(len(ours["losses"]) // 4, 2), min(len(ours["losses"]), len(stock["losses"])))
-    pairs = list(zip(stock["losses"], ours["losses"], strict=False))[last]
-    return runs | {
-        "steps": {name: asdict(step) for name, step in STEPS.items()},
+    both = list(zip(stock["losses"], ours["losses"], strict=False))
+    last = both[-max(len(both) // 4, 2) :]
+    difference = statistics.mean(own - theirs for theirs, own in last)
+    spread = statistics.stdev(theirs for theirs, _ in last)
+    return {
         "ratio": stock["median_seconds"] / ours["median_seconds"],
         "ratio_to_tf32": runs["stock_tf32"]["median_seconds"] / ours["median_seconds"],
-        "loss_difference": statistics.mean(own - theirs for theirs, own in pairs),
-        "loss_spread": statistics.stdev(theirs for theirs, _ in pairs),
+        "loss_difference": difference,
+        "loss_spread": spread,
+        "within_noise": abs(difference) <= spread,
     }
+
+
+def told(block: dict) -> str:
+    """A training block in a sentence."""
+    judged = "within" if block["within_noise"] else "NOT within"
+    cut = [name for name in STEPS if not block[name]["complete"]]
+    return (
+        f"ours {block['ratio']:.2f} times as fast as stock, losses {judged} noise (mean difference "
+        f"{block['loss_difference']:+.4f}, spread {block['loss_spread']:.4f})"
+        + f"; cut short: {', '.join(cut)}"
+        * bool(cut)
+    )
 
 
 def _train(suite: Suite, pair: str, step: Step, iterations: int, deadline: float) -> dict:
@@ -156,10 +190,10 @@ def _train(suite: Suite, pair: str, step: Step, iterations: int, deadline: float
         model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=step.fused_optimizer or None
     )
     forward = compiled(model) if step.compiled else model
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    losses, seconds = [], []
+    losses, seconds, warm = [], [], min(WARM_UP, iterations // 2)
     for iteration in range(iterations):
+        if device.type == "cuda" and iteration == warm:  # cuDNN's trials need more room than what it settles on
+            torch.cuda.reset_peak_memory_stats()
         image, label = synthetic_batch((suite.batch, 3, suite.crop[1], suite.crop[0]), device, iteration)
         image = image.contiguous(memory_format=memory_format)
         start = clock(device)
@@ -170,7 +204,8 @@ def _train(suite: Suite, pair: str, step: Step, iterations: int, deadline: float
     return {
         "losses": [loss.item() for loss in losses],
         "seconds": seconds,
-        "median_seconds": statistics.median(seconds[min(WARM_UP, len(seconds) // 2) :]),
+        "median_seconds": statistics.median(seconds[min(warm, len(seconds) // 2) :]),
+        "complete": len(losses) == iterations,
         "memory": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
     }
 
@@ -191,13 +226,15 @@ def _update(
 EPILOG = """blocks, in this order:
   bfloat16, float32, tf32              every pair, eager; M2MRF's fused form, too
   compiled_bfloat16, compiled_float32  baseline, M2MRF-A and M2MRF-C
-  training                             a step of the baseline and of M2MRF-C on the same batches: mmseg's stock settings
-                                       against channels last, bfloat16, fused optimiser and torch.compile
-Training alone takes several minutes: give it a command of its own (--only training).
+  training_baseline, training_m2mrf_c  a step on the same batches: mmseg's stock settings against channels last,
+                                       bfloat16, fused optimiser and torch.compile; are the losses within noise?
+Training takes several minutes: give it a command of its own (--only training_baseline training_m2mrf_c). A block that
+has begun is only stopped in training: --minutes leaves the last one room before a limit of ten minutes. `rfbench
+costs` makes tables and figures of the record.
 envs/wheels.sh packs what a machine without network needs. A rehearsal without a GPU:
 
   rfbench gpu --device cpu --backbone hrnetv2_embedded --size 128 128 --crop 96 64 --rounds 2 --iterations 4 \\
-      --only bfloat16 float32 training --output rehearsal.json
+      --only bfloat16 float32 training_baseline --output rehearsal.json
 """
 
 
@@ -205,7 +242,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
     parser.add_argument("--output", type=Path, required=True, help="record (JSON), written after every block")
-    parser.add_argument("--minutes", type=float, default=10, help="no block starts later (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=8, help="no block starts later (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=BLOCKS, default=BLOCKS, help="blocks to run (default: all)")
     parser.add_argument("--pairs", nargs="+", default=["all"], help="pairs to profile (default: all)")
     parser.add_argument("--backbone", default=Suite.backbone, help="network (default: %(default)s)")
@@ -227,6 +264,9 @@ def run(args: argparse.Namespace) -> int:
     suite = Suite(**given | {"pairs": pairs, "size": tuple(args.size), "crop": tuple(args.crop)})
     only = tuple(name for name in BLOCKS if name in args.only)
     record = measure(suite, only, args.minutes, args.output)
+    for name, block in record["blocks"].items():
+        if name in TRAINED:
+            print(f"{name}: {told(block)}", file=sys.stderr)
     for name, reason in record["failed"].items():
         print(f"{name}: failed ({reason})", file=sys.stderr)
     if record["missing"]:

@@ -2,8 +2,9 @@
 
 For each photograph `<stem>_<lesion>.png`, the probabilities at its own size as 16-bit grey (65535 is 1), and
 `<stem>_overlay.png`, the regions above the threshold outlined in the papers' colours (HE green, MA blue, EX red, SE
-yellow; lesions may overlap, then one outline runs around the other). `predictions.json` says which network made them.
-A photograph's EXIF orientation is applied first. For research; no medical device.
+yellow; lesions may overlap, then one outline runs around the other). `predictions.json` says which network made them;
+a folder holds the maps of one network, and more photographs may follow. A photograph's EXIF orientation is applied
+first. For research; no medical device.
 """
 
 import argparse
@@ -27,6 +28,9 @@ from rfbench.show import overlay
 from rfbench.train import device_name
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+RECORD = "predictions.json"
+COMMON = ("checkpoint", "settings", "threshold")  # to all that one folder holds
+FULL_SCALE = 65535  # grey value of probability 1
 COLOUR = ("RGB", "RGBA", "P", "CMYK", "YCbCr")  # Pillow's modes
 
 
@@ -50,7 +54,7 @@ def read_photograph(path: Path) -> np.ndarray:
 def save_maps(folder: Path, stem: str, maps: torch.Tensor, lesions: list[str]) -> None:
     """Write probabilities (L, H, W) as `<stem>_<lesion>.png`, 16-bit grey, 65535 for 1."""
     for lesion, values in zip(lesions, maps.cpu().numpy(), strict=True):
-        _, encoded = cv2.imencode(".png", np.rint(values * 65535).astype(np.uint16))
+        _, encoded = cv2.imencode(".png", np.rint(values * FULL_SCALE).astype(np.uint16))
         write_file(folder / f"{stem}_{lesion}.png", encoded.tobytes())
 
 
@@ -73,6 +77,26 @@ def predict_file(path: Path, model: torch.nn.Module, dataset: dict, device: torc
     return {"size": [width, height], "above": dict(zip(dataset["lesions"], above, strict=True))}
 
 
+def predicted_before(folder: Path, record: dict) -> dict:
+    """The images that the folder's record holds already.
+
+    Raises:
+        RFBenchError: the folder is none, or another checkpoint, setting or threshold made what it holds.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RFBenchError(f"--output {folder}: expected a folder, found a file.")
+    if not (folder / RECORD).exists():
+        return {}
+    earlier = provenance.read_json(folder / RECORD)
+    differing = [key for key in COMMON if earlier.get(key) != record[key]]
+    if differing:
+        raise RFBenchError(
+            f"--output {folder}: holds photographs predicted otherwise; not the same: {', '.join(differing)}. "
+            "Choose another folder."
+        )
+    return earlier["images"]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -93,7 +117,12 @@ def run(args: argparse.Namespace) -> int:
     twice = [stem for stem, count in Counter(path.stem for path in args.images).items() if count > 1]
     if twice:
         raise RFBenchError(f"IMAGE: two photographs are named {twice[0]}, and so would their maps be. Rename one.")
+    if not 0 < args.threshold < 1:
+        raise RFBenchError(f"--threshold: expected a probability between 0 and 1, found {args.threshold:g}.")
     settings, sources = trained.settle(args, args.layout)
+    record = {"kind": "prediction", "settings": settings, "sources": sources, "threshold": args.threshold,
+              "full_scale": FULL_SCALE, "checkpoint": trained.identity(args.checkpoint)}  # fmt: skip
+    earlier = predicted_before(args.output, record)
     model, device = trained.network(settings, args.checkpoint, args.device)
     print("\n".join(trained.describe(settings, sources)), file=sys.stderr)
     done, failed, console = {}, [], Console(stderr=True)
@@ -104,9 +133,8 @@ def run(args: argparse.Namespace) -> int:
             failed.append(path)
             named = error if str(error).startswith(str(path)) else f"{path}: {error}"
             print(f"rfbench predict: {named}", file=sys.stderr)
-    record = {"kind": "prediction", "settings": settings, "sources": sources, "threshold": args.threshold,
-              "checkpoint": trained.identity(args.checkpoint), "images": done,
-              "provenance": provenance.collect(device_name(device))}  # fmt: skip
-    provenance.write_json(args.output / "predictions.json", record)
+    kept = {name: image for name, image in earlier.items() if Path(name).stem not in {Path(new).stem for new in done}}
+    record |= {"images": kept | done, "provenance": provenance.collect(device_name(device))}
+    provenance.write_json(args.output / RECORD, record)
     print(f"{args.output}: {len(done)} of {len(args.images)} photographs predicted", file=sys.stderr)
     return int(bool(failed))

@@ -6,7 +6,9 @@ eager unless compiled). FLOPs and, on a CPU, memory are counted on the device `m
 """
 
 import argparse
+import functools
 import itertools
+import json
 import math
 import statistics
 import sys
@@ -84,15 +86,18 @@ def profile(settings: Settings) -> dict:
         seconds a round, provenance.
     """
     device = _prepare(settings)
-    counted, networks = {}, {}
+    counted, networks, shared = {}, {}, {}
     for pair in _progress(dict.fromkeys((BASELINE, *settings.pairs)), "counting"):
         before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
         model = _build(settings, pair, device)
         if pair in settings.pairs:
-            counted[pair] = _counts(settings, pair)
+            counted[pair] = _counts(settings, pair, device)
             if device.type == "cuda":
                 counted[pair]["memory"] = _peak(settings, model) - before
-        networks |= _forms(settings, pair, model)
+        forms = _forms(settings, pair, model)
+        for (_, form), network in forms.items():
+            _share(network, shared.setdefault(form, {}))
+        networks |= forms
     seconds, first = _time_all(networks, torch.randn(settings.shape, device=device), settings)
     baseline = seconds[BASELINE, "plain"]
     return {
@@ -142,6 +147,16 @@ def _forms(settings: Settings, pair: str, model: nn.Module) -> dict[tuple[str, s
     return networks
 
 
+def _share(network: nn.Module, tensors: dict) -> None:
+    """Let the network hold the parameters of one before it that has them, too, by name and shape.
+
+    All networks are held at once, to be timed in turn, and most of their parameters are not the operators'. A time does
+    not depend on the values, and a network holds none of its own tensors twice.
+    """
+    for name, parameter in network.named_parameters():
+        parameter.data = tensors.setdefault((name, parameter.shape), parameter.data)
+
+
 def compiled(model: nn.Module) -> nn.Module:
     """The model under `torch.compile`, which after eight versions of one forward would silently run the next eagerly.
 
@@ -151,23 +166,33 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model)
 
 
-def _counts(settings: Settings, pair: str) -> dict:
+def _counts(settings: Settings, pair: str, device: torch.device) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
-    options, dtype = settings.operator_options, DTYPES[settings.dtype]
+    # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
+    dtype = torch.float32 if device.type == "cuda" else DTYPES[settings.dtype]
+    options, fused = json.dumps(settings.operator_options, sort_keys=True), pair in settings.fused
+    return dict(_counted(pair, settings.backbone, options, settings.shape, dtype, settings.paper, fused))
+
+
+@functools.cache
+def _counted(
+    pair: str, backbone: str, options: str, shape: tuple[int, ...], dtype: torch.dtype, paper: bool, fused: bool
+) -> dict:
+    """_counts, of which several precisions in one process share what they can; options as JSON."""
     with torch.device("meta"):
-        model = assemble(pair, settings.backbone, LESIONS, operator_options=options).to(dtype)
-        paper = assemble(pair, PAPER["backbone"], LESIONS)
-    counts = {"params": count_parameters(model), "params_w48": count_parameters(paper)}
+        model = assemble(pair, backbone, LESIONS, operator_options=json.loads(options)).to(dtype)
+        w48 = assemble(pair, PAPER["backbone"], LESIONS)
+    counts = {"params": count_parameters(model), "params_w48": count_parameters(w48)}
     counts["params_w48_expected"] = operators.get(pair).params
-    counts["flops"], counts["memory"] = _cost(model, settings.shape, dtype)
-    if settings.paper:
+    counts["flops"], counts["memory"] = _cost(model, shape, dtype)
+    if paper:
         width, height = PAPER["size"]
-        counts["flops_w48"], counts["memory_w48"] = _cost(paper, (PAPER["batch"], 3, height, width), torch.float32)
-    if pair in settings.fused:
-        fused = fuse(model)
+        counts["flops_w48"], counts["memory_w48"] = _cost(w48, (PAPER["batch"], 3, height, width), torch.float32)
+    if fused:
+        shorter = fuse(model)
         with torch.no_grad(), flops.counter() as counter:
-            fused(torch.randn(settings.shape, device="meta", dtype=dtype))
-        counts["fused"] = {"params": count_parameters(fused), "flops": counter.get_total_flops()}
+            shorter(torch.randn(shape, device="meta", dtype=dtype))
+        counts["fused"] = {"params": count_parameters(shorter), "flops": counter.get_total_flops()}
     return counts
 
 
@@ -183,9 +208,10 @@ def _peak(settings: Settings, model: nn.Module) -> int:
     device = next(model.parameters()).device
     image, label = synthetic_batch(settings.shape, device)
     image = image.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
-    torch.cuda.reset_peak_memory_stats()
-    dice_loss(model.train()(image), label).backward()
-    model.zero_grad()
+    for _ in range(2):  # in the first step cuDNN tries algorithms that need more room than the one it takes
+        torch.cuda.reset_peak_memory_stats()
+        dice_loss(model.train()(image), label).backward()
+        model.zero_grad()
     return torch.cuda.max_memory_allocated()
 
 

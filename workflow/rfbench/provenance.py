@@ -61,12 +61,19 @@ def write_json(path: str | Path, value: dict) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole, by rename; its folder is made if need be."""
+    """Write a text file whole, by rename; its folder is made if need be.
+
+    Raises:
+        RFBenchError: it cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RFBenchError(f"{path}: cannot be written ({error.strerror}). Check folder and free space.") from error
 
 
 def read_json(path: str | Path) -> dict:
