@@ -131,7 +131,7 @@ def test_the_published_value_stands_beside_ours(tmp_path):
     assert row["mAUPR_std"] == pytest.approx(statistics.stdev(seeds), abs=1e-4)
     assert (row["n"], row["configured"]) == (2, 2)
     assert "| reduction | 8 | 2/2 | 20.50 ± 0.71 | 61.43 |" in files["md"]
-    assert "149 validation images" in files["md"]
+    assert "- Validation images: 149, at prepared size." in files["md"]
     assert "patch_size 8, reduction 4, alpha 64" in files["md"]
     assert files["tex"].count(r"\midrule") == 3
 
@@ -151,6 +151,21 @@ def test_a_hole_has_its_reason(tmp_path):
     files = written(tmp_path, frame)
     assert "Hole at alpha 32: seed 1: diverged (loss nan)." in files["md"]
     assert "| alpha | 32 | 1/2 | 25.00 | 60.34 |" in files["md"]
+
+
+def test_an_artefact_is_flagged_in_the_table_and_the_figure(tmp_path):
+    frame = metrics()
+    flagged = frame.query("pair == 'm2mrf_c_alpha_32' and seed == 1").iloc[:1]
+    frame = pd.concat([frame, flagged.assign(metric="aupr11_artefact", lesion="MA", value=1.0)])
+    files = written(tmp_path, frame)
+    assert "- mAUPR contains an artefact: m2mrf_c_alpha_32 seed 1 MA (no score above 0.1" in files["md"]
+    assert r"mAUPR contains an artefact: m2mrf\_c\_alpha\_32 seed 1 MA" in files["tex"]
+    figure = ablation.draw(ablation.rows_of(frame), ablation.notes(frame))
+    crosses = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "x"]
+    place = list(dict.fromkeys(frame["pair"])).index("m2mrf_c_alpha_32")
+    assert [list(cross.get_ydata()) for cross in crosses] == [[pytest.approx(5 * place + 1)]]
+    assert any("artefact" in text.get_text() for text in figure.legends[0].get_texts())
+    ablation.plt.close("all")
 
 
 def test_metrics_without_a_sweep_are_refused(tmp_path):

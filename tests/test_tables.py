@@ -187,7 +187,7 @@ def profile(*pairs: str) -> dict:
     costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
     return {
         "pairs": dict.fromkeys(pairs, costs), "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32",
-        "threads": 1, "rounds": 9, "provenance": {"device": "cpu"},
+        "batch": 1, "channels_last": False, "threads": 1, "rounds": 9, "provenance": {"device": "cpu"},
     }  # fmt: skip
 
 

@@ -92,6 +92,7 @@ def test_param_and_speed_come_from_the_profile(config, capsys):
     costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
     profile = {
         "pairs": {PAIR: costs}, "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32", "threads": 1,
+        "batch": 1, "channels_last": False,
         "rounds": 9, "provenance": ORIGIN,
     }  # fmt: skip
     provenance.write_json(Path(config["results"]) / "profile.json", profile)

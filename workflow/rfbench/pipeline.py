@@ -29,11 +29,12 @@ CODE = {
     ],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": ["rfbench/profile.py", "rfbench/flops.py", "rfbench/memory.py", "rfbench/inference.py"],
-    "costs": ["rfbench/costs.py", "rfbench/plotting.py", "rfbench/published.csv"],
+    "costs": ["rfbench/costs.py", "rfbench/tables.py", "rfbench/plotting.py", "rfbench/published.csv"],
     "aggregate": ["rfbench/aggregate.py"],
     "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
     "figures": [
         "rfbench/figures.py",
+        "rfbench/tables.py",
         "rfbench/plotting.py",
         "rfbench/charts.py",
         "rfbench/curves.py",
@@ -41,9 +42,11 @@ CODE = {
     ],
     "ablation": [
         "rfbench/ablation.py",
+        "rfbench/tables.py",
         "rfbench/rendering.py",
         "rfbench/plotting.py",
         "rfbench/templates/ablation.*",
+        "rfbench/templates/artefacts.*",
         "rfbench/published.csv",
     ],
 }
