@@ -15,7 +15,8 @@ import yaml
 import operators
 from rfbench import pipeline
 from rfbench.errors import RFBenchError
-from rfbench.operators_table import add_arguments, counted, published_values, run, table_rows
+from rfbench.operators_table import add_arguments, counted, run, table_rows
+from rfbench.tables import published_costs
 
 CI = Path(__file__).parents[2] / "config" / "ci.yaml"
 
@@ -52,7 +53,7 @@ def test_the_papers_rows_are_registered_with_their_counts():
 @pytest.mark.parametrize("name", ROWS)
 def test_declared_parameters_round_to_the_published_ones(name):
     pair = operators.get(name)
-    assert round(pair.params / 1e6, 2) == published_values("params_M")[pair.published_name]
+    assert round(pair.params / 1e6, 2) == published_costs()[pair.published_name, "params_M"]
 
 
 def test_the_table_lists_every_pair():
