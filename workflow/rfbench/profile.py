@@ -87,9 +87,9 @@ def profile(settings: Settings) -> dict:
     counted, networks = {}, {}
     for pair in _progress(dict.fromkeys((BASELINE, *settings.pairs)), "counting"):
         before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
-        model = _build(settings, pair, device)
+        model = build(settings, pair, device)
         if pair in settings.pairs:
-            counted[pair] = _counts(settings, pair)
+            counted[pair] = count(settings, pair)
             if device.type == "cuda":
                 counted[pair]["memory"] = _peak(settings, model) - before
         networks |= _forms(settings, pair, model)
@@ -125,7 +125,7 @@ def set_precision(tf32: bool) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def _build(settings: Settings, pair: str, device: torch.device) -> nn.Module:
+def build(settings: Settings, pair: str, device: torch.device) -> nn.Module:
     """The pair's network on the device, in the type and memory format to measure."""
     with torch.device(device):
         model = build_model(pair, settings.backbone, LESIONS, operator_options=settings.operator_options)
@@ -151,7 +151,7 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model)
 
 
-def _counts(settings: Settings, pair: str) -> dict:
+def count(settings: Settings, pair: str) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
     options, dtype = settings.operator_options, DTYPES[settings.dtype]
     with torch.device("meta"):
