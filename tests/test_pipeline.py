@@ -86,6 +86,12 @@ def test_code_digests_follow_their_stage():
     assert len(set(stages.values())) == len(stages)
 
 
+def test_without_torch_a_sentence_names_the_commands_that_need_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(RFBenchError, match=r"torch is not installed.*rfbench tables --metrics"):
+        Pipeline(SMALLEST)
+
+
 def test_stale_lock_is_cleared_only_if_no_snakemake_lives(tmp_path, capsys):
     folder = tmp_path / ".snakemake"
     (folder / "locks").mkdir(parents=True)

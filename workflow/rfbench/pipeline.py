@@ -4,6 +4,7 @@ The rules themselves hold no logic. Input functions take Snakemake's `wildcards`
 dataset, pair and seed.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -60,9 +61,17 @@ class Pipeline:
 
     Raises:
         ConfigError: the configuration cannot be run; one sentence per problem.
+        RFBenchError: torch is not installed.
     """
 
     def __init__(self, config: dict) -> None:
+        # An operator file declares its pairs in Python, so only importing it, and torch with it, tells them.
+        if importlib.util.find_spec("torch") is None:
+            raise RFBenchError(
+                "torch is not installed, which the pipeline needs to read the operators. `make env` installs it. "
+                "Finished results are rendered without it: `rfbench tables --metrics results/metrics.csv --output "
+                "reports/tables`, likewise `rfbench figures`, `ablation` and `costs`."
+            )
         self.config = configuration.complete(config)
         self.results, self.reports = self.config["results"], self.config["reports"]
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
