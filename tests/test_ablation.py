@@ -18,6 +18,8 @@ from rfbench.config import ConfigError
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline
 
+from .test_tables import assert_compiles, needs_latex
+
 ROOT = Path(__file__).parents[1]
 SMALLEST = yaml.safe_load((ROOT / "config" / "ablation_ci.yaml").read_text())
 # Table 1 of arXiv:2111.00193v2: mAUPR by option and value.
@@ -150,7 +152,22 @@ def test_a_hole_has_its_reason(tmp_path):
     frame.loc[hole, ["value", "state", "reason"]] = [None, "diverged", "loss nan"]
     files = written(tmp_path, frame)
     assert "Hole at alpha 32: seed 1: diverged (loss nan)." in files["md"]
+    assert "Hole at alpha 32: seed 1: diverged (loss nan)." in files["tex"]
     assert "| alpha | 32 | 1/2 | 25.00 | 60.34 |" in files["md"]
+
+
+@needs_latex
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_the_tex_compiles_within_the_page(tmp_path, synthetic):
+    written(tmp_path, metrics(synthetic))
+    assert_compiles(tmp_path / "tables", "table1")
+
+
+def test_other_data_stand_beside_nothing_published(tmp_path):
+    files = written(tmp_path, metrics().assign(dataset="Mine", layout="folder"))
+    assert "published" not in files["csv"]
+    assert "published: Table 1" not in files["md"]
+    assert "publ." not in files["tex"]
 
 
 def test_an_artefact_is_flagged_in_the_table_and_the_figure(tmp_path):

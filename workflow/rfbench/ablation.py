@@ -70,9 +70,14 @@ def _order(value: str) -> tuple[float, str]:
         return math.inf, value
 
 
+def _compared(run: pd.Series) -> bool:
+    """Whether the paper's ablation is about the same images: DDR's validation split."""
+    return not run["synthetic"] and (run["layout"], run["split"]) == ("ddr", "val")
+
+
 def _row(runs: pd.DataFrame, name: str) -> dict:
     first, options = runs.iloc[0], options_of(runs["options"].iloc[0])
-    compared = not first["synthetic"] and (first["layout"], first["split"]) == ("ddr", "val")
+    compared = _compared(first)
     key = (name, *(float(options.get(option, "nan")) for option in PAPER_NAMES))
     printed = published().get(key, {}) if compared else {}
     return {
@@ -96,6 +101,7 @@ def notes(metrics: pd.DataFrame) -> list[dict]:
                 "row": own["row"].iloc[0],
                 "setting": own["options"].iloc[0].replace(" ", ", ").replace("=", " "),
                 "synthetic": bool(runs["synthetic"].iloc[0]),
+                "compared": _compared(runs.iloc[0]),
                 "split": "validation" if runs["split"].iloc[0] == "val" else "test",
                 "images": tables.images(runs),
                 "artefacts": tables.artefacts(runs),
