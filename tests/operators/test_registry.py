@@ -96,8 +96,9 @@ def test_operator_files_import_nothing_from_each_other():
                 assert not imported & others
 
 
-def test_importing_the_packages_needs_no_torch():
-    code = "import sys, operators, rfbench; sys.exit('torch' in sys.modules)"
+def test_importing_the_packages_and_what_renders_needs_no_torch():
+    renderers = ", ".join(f"rfbench.{verb}" for verb in ("tables", "figures", "ablation", "costs", "trace"))
+    code = f"import sys, operators, rfbench, {renderers}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
