@@ -18,6 +18,8 @@ from rfbench.config import ConfigError
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline
 
+from .test_tables import assert_compiles, needs_latex
+
 ROOT = Path(__file__).parents[1]
 SMALLEST = yaml.safe_load((ROOT / "config" / "ablation_ci.yaml").read_text())
 # Table 1 of arXiv:2111.00193v2: mAUPR by option and value.
@@ -131,7 +133,7 @@ def test_the_published_value_stands_beside_ours(tmp_path):
     assert row["mAUPR_std"] == pytest.approx(statistics.stdev(seeds), abs=1e-4)
     assert (row["n"], row["configured"]) == (2, 2)
     assert "| reduction | 8 | 2/2 | 20.50 ± 0.71 | 61.43 |" in files["md"]
-    assert "149 validation images" in files["md"]
+    assert "- Validation images: 149, at prepared size." in files["md"]
     assert "patch_size 8, reduction 4, alpha 64" in files["md"]
     assert files["tex"].count(r"\midrule") == 3
 
@@ -150,7 +152,37 @@ def test_a_hole_has_its_reason(tmp_path):
     frame.loc[hole, ["value", "state", "reason"]] = [None, "diverged", "loss nan"]
     files = written(tmp_path, frame)
     assert "Hole at alpha 32: seed 1: diverged (loss nan)." in files["md"]
+    assert "Hole at alpha 32: seed 1: diverged (loss nan)." in files["tex"]
     assert "| alpha | 32 | 1/2 | 25.00 | 60.34 |" in files["md"]
+
+
+@needs_latex
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_the_tex_compiles_within_the_page(tmp_path, synthetic):
+    written(tmp_path, metrics(synthetic))
+    assert_compiles(tmp_path / "tables", "table1")
+
+
+def test_other_data_stand_beside_nothing_published(tmp_path):
+    files = written(tmp_path, metrics().assign(dataset="Mine", layout="folder"))
+    assert "published" not in files["csv"]
+    assert "published: Table 1" not in files["md"]
+    assert "publ." not in files["tex"]
+
+
+def test_an_artefact_is_flagged_in_the_table_and_the_figure(tmp_path):
+    frame = metrics()
+    flagged = frame.query("pair == 'm2mrf_c_alpha_32' and seed == 1").iloc[:1]
+    frame = pd.concat([frame, flagged.assign(metric="aupr11_artefact", lesion="MA", value=1.0)])
+    files = written(tmp_path, frame)
+    assert "- mAUPR contains an artefact: m2mrf_c_alpha_32 seed 1 MA (no score above 0.1" in files["md"]
+    assert r"mAUPR contains an artefact: m2mrf\_c\_alpha\_32 seed 1 MA" in files["tex"]
+    figure = ablation.draw(ablation.rows_of(frame), ablation.notes(frame))
+    crosses = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "x"]
+    place = list(dict.fromkeys(frame["pair"])).index("m2mrf_c_alpha_32")
+    assert [list(cross.get_ydata()) for cross in crosses] == [[pytest.approx(5 * place + 1)]]
+    assert any("artefact" in text.get_text() for text in figure.legends[0].get_texts())
+    ablation.plt.close("all")
 
 
 def test_metrics_without_a_sweep_are_refused(tmp_path):

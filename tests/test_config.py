@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import math
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -111,7 +112,10 @@ def test_defaults_are_the_published_recipe():
         ({"pairs": ["maxpool_bilinear"]}, ["top level", "datasets is missing"]),
         (changed("datasets", {}), ["datasets", "a mapping of at least 1"]),
         (changed("pairs", []), ["pairs", "or `all`", "found none"]),
-        (changed("pairs", "al"), ["pairs", "all", "'al'"]),
+        (changed("pairs", "m2mrf_c"), ["pairs", "`all` or a list of pairs", "'m2mrf_c'"]),
+        (changed("recipe.time_limit", "1h"), ["recipe.time_limit", "a number or null", "'1h'"]),
+        (changed("recipe.optimizer.lr", math.nan), ["recipe.optimizer.lr", "a number", "nan"]),
+        (changed("results", "a b's"), ["results", "without quotes", "a b's"]),
     ],
 )
 def test_mistakes_are_named(config, words):
@@ -119,6 +123,13 @@ def test_mistakes_are_named(config, words):
         configuration.complete(config, "my.yaml")
     for word in ["my.yaml", *words]:
         assert word in str(caught.value)
+
+
+def test_an_unknown_kind_misses_no_key_of_another():
+    with pytest.raises(ConfigError) as caught:
+        configuration.complete(changed("datasets.SYN.kind", "idird"))
+    assert "datasets.SYN.kind: expected one of idrid, ddr, folder, synthetic, found 'idird'" in str(caught.value)
+    assert "missing" not in str(caught.value)
 
 
 def test_limits_of_the_schema_are_those_of_the_generator():

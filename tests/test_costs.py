@@ -47,13 +47,31 @@ def test_published_values_stand_beside_ours(profile):
 
 def test_points_of_the_figure_are_the_tables(profile):
     frame = costs.costs(profile)
-    axes = costs.draw_speed(frame, profile).axes[0]
-    lines = {line.get_label(): line for line in axes.lines}
-    assert list(lines["published, W48"].get_xdata())[:2] == pytest.approx([1, 8.43 / 11.31])
-    points = {container.get_label(): container.lines[0].get_xdata() for container in axes.containers}
-    assert list(points["ours"]) == [1.0, 0.6, 0.5]
-    assert points["ours, fused"][1] == 0.8
-    assert "cpu, 2 threads" in axes.get_title()
+    figure = costs.draw_speed(frame, profile)
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ours", "ours, fused", "published, HRNetV2-W48"]
+    published = next(line for line in axes.lines if line.get_marker() == "D")
+    assert list(published.get_xdata())[:2] == pytest.approx([1, 8.43 / 11.31])
+    ours, fused = (container.lines[0].get_xdata() for container in axes.containers)
+    assert list(ours) == [1.0, 0.6, 0.5]
+    assert fused[1] == 0.8
+    assert "cpu, 2 threads" in figure.get_suptitle()
+    costs.plt.close("all")
+
+
+@pytest.mark.parametrize("pairs", [1, 18])
+def test_nothing_in_the_figure_covers_or_leaves_it(profile, pairs):
+    row = profile["pairs"]["m2mrf_c"] | {"row": "StrideConv/M2MRF one-step"}  # the longest name
+    many = profile | {"pairs": {f"pair{k}": row for k in range(pairs)}}
+    with costs.plt.rc_context(costs.STYLE):
+        figure = costs.draw_speed(costs.costs(many), many)
+        figure.draw_without_rendering()
+        (axes,), (legend,) = figure.axes, figure.legends
+        box, page = figure.get_tightbbox(), figure.bbox_inches
+        label, ticks = (part.get_window_extent() for part in (axes.xaxis.label, axes))
+    assert 0 <= box.x0 < box.x1 <= page.x1
+    assert 0 <= box.y0 < box.y1 <= page.y1
+    assert legend.get_window_extent().y1 <= label.y0 < label.y1 <= ticks.y0
     costs.plt.close("all")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from rfbench import charts, curves, figures, plotting
+from rfbench import charts, curves, figures, plotting, tables
 from rfbench.aggregate import COLUMNS
 from rfbench.errors import RFBenchError
 from rfbench.tables import read_metrics
@@ -54,7 +54,8 @@ def results(tmp_path):
         pair: {"params_w48": 6e7 + k, "fps_ratio": 1 - k / 10, "fps_ratio_min": 0.8, "fps_ratio_max": 1.1}
         for k, pair in enumerate(ROWS)
     }
-    profile = {"pairs": pairs, "backbone": "hrnetv2_w48", "size": [1440, 960], "provenance": {"device": "cpu"}}
+    profile = {"pairs": pairs, "backbone": "hrnetv2_w48", "size": [1440, 960], "batch": 1, "dtype": "float32",
+               "channels_last": False, "threads": 2, "provenance": {"device": "cpu"}}  # fmt: skip
     (tmp_path / "profile.json").write_text(json.dumps(profile))
     pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "metrics.csv", index=False)
     return tmp_path
@@ -147,6 +148,14 @@ def test_curves_hold_both_areas_of_the_run_that_they_show(results):
     titles = [axes.get_title() for axes in curves.draw_precision_recall(results, metrics).axes]
     assert f"MA: AUPR11 {100 * first['aupr11']:.1f}, AP {100 * first['ap']:.1f} %" in titles
     plt.close("all")
+
+
+def test_highlighted_curves_differ_in_colour(results):
+    rows = list(tables.read_published()["row"].unique())  # more than there are colours
+    metrics = pd.DataFrame({"row": rows})
+    same = [row for row in rows if plotting.signs(metrics)[row]["color"] == plotting.signs(metrics)[rows[0]]["color"]]
+    assert len(same) > 1
+    assert len(set(curves._colours(same, metrics).values())) == len(same)
 
 
 def test_an_artefact_is_marked(results):

@@ -86,6 +86,12 @@ def test_code_digests_follow_their_stage():
     assert len(set(stages.values())) == len(stages)
 
 
+def test_without_torch_a_sentence_names_the_commands_that_need_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(RFBenchError, match=r"torch is not installed.*rfbench tables --metrics"):
+        Pipeline(SMALLEST)
+
+
 def test_stale_lock_is_cleared_only_if_no_snakemake_lives(tmp_path, capsys):
     folder = tmp_path / ".snakemake"
     (folder / "locks").mkdir(parents=True)
@@ -151,9 +157,9 @@ def test_what_triggers_what(finished, tmp_path):
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
     assert checkout.planned() == one_run, "only the runs of the edited operator"
     checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
-    checkout.edit("config/ci.yaml", "evaluation:", "profile: {rounds: 2}\n\nevaluation:")
+    checkout.edit("config/ci.yaml", "rounds: 1", "rounds: 2")
     assert checkout.planned() == {"profile": 1, "costs": 1, "figures": 1, "tables": 1}, "only what is measured"
-    checkout.edit("config/ci.yaml", "profile: {rounds: 2}\n\n", "")
+    checkout.edit("config/ci.yaml", "rounds: 2", "rounds: 1")
     checkout.edit("operators/lip.py", "LIP: local", "LIP, local")
     assert checkout.planned() == {}, "no run uses the edited operator"
     checkout.edit("config/ci.yaml", "log_interval: 1", "log_interval: 2")

@@ -66,7 +66,8 @@ def test_seconds_of_an_evaluation(tmp_path):
 
 def test_stages_count_what_is_left(tmp_path):
     made = config(tmp_path, workers=8)
-    measured = {"networks": dict.fromkeys(made["pairs"], NETWORK), "images": {"SYN-IDRiD": IMAGES}, "start": 3.0}
+    networks = dict.fromkeys(made["pairs"], NETWORK)
+    measured = {"networks": networks, "images": {"SYN-IDRiD": IMAGES}, "start": 3.0, "counting": 1.5}
     rows = {row["stage"]: row for row in plan.stages(made, measured, jobs=2)}
     training = 3.0 + 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25)
     assert (rows["train"]["jobs"], rows["train"]["to_do"]) == (4, 4)
@@ -75,7 +76,9 @@ def test_stages_count_what_is_left(tmp_path):
     assert rows["train"]["bytes"] == 4 * 1000 + 2 * 3 * 3000, "weights of all runs, three checkpoints of two"
     assert (rows["prepare"]["seconds"], rows["prepare"]["bytes"]) == (3.0 + 15 * 7.0, 1500)
     assert (rows["weights"]["jobs"], rows["weights"]["seconds"]) == (0, 0)
-    assert rows["profile"]["seconds"] == pytest.approx(3.0 + 10 * 2 * (0.1 + 428 * 284 * 1e-6))
+    # Two pairs, each counted, warmed up twice and timed once in both forms; a pass of 96x64 takes 0.1 s and more.
+    assert made["profile"] == {"rounds": 1, "size": [96, 64], "paper": False, "fused": True}
+    assert rows["profile"]["seconds"] == pytest.approx(3.0 + 2 * 1.5 + 2 * 2 * 3 * (0.1 + 96 * 64 * 1e-6))
     assert plan.stages(made, measured, jobs=9)[2]["seconds_parallel"] == pytest.approx(training), "the longest job"
 
     def record(pair: str, seed: int, name: str, change: dict) -> None:
@@ -91,6 +94,27 @@ def test_stages_count_what_is_left(tmp_path):
     rows = {row["stage"]: row for row in plan.stages(made, measured, jobs=2)}
     assert (rows["train"]["to_do"], rows["evaluate"]["to_do"]) == (2, 3)
     assert (rows["train"]["jobs"], rows["evaluate"]["jobs"]) == (4, 4)
+
+
+def test_short_passes_of_the_profile_are_repeated_and_the_baseline_is_always_timed():
+    fast = {**NETWORK, "forward": (0.02, 0.0)}
+    settings = plan.profile.Settings(("m2mrf_c",), size=(64, 64), rounds=5)
+    networks = {"m2mrf_c": fast, "strideconv_bilinear": NETWORK}
+    slow = 0.1 + 64 * 64 * 1e-6
+    seconds = 4.0 + (2 + 5 * 3) * 0.02 + (2 + 5) * slow  # three passes of 0.02 s fill 0.05 s
+    assert plan.profile_seconds(settings, networks, counting=4.0) == pytest.approx(seconds)
+
+
+def test_pairs_that_are_only_profiled_are_measured(tmp_path, monkeypatch):
+    """`paper_rows_only` trains fewer pairs than it profiles."""
+    text = {**SMALLEST, "pairs": "all", "paper_rows_only": True, "results": str(tmp_path)}
+    made = configuration.complete(text)
+    assert {pair for _, pair, _ in configuration.runs(made)} < set(made["pairs"])
+    monkeypatch.setattr(plan, "measure_network", lambda *_: NETWORK)
+    monkeypatch.setattr(plan, "measure_images", lambda *_: IMAGES)
+    report = plan.plan(made, jobs=1)
+    assert set(report["measured"]["networks"]) == set(made["pairs"])
+    assert [row["seconds"] > 0 for row in report["stages"] if row["stage"] == "profile"] == [True]
 
 
 def test_own_data_must_be_prepared_first(tmp_path):
@@ -114,7 +138,7 @@ def test_durations(seconds, text):
 def test_the_smallest_benchmark_is_planned_as_a_user_does(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALLEST | {"results": str(tmp_path / "results"), "device": "cpu"}))
-    command = [sys.executable, "-m", "rfbench", "plan", path, "--json", "--jobs", "2"]
+    command = [sys.executable, "-m", "rfbench", "plan", path, "--json"]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert report["runs"] == {"done": 0, "trained": 0, "missing": 2}
     rows = {row["stage"]: row for row in report["stages"]}

@@ -46,7 +46,7 @@ def record(config_file, tmp_path_factory):
 def test_networks_hold_their_common_parameters_once_and_none_of_their_own_twice():
     settings, tensors, addresses = profile.Settings(("indexnet", "m2mrf_c"), "hrnetv2_embedded"), {}, []
     for pair in settings.pairs:
-        network = profile._build(settings, pair, torch.device("cpu")).eval()
+        network = profile.build(settings, pair, torch.device("cpu")).eval()
         count = count_parameters(network)
         profile._share(network, tensors)
         assert count_parameters(network) == count

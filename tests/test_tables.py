@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -187,7 +188,7 @@ def profile(*pairs: str) -> dict:
     costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
     return {
         "pairs": dict.fromkeys(pairs, costs), "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32",
-        "threads": 1, "rounds": 9, "provenance": {"device": "cpu"},
+        "batch": 1, "channels_last": False, "threads": 1, "rounds": 9, "provenance": {"device": "cpu"},
     }  # fmt: skip
 
 
@@ -269,20 +270,26 @@ DOCUMENT = r"""\documentclass{article}
 \usepackage{booktabs}
 \usepackage{graphicx}
 \begin{document}
-\input{table5}
+\input{%s}
 \end{document}
 """
+needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (texlive-latex-base)")
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (texlive-latex-base)")
+def assert_compiles(folder: Path, name: str) -> None:
+    """pdflatex sets the table within the width of a page."""
+    (folder / "document.tex").write_text(DOCUMENT % name)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+@needs_latex
 def test_tex_compiles_whatever_a_name_or_a_reason_holds(tmp_path):
     nasty = r"A_1 & 5% of {x}^2 ~ $y$ # \z <p> |q| α→β ± – × 語"
     frame = pd.concat([pair("mine", f"{nasty}/Bilinear", 0.4, states={1: "error"}), metrics(), pair("b", "b/b", 0.6)])
     frame["reason"] = frame["state"].map({"error": nasty}).fillna("")
     written(tmp_path, frame)
-    (tmp_path / "out" / "document.tex").write_text(DOCUMENT)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
-    done = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, errors="replace")
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout
+    assert_compiles(tmp_path / "out", "table5")
     assert r"\textbf{60.00" in (tmp_path / "out" / "table5.tex").read_text(), "a marked value was compiled"

@@ -73,11 +73,24 @@ def test_cell_agrees_with_its_records(config, capsys):
     percent = [100 * value for value in VALUES.values()]
     assert f"mean {statistics.mean(percent):.4f}, std {statistics.stdev(percent):.4f}, n = 3" in printed
     for seed, value in VALUES.items():
-        assert f"seed {seed}: done, {100 * value:.4f} %, 27 test images" in printed
+        assert f"seed {seed}: done, {100 * value:.4f} %, test images: 27" in printed
     assert "c0ffee" in printed
     assert "torch 2.13.0" in printed
     assert printed.count("(file checked)") == 6, "manifest and checkpoint of each run"
     assert printed.endswith("The cell agrees with the records.\n")
+
+
+def test_a_pair_in_every_block_of_table_1_is_one_cell(config):
+    for seed in VALUES:
+        write_record(config, seed)
+    table5 = rendered(config)
+    rows = pd.read_csv(table5)
+    rows = rows.drop(columns=[column for column in rows if column.startswith(("Param", "FPS"))])
+    table = table5.with_name("table1.csv")
+    pd.concat([rows.assign(option="alpha"), rows.assign(option="reduction")]).to_csv(table, index=False)
+    assert trace.trace(table, PAIR, "mAUPR").problems == []
+    with pytest.raises(RFBenchError, match=r"--metric FPS: .*table1\.csv has mAUPR, mF, mIoU, mAP"):
+        trace.trace(table, PAIR, "FPS")
 
 
 def test_cell_of_zero_agrees(config, monkeypatch):
@@ -92,6 +105,7 @@ def test_param_and_speed_come_from_the_profile(config, capsys):
     costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
     profile = {
         "pairs": {PAIR: costs}, "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32", "threads": 1,
+        "batch": 1, "channels_last": False,
         "rounds": 9, "provenance": ORIGIN,
     }  # fmt: skip
     provenance.write_json(Path(config["results"]) / "profile.json", profile)

@@ -122,10 +122,12 @@ def test_equal_logits_average_the_block():
 
 @pytest.mark.parametrize(("kind", "nonlinear", "context"), SETTINGS)
 def test_initialisation_is_the_authors(kind, nonlinear, context):
-    for module in IndexNetDownsample(64, kind, nonlinear, context).modules():
-        if isinstance(module, nn.Conv2d) and module.weight.numel() > 100:
-            std = (2 / (module.kernel_size[0] ** 2 * module.out_channels)) ** 0.5
-            assert module.weight.std().item() == pytest.approx(std, rel=0.25)
+    modules = IndexNetDownsample(64, kind, nonlinear, context).modules()
+    convs = [module for module in modules if isinstance(module, nn.Conv2d) and module.weight.numel() > 100]
+    assert convs
+    for conv in convs:
+        std = (2 / (conv.kernel_size[0] ** 2 * conv.out_channels)) ** 0.5
+        assert conv.weight.std().item() == pytest.approx(std, rel=0.25)
 
 
 def test_an_unknown_kind_is_refused():

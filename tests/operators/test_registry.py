@@ -15,7 +15,8 @@ import yaml
 import operators
 from rfbench import pipeline
 from rfbench.errors import RFBenchError
-from rfbench.operators_table import add_arguments, counted, published_values, run, table_rows
+from rfbench.operators_table import add_arguments, counted, run, table_rows
+from rfbench.tables import published_costs
 
 CI = Path(__file__).parents[2] / "config" / "ci.yaml"
 
@@ -52,7 +53,7 @@ def test_the_papers_rows_are_registered_with_their_counts():
 @pytest.mark.parametrize("name", ROWS)
 def test_declared_parameters_round_to_the_published_ones(name):
     pair = operators.get(name)
-    assert round(pair.params / 1e6, 2) == published_values("params_M")[pair.published_name]
+    assert round(pair.params / 1e6, 2) == published_costs()[pair.published_name, "params_M"]
 
 
 def test_the_table_lists_every_pair():
@@ -85,15 +86,19 @@ def test_a_pair_depends_on_the_files_of_its_two_paths(name, expected):
 def test_operator_files_import_nothing_from_each_other():
     folder = Path(operators.__file__).parent
     names = {file.stem for file in folder.glob("*.py")} - {"__init__"}
+    assert {"lip", "m2mrf"} < names
+    others = {f"operators.{name}" for name in names}
     for name in names:
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
-            if isinstance(node, ast.ImportFrom):
-                imported = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-                assert not imported & {f"operators.{other}" for other in names}
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                module = getattr(node, "module", None)
+                imported = {module, *(f"{module}.{alias.name}" if module else alias.name for alias in node.names)}
+                assert not imported & others
 
 
-def test_importing_the_packages_needs_no_torch():
-    code = "import sys, operators, rfbench; sys.exit('torch' in sys.modules)"
+def test_importing_the_packages_and_what_renders_needs_no_torch():
+    renderers = ", ".join(f"rfbench.{verb}" for verb in ("tables", "figures", "ablation", "costs", "trace"))
+    code = f"import sys, operators, rfbench, {renderers}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

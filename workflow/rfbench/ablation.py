@@ -17,7 +17,7 @@ from rfbench import plotting, provenance, rendering, tables
 from rfbench.errors import RFBenchError
 from rfbench.plotting import plt
 
-METRICS = (("aupr11", "mAUPR"), ("f", "mF"), ("iou", "mIoU"), ("ap", "mAP"))  # exact AP the paper does not print
+METRICS = [column for column in tables.COLUMNS if column[0] != "ap_untrained"]
 NUMBER = "1"  # in published.csv
 PAPER_NAMES = {"patch_size": "patch_size", "reduction": "r", "alpha": "alpha"}  # option: column of published.csv
 
@@ -43,8 +43,8 @@ def rows_of(metrics: pd.DataFrame) -> list[dict]:
 
     Returns:
         Dicts of dataset, synthetic, row (of the pair), option, value, options (all of them), pair, n (seeds that are
-        done), configured, holes, seeds (percent of `aupr11` by seed) and cells by heading, published values for real
-        data of the paper's ablation only.
+        done), configured, holes, seeds (see `plotting.means`, of `aupr11`) and cells by heading, published values for
+        real data of the paper's ablation only.
     """
     rows = []
     for (dataset, base), runs in metrics[metrics["base"] != ""].groupby(["dataset", "base"], sort=False):
@@ -70,29 +70,23 @@ def _order(value: str) -> tuple[float, str]:
         return math.inf, value
 
 
+def _compared(run: pd.Series) -> bool:
+    """Whether the paper's ablation is about the same images: DDR's validation split."""
+    return not run["synthetic"] and (run["layout"], run["split"]) == ("ddr", "val")
+
+
 def _row(runs: pd.DataFrame, name: str) -> dict:
     first, options = runs.iloc[0], options_of(runs["options"].iloc[0])
-    compared = not first["synthetic"] and (first["layout"], first["split"]) == ("ddr", "val")
+    compared = _compared(first)
     key = (name, *(float(options.get(option, "nan")) for option in PAPER_NAMES))
     printed = published().get(key, {}) if compared else {}
-    means = runs[runs["lesion"] == "mean"]
-    seeds = means.drop_duplicates("seed")
-    done = means[means["state"] == "done"]
-    cells = {}
-    for metric, heading in METRICS:
-        values = 100 * done.loc[done["metric"] == metric, "value"]
-        cells[heading] = tables.Cell(len(values), values.mean(), values.std(), printed.get(heading, math.nan))
-    holes = seeds[seeds["state"] != "done"]
     return {
         "synthetic": bool(first["synthetic"]),
         "compared": compared,
         "options": options,
         "pair": first["pair"],
-        "n": len(seeds) - len(holes),
-        "configured": len(seeds),
-        "holes": [f"seed {hole.seed}: {hole.state} ({hole.reason})" for hole in holes.itertuples()],
-        "seeds": list(100 * done.loc[done["metric"] == "aupr11", "value"]),
-        "cells": cells,
+        "seeds": plotting.means(runs, "aupr11"),
+        **tables.summary(runs, METRICS, printed),
     }
 
 
@@ -100,23 +94,22 @@ def notes(metrics: pd.DataFrame) -> list[dict]:
     """What a reader must know beside the numbers, for each data set: images, network, recipe, deviations, commits."""
     found = []
     for (dataset, base), runs in metrics[metrics["base"] != ""].groupby(["dataset", "base"], sort=False):
-        done, own = runs[runs["state"] == "done"], runs[runs["pair"] == base]
+        own = runs[runs["pair"] == base]
         found.append(
             {
                 "name": dataset,
                 "row": own["row"].iloc[0],
                 "setting": own["options"].iloc[0].replace(" ", ", ").replace("=", " "),
                 "synthetic": bool(runs["synthetic"].iloc[0]),
+                "compared": _compared(runs.iloc[0]),
                 "split": "validation" if runs["split"].iloc[0] == "val" else "test",
-                "images": " or ".join(map(str, sorted(done["n"].astype(int).unique()))) or "no",
+                "images": tables.images(runs),
+                "artefacts": tables.artefacts(runs),
                 "eval_size": runs["eval_size"].iloc[0],
                 "deviations": own["deviations"].iloc[0],
                 "backbone": runs["backbone"].iloc[0],
                 "recipe": runs["recipe"].iloc[0],
-                "commits": sorted(
-                    f"{str(run.commit)[:12]}{' with uncommitted changes' if run.dirty else ''}"
-                    for run in done.drop_duplicates(["commit", "dirty"]).itertuples()
-                ),
+                "commits": tables.commits(runs[runs["state"] == "done"]),
             }
         )
     return found
@@ -137,7 +130,7 @@ def to_csv(rows: list[dict]) -> str:
 
 
 def draw(rows: list[dict], about: list[dict]) -> plt.Figure:
-    """mAUPR against each option's values: seeds (grey), mean and standard deviation; the published line beside."""
+    """mAUPR against each option's values: seeds, mean and standard deviation; the published line beside."""
     options = list(dict.fromkeys(row["option"] for row in rows))
     size = (plotting.WIDTH, 38 * plotting.MM * len(about))
     figure, grid = plt.subplots(len(about), len(options), figsize=size, sharey="row", squeeze=False)
@@ -149,22 +142,25 @@ def draw(rows: list[dict], about: list[dict]) -> plt.Figure:
             axes.set_xlabel(option)
         line[0].set_ylabel(f"{data['name']}: mAUPR, %")
         synthetic = " – SYN: synthetic images, no ranking" * data["synthetic"]
-        about_images = f"{data['backbone']}, recipe {data['recipe']}, {data['images']} {data['split']} images"
-        titles += [f"{data['row']} on {data['name']}{synthetic}", about_images]
-    plotting.entitle(figure, [*titles, "mean and standard deviation over seeds, each seed grey"])
+        network = f"{data['backbone']}, recipe {data['recipe']}"
+        titles += [
+            f"{data['row']} on {data['name']}{synthetic}",
+            f"{network}, {data['split']} images: {data['images']}",
+        ]
+    plotting.entitle(figure, titles)
     plotting.legend(figure, handles)
     return figure
 
 
 def _panel(axes, rows: list[dict]) -> dict[str, object]:
     """One option: its values at equal distances, as they are usually powers of two. Returns the legend's handles."""
-    places = np.arange(len(rows))
+    places, handles = np.arange(len(rows)), {}
     for place, row in zip(places, rows, strict=True):
-        axes.plot([place] * len(row["seeds"]), row["seeds"], "o", color=plotting.GREY, ms=2.5, zorder=1)
+        handles |= plotting.draw_seeds(axes, row["seeds"], place, upright=True)
     cells = [row["cells"]["mAUPR"] for row in rows]
     spread = [0 if math.isnan(cell.std) else cell.std for cell in cells]
     ours = {"fmt": "D-", "color": plotting.ACCENT, "ms": 3, "capsize": 2}
-    handles = {"ours": axes.errorbar(places, [cell.mean for cell in cells], yerr=spread, **ours)}
+    handles["mean, SD"] = axes.errorbar(places, [cell.mean for cell in cells], yerr=spread, **ours)
     if not all(math.isnan(cell.published) for cell in cells):
         printed = [cell.published for cell in cells]
         (handles["published"],) = axes.plot(places, printed, "s--", color="#d55e00", ms=3)
@@ -188,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
     if not rows:
         raise RFBenchError(f"{args.metrics}: expected runs of a sweep, found none. Configure `sweep`; see the schema.")
     provenance.write_text(args.output / "tables" / "table1.csv", to_csv(rows))
-    headings = [{"name": name, "printed": name != "mAP"} for _, name in METRICS]
+    headings = [{"name": name, "printed": bool(printed)} for _, name, printed, _ in METRICS]
     for kind in ("md", "tex"):
         text = rendering.render(f"ablation.{kind}.j2", rows=rows, about=about, headings=headings)
         provenance.write_text(args.output / "tables" / f"table1.{kind}", text)

@@ -14,6 +14,7 @@ from rfbench.plotting import (
     LESION_COLOURS,
     MM,
     WIDTH,
+    draw_seeds,
     head,
     interval,
     legend,
@@ -23,21 +24,25 @@ from rfbench.plotting import (
     seeds,
     signs,
 )
-from rfbench.tables import BASELINE, TABLES, published_means
+from rfbench.tables import BASELINE, TABLES, conditions, published_means
 
 METRICS = {"aupr11": "mAUPR (11 thresholds)", "ap": "mAP (exact)", "f": "mF (at 0.5)", "iou": "mIoU (at 0.5)"}
-ARTEFACT = {"marker": "x", "color": "#d55e00", "ls": "", "ms": 4, "mew": 1}
+
+COSTS = {
+    "params": "learnable parameters at HRNetV2-W48, millions",
+    "fps": f"frames per second, ratio to {BASELINE}",
+}
 
 
 def draw_metric(metrics: pd.DataFrame, metric: str) -> plt.Figure:
     """One metric per row: every seed a point, mean and 95 % t interval."""
     data, rows = means(metrics, metric), order(metrics)
     figure, axes = plt.subplots(figsize=(WIDTH, (12 + 4.2 * len(rows)) * MM))
+    handles = {}
     for place, row in enumerate(rows):
         runs = data[data["row"] == row]
-        values, flagged = runs["percent"], runs.loc[runs["artefact"], "percent"]
-        axes.plot(values, [place] * len(values), "o", color=GREY, ms=3, mew=0, zorder=3)
-        axes.plot(flagged, [place] * len(flagged), zorder=4, **ARTEFACT)
+        values = runs["percent"]
+        handles |= draw_seeds(axes, runs, place)
         if len(values):
             axes.errorbar(values.mean(), place, xerr=interval(values) or None, fmt="D", color=ACCENT, ms=3.5, capsize=2)
         else:
@@ -46,12 +51,7 @@ def draw_metric(metrics: pd.DataFrame, metric: str) -> plt.Figure:
     axes.set_xlabel(f"{METRICS[metric]}, %")
     axes.grid(axis="x", color="0.9", lw=0.5)
     axes.set_axisbelow(True)
-    handles = {
-        "one seed": Line2D([], [], color=GREY, marker="o", ms=3, ls=""),
-        "mean, 95 % t interval (3 seeds or more)": Line2D([], [], color=ACCENT, marker="D", ms=3.5),
-    }
-    if data["artefact"].any():
-        handles["seed with an artefact: no score of a lesion above 0.1"] = Line2D([], [], **ARTEFACT)
+    handles["mean, 95 % t interval (3 seeds or more)"] = Line2D([], [], color=ACCENT, marker="D", ms=3.5)
     legend(figure, handles)
     head(figure, metrics, "beside each row: n, seeds done/configured")
     return figure
@@ -115,10 +115,10 @@ def draw_tradeoff(metrics: pd.DataFrame, profile: dict, cost: str) -> plt.Figure
         handles[f"{row} ({len(runs)})"] = axes.errorbar(x, y, ls="", **bars, **mark, **hollow)[0]
         points.append((x, y, row))
     _leave_room(axes, better)
-    axes.set(xlabel=_cost_label(profile, cost), ylabel="mAUPR (11 thresholds), %")
-    spread = "" if cost == "params" else " speed: median, smallest and largest round;"
+    axes.set(xlabel=COSTS[cost], ylabel="mAUPR (11 thresholds), %")
+    speed = "" if cost == "params" else f"; speed: median, smallest and largest round, {conditions(profile)}"
     hollow = "; hollow: an artefact" * bool(data["artefact"].any())
-    head(figure, metrics, f"mAUPR: mean, SD over n seeds;{spread} dashed: Pareto front{hollow}")
+    head(figure, metrics, f"mAUPR: mean, SD over n seeds; dashed: Pareto front{hollow}{speed}")
     legend(figure, handles, name="RF operators (n seeds)")
     front = set(pareto([(better * x, y) for x, y, _ in points]))
     _draw_front(axes, sorted((x, y, row) for x, y, row in points if (better * x, y) in front), better)
@@ -140,15 +140,11 @@ def _cost(costs: dict, cost: str) -> tuple[float, list | None]:
     return ratio, [[ratio - costs["fps_ratio_min"]], [costs["fps_ratio_max"] - ratio]]
 
 
-def _cost_label(profile: dict, cost: str) -> str:
-    if cost == "params":
-        return "learnable parameters at HRNetV2-W48, millions"
-    where = f"{profile['backbone']}, {'x'.join(map(str, profile['size']))}, {profile['provenance']['device']}"
-    return f"frames per second, ratio to {BASELINE}\n({where})"
-
-
 def _draw_front(axes: plt.Axes, front: list[tuple[float, float, str]], better: int) -> None:
-    """Draw the front and name its points on its outer side, where by definition no other point is."""
+    """Draw the front and name its points on its outer side, where by definition no other point is.
+
+    A name that would cover another moves away from the front at its point's height; out of room, it moves up.
+    """
     xs, ys = [x for x, _, _ in front], [y for _, y, _ in front]
     axes.step(xs, ys, where="post" if better < 0 else "pre", color="0.5", lw=0.8, ls="--", zorder=0)
     side = {"ha": "right", "xytext": (-3, 3)} if better < 0 else {"ha": "left", "xytext": (3, 3)}
@@ -158,8 +154,10 @@ def _draw_front(axes: plt.Axes, front: list[tuple[float, float, str]], better: i
         text = axes.annotate(
             row.replace("/", "/\n"), (x, y), textcoords="offset points", size=5, linespacing=0.95, **side
         )
-        while any(text.get_window_extent().overlaps(other) for other in placed):
-            text.xyann = (text.xyann[0], text.xyann[1] + 1)
+        start = text.xyann[0]
+        while any((box := text.get_window_extent().expanded(1.15, 1)).overlaps(other) for other in placed):
+            room = axes.bbox.x0 < box.x0 and box.x1 < axes.bbox.x1
+            text.xyann = (text.xyann[0] + better, text.xyann[1]) if room else (start, text.xyann[1] + 6)
         placed.append(text.get_window_extent())
 
 

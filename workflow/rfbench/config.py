@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import jsonschema
@@ -35,10 +36,17 @@ PUBLISHED_NORMALISATION = {
 }
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 _KINDS = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number",
-          "string": "a text", "boolean": "true or false"}  # fmt: skip
+          "string": "a text", "boolean": "true or false", "null": "null"}  # fmt: skip
 _LIMITS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",
            "minProperties": "a mapping of at least", "minItems": "a list of at least",
            "maxItems": "a list of at most"}  # fmt: skip
+
+
+# Numbers are finite: YAML's .nan would pass every limit, since no comparison with it holds.
+_NUMBERS = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    "number", lambda checker, value: checker.is_type(value, "integer") or (isinstance(value, float) and isfinite(value))
+)
+_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=_NUMBERS)
 
 
 class ConfigError(RFBenchError):
@@ -83,7 +91,7 @@ def complete(config: dict, origin: str = "configuration") -> dict:
         config["seeds"] = [int(s) if isinstance(s, str) and s.isdigit() else s for s in config["seeds"]]
     if config.get("paper_rows_only") in ("true", "false"):
         config["paper_rows_only"] = config["paper_rows_only"] == "true"
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
+    errors = sorted(_Validator(schema).iter_errors(config), key=lambda e: list(map(str, e.path)))
     problems = list(dict.fromkeys(_sentence(error) for error in errors))
     if not problems:
         _fill(config, schema, schema)
@@ -113,7 +121,7 @@ def _sentence(error: jsonschema.ValidationError) -> str:
         case "enum":
             expected = f"one of {', '.join(map(str, limit))}"
         case "pattern":
-            expected = f"the form {limit.strip('^$')}"
+            expected = error.schema.get("expected", f"the form {limit.strip('^$')}")
         case "uniqueItems":
             expected = "every entry once"
         case "oneOf":

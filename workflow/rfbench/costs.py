@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench import provenance
-from rfbench.operators_table import published_values
-from rfbench.plotting import STYLE, WIDTH, plt, save
+from rfbench.plotting import ACCENT, MM, STYLE, WIDTH, entitle, legend, plt, save
+from rfbench.tables import BASELINE, conditions, published_costs, read_published
 
 # Column of profile.csv: heading in profile.md, decimals there, divisor there.
 COLUMNS = {
@@ -24,41 +24,33 @@ COLUMNS = {
     "memory": ("memory, MB", 1, 1e6),
     "memory_w48": ("W48 memory, MB", 0, 1e6),
     "fps": ("frames/s", 2, 1),
-    "fps_ratio": ("speed", 2, 1),
+    "fps_ratio": ("speed, × baseline", 2, 1),
     "fps_ratio_published": ("published", 2, 1),
-    "fused_fps_ratio": ("fused", 2, 1),
+    "fused_fps_ratio": ("fused, × baseline", 2, 1),
     "fused_own_ratio": ("fused / own", 2, 1),
-    "compiled_fps_ratio": ("compiled", 2, 1),
+    "compiled_fps_ratio": ("compiled, × baseline", 2, 1),
 }
-BASELINE_ROW = "StrideConv/Bilinear"  # as the paper names it
 RATIOS = [column for column in COLUMNS if column.endswith("_ratio")]
 
 
 def costs(profile: dict) -> pd.DataFrame:
-    """One row a pair: pair, row, COLUMNS as far as they were measured or published, and the ratios' min and max."""
-    params, fps = published_values("params_M"), published_values("fps")
-    rows = []
+    """One row a pair, in the papers' order: pair, row, COLUMNS measured or published, and the ratios' min and max."""
+    published, rows = published_costs(), []
     for pair, record in profile["pairs"].items():
         name, line = record["row"], {"pair": pair, **record}
         for form in ("fused", "compiled"):
             line |= {f"{form}_{key}": value for key, value in record.get(form, {}).items()}
-        line["params_published"] = round(1e6 * params[name]) if name in params else None
-        line["fps_ratio_published"] = fps[name] / fps[BASELINE_ROW] if name in fps else None
+        if (name, "fps") in published:
+            line["fps_ratio_published"] = published[name, "fps"] / published[BASELINE, "fps"]
+        if (name, "params_M") in published:
+            line["params_published"] = round(1e6 * published[name, "params_M"])
         rows.append(line)
-    frame = pd.DataFrame(rows)
+    printed = {row: place for place, row in enumerate(read_published()["row"].unique())}
+    frame = pd.DataFrame(rows).sort_values("row", kind="stable", key=lambda names: names.map(printed))
     wanted = ["pair", "row"]
     for column in COLUMNS:
         wanted += [column, f"{column}_min", f"{column}_max"] if column in RATIOS else [column]
     return frame[[column for column in wanted if column in frame]]
-
-
-def conditions(profile: dict) -> str:
-    """How it was measured, in a few words."""
-    width, height = profile["size"]
-    device = profile["provenance"]["device"]
-    threads = f", {profile['threads']} thread{'s' * (profile['threads'] > 1)}" if device == "cpu" else ""
-    dtype = profile["dtype"] + " channels last" * profile["channels_last"]
-    return f"{profile['backbone']}, {width}x{height}, batch {profile['batch']}, {dtype}, {device}{threads}"
 
 
 def to_markdown(frame: pd.DataFrame, profile: dict) -> str:
@@ -102,7 +94,7 @@ def _notes(profile: dict) -> str:
         f"median (smallest–largest) of {profile['rounds']} interleaved rounds.\n"
         "- fused: `rfbench.fuse(model)`, to the unfused baseline; fused / own: to the pair's own unfused form.\n"
         f"- published: the M2MRF paper (arXiv:2111.00193v2) with HRNetV2-W48, its frames per second divided by its "
-        f"baseline's ({published_values('fps')[BASELINE_ROW]}), measured once on the authors' machine.\n"
+        f"baseline's ({published_costs()[BASELINE, 'fps']}), measured once on the authors' machine.\n"
         "- FLOPs of a forward pass, a multiply-add counted as two: convolutions, matrix products and the weighted sums "
         "of reassembly (accumulated and averaged windows, bilinear interpolation); no other element-wise work.\n"
         f"- memory: {memory}.\n{w48}"
@@ -113,28 +105,29 @@ def _notes(profile: dict) -> str:
 
 def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
     """Speed of every pair, ours and published, each as a ratio to its own baseline."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + 0.17 * len(frame)))
-    places = range(len(frame))
-    styles = {  # our forms: label, marker, colour, shift of the row
-        "fps_ratio": ("ours", "o", "#0072b2", 0),
-        "fused_fps_ratio": ("ours, fused", "s", "#009e73", 0.25),
-        "compiled_fps_ratio": ("ours, compiled", "^", "#cc79a7", -0.25),
+    figure, axes = plt.subplots(figsize=(WIDTH, (12 + 4.4 * len(frame)) * MM))
+    places, handles = range(len(frame)), {}
+    forms = {  # of ours: column, marker, colour, shift of the row
+        "ours": ("fps_ratio", "o", ACCENT, 0),
+        "ours, fused": ("fused_fps_ratio", "s", "#009e73", 0.25),
+        "ours, compiled": ("compiled_fps_ratio", "^", "#cc79a7", -0.25),
     }
-    for column, (label, marker, colour, shift) in styles.items():
+    for label, (column, marker, colour, shift) in forms.items():
         if column in frame:
             middle = frame[column]
             spread = [middle - frame[f"{column}_min"], frame[f"{column}_max"] - middle]
-            axes.errorbar(middle, [place + shift for place in places], xerr=spread, fmt=marker, ms=3, lw=0.7,
-                          color=colour, label=label)  # fmt: skip
-    if frame["fps_ratio_published"].notna().any():
-        axes.plot(frame["fps_ratio_published"], places, "D", ms=4, mfc="none", color="#d55e00",
-                  label="published, W48")  # fmt: skip
+            handles[label] = axes.errorbar(
+                middle, [place + shift for place in places], xerr=spread, fmt=marker, ms=3, lw=0.7, color=colour
+            )
+    if "fps_ratio_published" in frame:
+        (handles["published, HRNetV2-W48"],) = axes.plot(
+            frame["fps_ratio_published"], places, "D", ms=4, mfc="none", color="#d55e00"
+        )
     axes.axvline(1, color="0.6", lw=0.8, ls=":")
     axes.set_yticks(places, frame["row"])
-    axes.set_ylim(len(frame) - 0.5, -0.5)
-    axes.set(xlim=(0, None), xlabel=f"speed, ratio to {BASELINE_ROW}\nmedian, smallest to largest")
-    axes.set_title(conditions(profile).replace(", batch", ",\nbatch"))
-    figure.legend(ncols=2, columnspacing=1, handletextpad=0.3, loc="outside lower center")
+    axes.set(xlim=(0, None), ylim=(len(frame) - 0.4, -0.6), xlabel=f"FPS, ratio to {BASELINE}")
+    entitle(figure, [f"ours: median, smallest to largest of {profile['rounds']} rounds", conditions(profile)])
+    legend(figure, handles)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import run_folder
-from rfbench.plotting import ACCENT, GREY, MM, WIDTH, head, legend, lesions, means, order, seeds, signs
+from rfbench.plotting import ACCENT, COLOURS, GREY, MM, WIDTH, head, legend, lesions, means, order, seeds, signs
 from rfbench.tables import BASELINE, read_published
 
 POLYGON = {"color": "k", "ls": "--", "lw": 0.7, "marker": "o", "ms": 2.2, "mfc": "white", "mew": 0.6}
@@ -31,8 +31,8 @@ def draw_precision_recall(results: Path, metrics: pd.DataFrame) -> plt.Figure:
     The exact curves of the highlighted rows in colour, the others grey; the papers' 11 thresholds, with the polygon
     whose area is their AUPR, over the exact curve of the row of highest mAP.
     """
-    done, chosen, marks = metrics[metrics["state"] == "done"], highlighted(metrics), signs(metrics)
-    names = lesions(metrics)
+    done, chosen, names = metrics[metrics["state"] == "done"], highlighted(metrics), lesions(metrics)
+    colours = _colours(chosen, metrics)
     runs = done.sort_values("seed").drop_duplicates("row").set_index("row")
     curves = {row: _points(results, run) for row, run in runs.iterrows()}
     down = (len(names) + 1) // 2
@@ -41,9 +41,7 @@ def draw_precision_recall(results: Path, metrics: pd.DataFrame) -> plt.Figure:
     )
     for axes, lesion in zip(grid.flat, names, strict=False):
         for row, points in curves.items():
-            style = (
-                {"color": marks[row]["color"], "lw": 1, "zorder": 3} if row in chosen else {"color": "0.65", "lw": 0.4}
-            )
+            style = {"color": colours[row], "lw": 1, "zorder": 3} if row in colours else {"color": "0.65", "lw": 0.4}
             part = points[(points["lesion"] == lesion) & (points["curve"] == "exact")]
             axes.plot(part["recall"], part["precision"], **style)
         _draw_polygon(axes, curves[chosen[0]], lesion)
@@ -51,8 +49,17 @@ def draw_precision_recall(results: Path, metrics: pd.DataFrame) -> plt.Figure:
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     _label_grid(grid, len(names), "recall (fraction)", "precision (fraction)")
     head(figure, metrics, f"first finished seed of each of {len(curves)} rows (n = 1); areas: {chosen[0]}, highest mAP")
-    _name_curves(figure, chosen, marks, others=len(curves) > len(chosen))
+    _name_curves(figure, colours, others=len(curves) > len(chosen))
     return figure
+
+
+def _colours(chosen: list[str], metrics: pd.DataFrame) -> dict[str, str]:
+    """Colour of each highlighted row: its own; the next free one where an earlier row, told by its marker, has it."""
+    found: dict[str, str] = {}
+    for row in chosen:
+        own = signs(metrics)[row]["color"]
+        found[row] = next(colour for colour in (own, *COLOURS) if colour not in found.values())
+    return found
 
 
 def _points(results: Path, run: pd.Series) -> pd.DataFrame:
@@ -77,12 +84,12 @@ def _areas(done: pd.DataFrame, run: pd.Series, lesion: str) -> str:
     return f"AUPR11 {100 * value['aupr11']:.1f}{artefact}, AP {100 * value['ap']:.1f} %"
 
 
-def _name_curves(figure: plt.Figure, chosen: list[str], marks: dict, others: bool) -> None:
-    handles = {row: Line2D([], [], color=marks[row]["color"]) for row in chosen}
+def _name_curves(figure: plt.Figure, colours: dict[str, str], others: bool) -> None:
+    handles = {row: Line2D([], [], color=colour) for row, colour in colours.items()}
     if others:
         handles["other rows"] = Line2D([], [], color="0.65", lw=0.4)
     handles["11 thresholds (grey area: AUPR11)"] = Line2D([], [], **POLYGON)
-    legend(figure, handles, name=f"exact curves, and the papers' 11 thresholds of {chosen[0]}")
+    legend(figure, handles, name=f"exact curves, and the papers' 11 thresholds of {next(iter(colours))}")
 
 
 def _label_grid(grid: np.ndarray, used: int, xlabel: str, ylabel: str) -> None:
@@ -114,7 +121,7 @@ def draw_training(results: Path, metrics: pd.DataFrame) -> plt.Figure:
         mean = _mean_curve(runs)
         if mean is not None:
             axes.plot(mean.index, mean, color=ACCENT, lw=1.2)
-        axes.set_title(row, size=5, pad=2)
+        axes.set_title(row.replace("/", "/\n") if len(row) > 20 else row, size=5, pad=2)
         axes.annotate(f"n={counts[row]}", (0.97, 0.95), xycoords="axes fraction", ha="right", va="top", size=5)
     _label_grid(grid, len(rows), "updates", "loss (Dice)")
     _name_training(figure, metrics, baseline is not None)

@@ -4,15 +4,13 @@ import argparse
 import csv
 import json
 import sys
-from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 import operators
-
-PUBLISHED = Path(__file__).with_name("published.csv")
+from rfbench.tables import published_costs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +39,7 @@ def table_rows(count: bool = False) -> list[dict]:
 
     `params` is what the pair declares; where it declares none, they are counted.
     """
-    published = published_values("params_M")
+    published = published_costs()
     rows = []
     for name in operators.available():
         pair = operators.get(name)
@@ -50,22 +48,12 @@ def table_rows(count: bool = False) -> list[dict]:
             "downsample": pair.down,
             "upsample": pair.up,
             "params": counted(name) if pair.params is None else pair.params,
-            "published_params_M": published.get(pair.published_name),
+            "published_params_M": published.get((pair.published_name, "params_M")),
             "confidence": pair.confidence,
             "source": operators.origin(name),
         }
         rows.append(row | {"counted": counted(name)} if count else row)
     return rows
-
-
-def published_values(metric: str) -> dict[str, float]:
-    """Row name -> `params_M` (millions) or `fps` (frames per second), as printed in arXiv:2111.00193v2."""
-    with PUBLISHED.open(newline="", encoding="utf-8") as file:
-        return {
-            row["name"]: float(row["value"])
-            for row in csv.DictReader(file)
-            if row["source"] == "arxiv-v2" and row["metric"] == metric
-        }
 
 
 def counted(pair: str) -> int:

@@ -4,6 +4,7 @@ The rules themselves hold no logic. Input functions take Snakemake's `wildcards`
 dataset, pair and seed.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -29,11 +30,12 @@ CODE = {
     ],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": ["rfbench/profile.py", "rfbench/flops.py", "rfbench/memory.py", "rfbench/inference.py"],
-    "costs": ["rfbench/costs.py", "rfbench/plotting.py", "rfbench/published.csv"],
+    "costs": ["rfbench/costs.py", "rfbench/tables.py", "rfbench/plotting.py", "rfbench/published.csv"],
     "aggregate": ["rfbench/aggregate.py"],
     "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
     "figures": [
         "rfbench/figures.py",
+        "rfbench/tables.py",
         "rfbench/plotting.py",
         "rfbench/charts.py",
         "rfbench/curves.py",
@@ -41,9 +43,11 @@ CODE = {
     ],
     "ablation": [
         "rfbench/ablation.py",
+        "rfbench/tables.py",
         "rfbench/rendering.py",
         "rfbench/plotting.py",
         "rfbench/templates/ablation.*",
+        "rfbench/templates/artefacts.*",
         "rfbench/published.csv",
     ],
 }
@@ -57,9 +61,17 @@ class Pipeline:
 
     Raises:
         ConfigError: the configuration cannot be run; one sentence per problem.
+        RFBenchError: torch is not installed.
     """
 
     def __init__(self, config: dict) -> None:
+        # An operator file declares its pairs in Python, so only importing it, and torch with it, tells them.
+        if importlib.util.find_spec("torch") is None:
+            raise RFBenchError(
+                "torch is not installed, which the pipeline needs to read the operators. `make env` installs it. "
+                "Finished results are rendered without it: `rfbench tables --metrics results/metrics.csv --output "
+                "reports/tables`, likewise `rfbench figures`, `ablation` and `costs`."
+            )
         self.config = configuration.complete(config)
         self.results, self.reports = self.config["results"], self.config["reports"]
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards

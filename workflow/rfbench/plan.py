@@ -1,7 +1,8 @@
 """`rfbench plan`: what a configuration will cost on this machine, from a quick measurement before anything starts.
 
-Measured here: each pair's training step and forward pass at two small sizes (batch 1), reading and drawing samples,
-the evaluation of an image without its network, the preparation of two images, the start of one job. From these the
+Measured here: each pair's training step and forward pass at two small sizes (batch 1), counting one pair's parameters
+and FLOPs, reading and drawing samples, the evaluation of an image without its network, the preparation of two images,
+the start of one job. From these the
 hours are computed: a network's pass is taken as a constant plus a part proportional to the pixels, work on photographs
 as proportional to theirs. It is an estimate: other jobs, a bottleneck in memory or another algorithm of cuDNN at full
 size are not in it. What is finished is judged by settings alone; `snakemake -n` also looks at code and data.
@@ -25,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from rfbench import config as configuration
-from rfbench import provenance
+from rfbench import devices, profile, provenance
 from rfbench.data.ddr import IMAGES as DDR_IMAGES
 from rfbench.data.manifest import read_manifest
 from rfbench.data.prepare import prepare_ddr, prepare_idrid, prepare_synthetic
@@ -43,7 +44,6 @@ BUDGET = 60  # seconds for the passes of all pairs together
 SMALL = 64  # px: side of the smaller measured size
 FACTOR = 0.25  # length of the images generated for measuring, where the data set is not prepared
 IDRID_IMAGES = {"train": 54, "val": 0, "test": 27}
-PROFILE_PASSES = 10  # forward passes per pair of `rfbench profile`
 STAGES = ("prepare", "weights", "train", "evaluate", "profile", "costs", "aggregate", "tables", "figures", "ablation")
 
 
@@ -83,6 +83,20 @@ def evaluation_seconds(section: dict, evaluation: dict, network: dict, images: d
     return (1 + evaluation["untrained"]) * images[evaluation["split"]] * image
 
 
+def profile_seconds(settings: profile.Settings, networks: dict, counting: float) -> float:
+    """Seconds of `rfbench profile`: counting each pair, then two passes and the rounds of each form of each network.
+
+    The fused form is taken to be as fast as the pair's own.
+    """
+    timing = 0.0
+    for pair in {profile.BASELINE, *settings.pairs}:
+        constant, slope = networks[pair]["forward"]
+        once = constant + slope * math.prod(settings.size)
+        repeats = math.ceil(profile.LEAST_SECONDS / once)
+        timing += (1 + (pair in settings.fused)) * (2 + settings.rounds * repeats) * once
+    return len(settings.pairs) * counting + timing
+
+
 def stages(config: dict, measured: dict, jobs: int) -> list[dict]:
     """One row a stage: jobs in all and to do, seconds one after another and `jobs` at a time, bytes.
 
@@ -110,9 +124,7 @@ def stages(config: dict, measured: dict, jobs: int) -> list[dict]:
         ],
     }  # fmt: skip
     seconds["prepare"] = [value for value in seconds["prepare"] if value]
-    scale = math.prod(next(iter(config["datasets"].values()))["scale"])
-    forwards = [networks[pair]["forward"] for pair in config["pairs"]]
-    seconds["profile"] = [PROFILE_PASSES * sum(constant + slope * scale for constant, slope in forwards)]
+    seconds["profile"] = [profile_seconds(profile.from_config(config), networks, measured["counting"])]
     seconds["weights"] = [0.0] * (config["model"]["pretrained"] != "none")
     total = {"prepare": len(images), "weights": len(seconds["weights"]), "train": len(runs), "evaluate": len(runs)}
     size = {"prepare": sum(counts[name] * images[name]["bytes"] for name in images), "train": kept + running}
@@ -150,10 +162,16 @@ def _manifest(config: dict, dataset: str) -> Path:
 
 
 def measure(config: dict) -> dict:
-    """Measure this machine: `networks` by pair, `images` by data set, `start` (seconds), device and sizes."""
+    """Measure this machine.
+
+    Returns:
+        `networks` by pair or variant, `images` by data set, `counting` (seconds to build one pair and count what its
+        profile counts), `start` (seconds of a job before its work), device, threads and the sides of the squares.
+    """
     device = pick_device(config["device"])
     torch.set_num_threads(config["recipe"]["threads"])
-    pairs = dict.fromkeys(pair for _, pair, _ in configuration.runs(config))
+    runs = [pair for _, pair, _ in configuration.runs(config)]
+    pairs = dict.fromkeys([*runs, profile.BASELINE, *config["pairs"]])
     side = _affordable_side(config, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
     console = Console(stderr=True)
     shown = {"console": console, "disable": not console.is_terminal}
@@ -166,9 +184,18 @@ def measure(config: dict) -> dict:
         "threads": config["recipe"]["threads"],
         "sides": [SMALL, side],
         "start": time.perf_counter() - start,
+        "counting": _counting(profile.from_config(config), device),
         "networks": networks,
         "images": images,
     }
+
+
+def _counting(settings: profile.Settings, device: torch.device) -> float:
+    """Seconds to build a pair's network and to count its parameters, FLOPs and memory."""
+    started = profile.clock(device)
+    profile.build(settings, settings.pairs[-1], device)
+    profile.count(settings, settings.pairs[-1], device)
+    return profile.clock(device) - started
 
 
 def _affordable_side(config: dict, pair: str, device: torch.device, limit: float) -> int:
@@ -186,7 +213,8 @@ def _affordable_side(config: dict, pair: str, device: torch.device, limit: float
 
 def _network(config: dict, pair: str, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """A run's network and optimiser; its weights have torch's initial values, which no time depends on."""
-    dataset = next(name for name, own, _ in configuration.runs(config) if own == pair)
+    datasets = [name for name, own, _ in configuration.runs(config) if own == pair]
+    dataset = (datasets or list(config["datasets"]))[0]  # a pair that is only profiled has no run
     settings = configuration.run_settings(config, dataset, pair, 0)
     lesions = len(settings["dataset"]["lesions"])
     model = assemble(
@@ -209,9 +237,9 @@ def measure_network(config: dict, pair: str, device: torch.device, side: int, pa
     model, optimizer = _network(config, pair, device)
     _step(model, SMALL, device, config["recipe"]["amp"])
     optimizer.step()
-    started = _clock(device)
+    started = profile.clock(device)
     optimizer.step()
-    update = _clock(device) - started
+    update = profile.clock(device) - started
     steps, forwards = [], []
     for size in (SMALL, side):
         timed = [_step(model, size, device, config["recipe"]["amp"]) for _ in range(passes)]
@@ -233,18 +261,12 @@ def _step(model: torch.nn.Module, side: int, device: torch.device, amp: str) -> 
     image = torch.randn(1, 3, side, side, device=device)
     label = torch.zeros(1, side, side, dtype=torch.long, device=device)
     model.train()
-    started = _clock(device)
+    started = profile.clock(device)
     with torch.autocast(device.type, torch.float16 if amp == "float16" else torch.bfloat16, enabled=amp != "none"):
         logits = model(image)
-    forward = _clock(device)
+    forward = profile.clock(device)
     dice_loss(logits.float(), label).backward()
-    return _clock(device) - started, forward - started
-
-
-def _clock(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    return profile.clock(device) - started, forward - started
 
 
 def _bytes(tensors) -> int:
@@ -372,9 +394,10 @@ def show(report: dict, config: dict, console: Console) -> None:
     everything = {"stage": "all"} | {
         key: sum(row[key] for row in report["stages"]) for key in report["stages"][0] if key != "stage"
     }
-    for row in (*report["stages"], everything):
+    rows = [row for row in report["stages"] if row["jobs"]]
+    for row in (*rows, everything):
         times = [duration(row[key]) for key in ("seconds", "seconds_parallel")]
-        last = row is report["stages"][-1]
+        last = row is rows[-1]
         table.add_row(
             row["stage"], str(row["jobs"]), str(row["to_do"]), *times, f"{row['bytes'] / 1e9:,.2f}", end_section=last
         )
@@ -389,6 +412,7 @@ def show(report: dict, config: dict, console: Console) -> None:
         f"extrapolated to the configured batch and crops of up to {most / side**2:.3g} times the pixels.",
         *(f"{name}: measured on {images['measured_on']}." for name, images in measured["images"].items()),
         f"Disk: images, weights of every run, {KEPT + 1} checkpoints of each running training.",
+        "Profile: counting, and timing alone on the machine; the fused form is taken to be as fast as the plain one.",
         "An estimate: jobs that share cores, memory or a GPU slow one another down. Of the stages from aggregate on, "
         "and of weights, only the start of the job is counted.",
     ]
@@ -405,7 +429,7 @@ def duration(seconds: float) -> str:
 
 def default_jobs(config: dict) -> int:
     """Runs that this machine does at a time: one a GPU, or as many as its cores allow."""
-    gpus = 0 if config["device"] == "cpu" else configuration.visible_gpus()
+    gpus = 0 if config["device"] == "cpu" else len(devices.visible())
     return gpus or max((os.cpu_count() or 1) // config["recipe"]["threads"], 1)
 
 

@@ -44,6 +44,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 # The paper's colours, darkened to be told apart on white: HE green, MA blue, EX red, SE yellow.
 LESION_COLOURS = {"EX": "#d55e00", "HE": "#009e73", "SE": "#e69f00", "MA": "#0072b2"}
 ACCENT, GREY = "#0072b2", "0.6"
+# What a seed's point looks like: (flagged, name in the legend, style).
+SEEDS = (
+    (False, "one seed", {"marker": "o", "color": GREY, "ls": "", "ms": 3, "mew": 0}),
+    (True, "seed with an artefact: no score of a lesion above 0.1",
+     {"marker": "x", "color": "#d55e00", "ls": "", "ms": 4, "mew": 1}),
+)  # fmt: skip
 
 
 def order(metrics: pd.DataFrame) -> list[str]:
@@ -84,6 +90,20 @@ def means(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
     return chosen.assign(percent=100 * chosen["value"], artefact=artefact)[
         ["row", "pair", "seed", "percent", "artefact"]
     ]
+
+
+def draw_seeds(axes: plt.Axes, runs: pd.DataFrame, place: float, upright: bool = False) -> dict[str, object]:
+    """Draw the runs of a row (see `means`) as points at `place`, artefacts as crosses; returns the legend's handles.
+
+    Values lie along the x axis, or along the y axis if `upright`.
+    """
+    handles = {}
+    for flagged, name, style in SEEDS:
+        values = runs.loc[runs["artefact"] == flagged, "percent"]
+        points = ([place] * len(values), values) if upright else (values, [place] * len(values))
+        if len(values):
+            (handles[name],) = axes.plot(*points, zorder=3, **style)
+    return handles
 
 
 def interval(values: pd.Series) -> float:

@@ -89,9 +89,9 @@ def profile(settings: Settings) -> dict:
     counted, networks, shared = {}, {}, {}
     for pair in _progress(dict.fromkeys((BASELINE, *settings.pairs)), "counting"):
         before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
-        model = _build(settings, pair, device)
+        model = build(settings, pair, device)
         if pair in settings.pairs:
-            counted[pair] = _counts(settings, pair, device)
+            counted[pair] = count(settings, pair, device)
             if device.type == "cuda":
                 counted[pair]["memory"] = _peak(settings, model) - before
         forms = _forms(settings, pair, model)
@@ -130,7 +130,7 @@ def set_precision(tf32: bool) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def _build(settings: Settings, pair: str, device: torch.device) -> nn.Module:
+def build(settings: Settings, pair: str, device: torch.device) -> nn.Module:
     """The pair's network on the device, in the type and memory format to measure."""
     with torch.device(device):
         model = build_model(pair, settings.backbone, LESIONS, operator_options=settings.operator_options)
@@ -166,7 +166,7 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model)
 
 
-def _counts(settings: Settings, pair: str, device: torch.device) -> dict:
+def count(settings: Settings, pair: str, device: torch.device) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
     # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
     dtype = torch.float32 if device.type == "cuda" else DTYPES[settings.dtype]
@@ -178,7 +178,7 @@ def _counts(settings: Settings, pair: str, device: torch.device) -> dict:
 def _counted(
     pair: str, backbone: str, options: str, shape: tuple[int, ...], dtype: torch.dtype, paper: bool, fused: bool
 ) -> dict:
-    """_counts, of which several precisions in one process share what they can; options as JSON."""
+    """`count`, of which several precisions in one process share what they can; options as JSON."""
     with torch.device("meta"):
         model = assemble(pair, backbone, LESIONS, operator_options=json.loads(options)).to(dtype)
         w48 = assemble(pair, PAPER["backbone"], LESIONS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 import operators
-from rfbench import operators_table, provenance, trained
+from rfbench import provenance, tables, trained
 from rfbench.data.manifest import NAME, SUMMARY, is_synthetic, read_manifest
 from rfbench.errors import RFBenchError
 from rfbench.evaluate import evaluate_model, show
@@ -93,7 +93,7 @@ def prepared_layout(folder: Path) -> str | None:
 
 def best_of_three(pair: str, layout: str | None) -> dict[str, float]:
     """What the M2MRF authors' README prints for a pair's released checkpoint, in percent by metric."""
-    data = pd.read_csv(operators_table.PUBLISHED)
+    data = pd.read_csv(tables.PUBLISHED)
     row = (data["source"] == "readme") & (data["name"] == operators.get(pair).published_name)
     found = data[row & (data["dataset"] == LAYOUTS.get(layout))]
     return dict(zip(found["metric"], found["value"], strict=True))

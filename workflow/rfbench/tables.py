@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,23 +156,32 @@ def _row(data: pd.DataFrame, table: Table, runs: pd.DataFrame, profile: dict | N
     """One row of a data set; `runs` are its metrics, or its line of published.csv if it is not configured."""
     first, synthetic, configured = runs.iloc[0], bool(data["synthetic"].iloc[0]), "seed" in runs
     published = {} if synthetic else published_means(table)
-    means = runs[runs["lesion"] == "mean"] if configured else data.iloc[:0]
-    seeds = means.drop_duplicates("seed")
-    cells = {}
-    for metric, heading, printed, _ in headings(data):
-        values = 100 * means.loc[(means["metric"] == metric) & (means["state"] == "done"), "value"]
-        said = published.get((first["row"], printed), math.nan)
-        cells[heading] = Cell(len(values), values.mean(), values.std(), said)
-    holes = seeds[seeds["state"] != "done"]
+    said = {printed: value for (row, printed), value in published.items() if row == first["row"]}
+    measured = summary(runs if configured else data.iloc[:0], headings(data), said)
     return {
         "dataset": data["dataset"].iloc[0],
         "synthetic": synthetic,
         **{key: first[key] for key in ("row", "pair", "downsample", "upsample")},
-        "n": len(seeds) - len(holes),
-        "configured": len(seeds),
-        "holes": _holes(holes),
-        "cells": cells | _costs(first, profile, compared=bool(table.number) and not synthetic),
+        **measured,
+        "cells": measured["cells"] | _costs(first, profile, compared=bool(table.number) and not synthetic),
     }
+
+
+def summary(runs: pd.DataFrame, columns: Sequence[tuple], published: dict[str, float]) -> dict:
+    """n (seeds that are done), configured (seeds in all), holes (reasons of the others) and cells of a row's runs.
+
+    Args:
+        runs: the metrics of one row; empty for one that is not configured.
+        columns: those of COLUMNS to show.
+        published: published percent by the papers' name of the metric.
+    """
+    means = runs[runs["lesion"] == "mean"]
+    seeds, cells = means.drop_duplicates("seed"), {}
+    for metric, heading, printed, _ in columns:
+        values = 100 * means.loc[(means["metric"] == metric) & (means["state"] == "done"), "value"]
+        cells[heading] = Cell(len(values), values.mean(), values.std(), published.get(printed, math.nan))
+    holes = seeds[seeds["state"] != "done"]
+    return {"n": len(seeds) - len(holes), "configured": len(seeds), "holes": _holes(holes), "cells": cells}
 
 
 def _costs(row: pd.Series, profile: dict | None, compared: bool) -> dict[str, Cell]:
@@ -229,10 +239,7 @@ def notes(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> d
         "datasets": [_about(group, table, part) for _, group in data.groupby("dataset", sort=False)],
         "backbones": sorted(data["backbone"].unique()),
         "recipes": sorted(data["recipe"].unique()),
-        "commits": sorted(
-            f"{str(row.commit)[:12]}{' with uncommitted changes' if row.dirty else ''}"
-            for row in done.drop_duplicates(["commit", "dirty"]).itertuples()
-        ),
+        "commits": commits(done),
         "ap_bound": f"{100 * bounds.max():.4f}" if len(bounds) else None,
         "all_synthetic": bool(data["synthetic"].all()),
         "baseline": BASELINE,
@@ -246,20 +253,18 @@ def _about(data: pd.DataFrame, table: Table, part: pd.DataFrame) -> dict:
     """Notes on one data set. `part` are the table's rows."""
     name, synthetic = data["dataset"].iloc[0], bool(data["synthetic"].iloc[0])
     own = part[(part["dataset"] == name) & (part["state"] == "done")]
-    flagged = own[(own["metric"] == "aupr11_artefact") & (own["value"] == 1)]
-    images = sorted(data.loc[data["state"] == "done", "n"].astype(int).unique())
     paired = own[own["lesion"] == "mean"].pivot(index=["pair", "seed"], columns="metric", values="value")
     compared = bool(table.number) and not synthetic
     return {
         "name": name,
         "synthetic": synthetic,
         "compared": compared,
-        "images": " or ".join(map(str, images)) or "none yet",
+        "images": images(data),
         "eval_size": data["eval_size"].iloc[0],
         "runs": len(paired),
         "learned": (paired["ap"] >= 2 * paired["ap_untrained"]).sum() if "ap_untrained" in paired else None,
         "deviations": _union(data["deviations"]),
-        "artefacts": [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()],
+        "artefacts": artefacts(own),
         "headings": [
             *({"name": heading, "label": label, "published": compared and bool(printed)}
               for _, heading, printed, label in headings(data)),
@@ -269,16 +274,37 @@ def _about(data: pd.DataFrame, table: Table, part: pd.DataFrame) -> dict:
     }  # fmt: skip
 
 
+def images(data: pd.DataFrame) -> str:
+    """How many images the finished runs were evaluated on: `27`, or `none yet`."""
+    counts = sorted(data.loc[data["state"] == "done", "n"].astype(int).unique())
+    return " or ".join(map(str, counts)) or "none yet"
+
+
+def commits(done: pd.DataFrame) -> list[str]:
+    """Commits of the finished runs' trainings."""
+    return sorted(
+        f"{str(row.commit)[:12]}{' with uncommitted changes' if row.dirty else ''}"
+        for row in done.drop_duplicates(["commit", "dirty"]).itertuples()
+    )
+
+
+def artefacts(data: pd.DataFrame) -> list[str]:
+    """Pair, seed and lesion of the finished runs whose AUPR of 11 thresholds is an artefact."""
+    flagged = data[(data["state"] == "done") & (data["metric"] == "aupr11_artefact") & (data["value"] == 1)]
+    return [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()]
+
+
 def _speed(profile: dict | None) -> str | None:
     """How the speeds were measured."""
-    if profile is None:
-        return None
-    size = "x".join(map(str, profile["size"]))
-    threads = f"{profile['threads']} thread{'s' * (profile['threads'] > 1)}"
-    return (
-        f"{profile['backbone']}, {size}, {profile['dtype']}, batch {profile.get('batch', 1)}, "
-        f"{profile['provenance']['device']}, {threads}; median of {profile['rounds']} rounds, smallest–largest"
-    )
+    return profile and f"{conditions(profile)}; median of {profile['rounds']} rounds, smallest–largest"
+
+
+def conditions(profile: dict) -> str:
+    """What the speeds were measured on, in a few words."""
+    size, device = "x".join(map(str, profile["size"])), profile["provenance"]["device"]
+    threads = f", {profile['threads']} thread{'s' * (profile['threads'] > 1)}" if device == "cpu" else ""
+    dtype = profile["dtype"] + " channels last" * profile["channels_last"]
+    return f"{profile['backbone']}, {size}, batch {profile['batch']}, {dtype}, {device}{threads}"
 
 
 def _union(joined: pd.Series) -> list[str]:

@@ -93,15 +93,16 @@ def _cell_row(path: Path, pair: str, heading: str, dataset: str | None) -> pd.Se
     known = [name for name in METRICS if f"{name}_mean" in table]
     if not known:
         raise RFBenchError(f"{path}: expected a table of `rfbench tables`, found the columns {', '.join(table)}.")
-    if heading not in [*known, *COSTS]:
-        raise RFBenchError(f"--metric {heading}: {path} has {', '.join([*known, *COSTS])}.")
+    known += [name for name, (column, _, _) in COSTS.items() if column in table]
+    if heading not in known:
+        raise RFBenchError(f"--metric {heading}: {path} has {', '.join(known)}.")
     rows = table[table["configured"] > 0]
     if dataset is not None:
         if dataset not in set(rows["dataset"]):
             names = ", ".join(rows["dataset"].unique())
             raise RFBenchError(f"--dataset {dataset}: {path} has no such data set; it has {names}.")
         rows = rows[rows["dataset"] == dataset]
-    chosen = rows[rows["pair"] == pair]
+    chosen = rows[rows["pair"] == pair].drop_duplicates("dataset")  # Table 1 has a pair's own setting in each block
     if chosen.empty:
         pairs = ", ".join(rows["pair"].unique()) or "none"
         raise RFBenchError(f"--pair {pair}: {path} has no runs of it; configured pairs: {pairs}.")
@@ -127,7 +128,7 @@ def _run(found: Trace, results: Path, seed: int, rows: pd.DataFrame, metric: str
         found.problems.append(f"seed {seed}: {path} has {value}, the metrics file {listed}. Run `snakemake`.")
     found.lines += [
         "",
-        f"seed {seed}: done, {100 * value:.4f} %, {record['n_images']} test images",
+        f"seed {seed}: done, {100 * value:.4f} %, {record['evaluation']['split']} images: {record['n_images']}",
         f"  record      {path}",
     ]
     found.lines += _provenance(found, record, folder, results)
