@@ -115,6 +115,10 @@ class Pipeline:
         names = [f"{name}.{kind}" for name in tables.names_for(layouts) for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
 
+    def tables_folder(self, wildcards) -> str:
+        """Where the tables go, be there any or not."""
+        return f"{self.reports}/tables"
+
     def profile_digest(self) -> str:
         """Digest of everything in the configuration that says what is profiled, and how."""
         return configuration.digest(configuration.profile_settings(self.config))

@@ -10,7 +10,7 @@ rule tables:
         CONDA
     params:
         code=PIPELINE.code("tables"),
-        folder=f"{REPORTS}/tables",
+        folder=PIPELINE.tables_folder,
     shell:
         "rfbench tables --metrics '{input.metrics}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
 
