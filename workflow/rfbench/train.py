@@ -6,6 +6,7 @@ failed job; the record is written whole when the training has ended.
 """
 
 import argparse
+import json
 import math
 import random
 import sys
@@ -330,6 +331,7 @@ def _save_weights(model: torch.nn.Module, path: Path, settings: dict) -> str:
         **{key: model_settings[key] for key in ("backbone", "operator_options")},
         **{key: dataset[key] for key in ("lesions", "scale", "mean", "std")},
     }
+    meta = json.loads(json.dumps(meta, sort_keys=True))  # the same bytes for any order in the configuration file
     torch.save({"state_dict": weights, "meta": meta}, path)
     return provenance.sha256(path)
 
