@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rfbench import cli, doctor, provenance, weights
+from rfbench import cli, doctor, provenance
 from rfbench.errors import RFBenchError
+from rfbench.training import weights
 
 ROOT = Path(__file__).parents[1]
 

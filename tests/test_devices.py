@@ -93,7 +93,7 @@ def test_slurms_own_choice_is_taken_as_it_is(environment):
 
 
 def test_torch_sees_the_claimed_device_alone(environment):
-    code = "import os, rfbench.train as t; t.pick_device('auto'); print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    code = "import os, rfbench.training.train as t; t.pick_device('auto'); print(os.environ['CUDA_VISIBLE_DEVICES'])"
     first = Job()
     assert first.device() == "GPU-000"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

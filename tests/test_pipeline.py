@@ -151,9 +151,9 @@ def test_what_triggers_what(finished, tmp_path):
     pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
     assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
     checkout = copied(finished, tmp_path / "edited")
-    checkout.edit("workflow/rfbench/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
+    checkout.edit("workflow/rfbench/report/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
     assert checkout.planned() == {"tables": 1}
-    checkout.edit("workflow/rfbench/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
+    checkout.edit("workflow/rfbench/report/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
     assert checkout.planned() == one_run, "only the runs of the edited operator"
     checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
@@ -225,7 +225,7 @@ def test_a_new_operator_needs_one_file_and_one_line_and_executes_its_own_runs_on
 @pytest.mark.slow
 def test_an_installed_packages_pair_runs_and_runs_again_when_its_file_changes(finished, tmp_path):
     checkout, site = copied(finished, tmp_path / "outside"), tmp_path / "site"
-    text = (ROOT / "workflow/rfbench/templates/operator.py.j2").read_text()
+    text = (ROOT / "workflow/rfbench/contract/operator.py.j2").read_text()
     about = {"{{ name }}": "toy", "{{ pair }}": "toy_bilinear", "{{ label }}": "Toy", "{{ path }}": "toy"}
     for mark, value in about.items():
         text = text.replace(mark, value)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from rfbench import config as configuration
-from rfbench import train
+from rfbench.training import train
 
 PAIR = "m2mrf_a"
 

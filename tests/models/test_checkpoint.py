@@ -8,9 +8,9 @@ import torch
 from mmseg.models.backbones import HRNet
 
 import rfbench
-from rfbench.checkpoint import load_backbone_weights
 from rfbench.errors import RFBenchError
 from rfbench.models import backbones
+from rfbench.models.checkpoint import load_backbone_weights
 
 C = (8, 16, 32, 64)  # hrnetv2_embedded
 EMBEDDED = backbones.configuration("hrnetv2_embedded")

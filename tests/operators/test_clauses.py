@@ -6,7 +6,7 @@ import pytest
 
 import operators
 from rfbench import cli
-from rfbench.conformance import CLAUSES, ConformanceError, Subject
+from rfbench.contract.conformance import CLAUSES, ConformanceError, Subject
 
 TOY = """
 import torch, torch.nn.functional as F

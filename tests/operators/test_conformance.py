@@ -3,7 +3,7 @@
 import pytest
 
 import operators
-from rfbench.conformance import CLAUSES, Subject
+from rfbench.contract.conformance import CLAUSES, Subject
 
 # Together they hold every kind of path; all pairs would take a quarter of an hour to compile.
 COMPILED = {"a2u", "carafe_carafe", "indexnet", "lip_bilinear", "m2mrf_c", "maxpool_maxunpool", "strideconv_deconv"}

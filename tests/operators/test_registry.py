@@ -14,9 +14,9 @@ import yaml
 
 import operators
 from rfbench import pipeline
+from rfbench.contract.operators_table import add_arguments, counted, run, table_rows
 from rfbench.errors import RFBenchError
-from rfbench.operators_table import add_arguments, counted, run, table_rows
-from rfbench.tables import published_costs
+from rfbench.report.tables import published_costs
 
 CI = Path(__file__).parents[2] / "config" / "ci.yaml"
 
@@ -97,7 +97,7 @@ def test_operator_files_import_nothing_from_each_other():
 
 
 def test_importing_the_packages_and_what_renders_needs_no_torch():
-    renderers = ", ".join(f"rfbench.{verb}" for verb in ("tables", "figures", "ablation", "costs", "trace"))
+    renderers = ", ".join(f"rfbench.report.{verb}" for verb in ("tables", "figures", "ablation", "costs", "trace"))
     code = f"import sys, operators, rfbench, {renderers}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -5,7 +5,7 @@ Public functions:
 - `build_model(pair, backbone="hrnetv2_w48", num_lesions=4)`: HRNetV2 with an operator pair;
 - `load_checkpoint(model, path)`: weights of ours or of the M2MRF authors;
 - `fuse(model)`: a copy for inference, batch norms folded, M2MRF in its shorter form;
-- `rfbench.memory.saved_bytes(model, shape)`: what a training step keeps for backward;
+- `rfbench.profiling.memory.saved_bytes(model, shape)`: what a training step keeps for backward;
 - `rfbench.losses.dice_loss(logits, label)`, `operators.available()`, `operators.m2mrf.M2MRF`.
 
 They are imported on first use, so that ``import rfbench`` and commands without a network need no torch.
@@ -23,8 +23,8 @@ warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformable
 
 _LAZY = {
     "build_model": "rfbench.models.segmentor",
-    "fuse": "rfbench.inference",
-    "load_checkpoint": "rfbench.checkpoint",
+    "fuse": "rfbench.inference.fuse",
+    "load_checkpoint": "rfbench.models.checkpoint",
 }
 
 

@@ -9,26 +9,38 @@ from rfbench.errors import RFBenchError
 
 # Only the chosen verb's module is imported, so that --help and the light verbs never wait for torch.
 VERBS = {
-    "prepare": ("rfbench.data.prepare", "check a raw archive and write images, label maps and manifest"),
-    "show": ("rfbench.show", "draw an image of a prepared data set with its lesions, or a contact sheet"),
-    "weights": ("rfbench.weights", "fetch and check the ImageNet checkpoint of the backbone"),
-    "train": ("rfbench.train", "train one network: one data set, operator pair and seed"),
-    "evaluate": ("rfbench.evaluate", "evaluate one trained network, or score a checkpoint file"),
-    "predict": ("rfbench.predict", "lesion probabilities and an overlay for any fundus photograph"),
-    "aggregate": ("rfbench.aggregate", "gather all evaluations into metrics.csv"),
-    "profile": ("rfbench.profile", "count parameters, FLOPs and memory, and time the pairs in turn with the baseline"),
-    "costs": ("rfbench.costs", "render the profile as table and figure, the published speed beside ours"),
-    "gpu": ("rfbench.gpu", "measure on a lent GPU, within minutes: the pairs in three precisions, a training step"),
-    "throughput": ("rfbench.data.throughput", "measure how many training samples a second one core makes"),
-    "tables": ("rfbench.tables", "render the paper's tables from metrics.csv"),
-    "trace": ("rfbench.trace", "print the runs behind a cell of a table, computed again from their records"),
-    "figures": ("rfbench.figures", "draw the figures from the results folder"),
-    "ablation": ("rfbench.ablation", "render the table and figure of a sweep of operator options (Table 1)"),
-    "operators": ("rfbench.operators_table", "list the operator pairs with exact and published parameters"),
-    "plan": ("rfbench.plan", "say how many runs, hours and bytes a configuration takes, before anything starts"),
-    "check": ("rfbench.check", "put an operator pair to the contract, clause by clause"),
-    "new-operator": ("rfbench.new_operator", "write a commented operator file that works, to be changed into your own"),
-    "doctor": ("rfbench.doctor", "say what is missing: environment, data, devices"),
+    "prepare": ("data.prepare", "check a raw archive and write images, label maps and manifest"),
+    "show": ("report.show", "draw an image of a prepared data set with its lesions, or a contact sheet"),
+    "weights": ("training.weights", "fetch and check the ImageNet checkpoint of the backbone"),
+    "train": ("training.train", "train one network: one data set, operator pair and seed"),
+    "evaluate": ("evaluate", "evaluate one trained network, or score a checkpoint file"),
+    "predict": ("inference.predict", "lesion probabilities and an overlay for any fundus photograph"),
+    "aggregate": ("report.aggregate", "gather all evaluations into metrics.csv"),
+    "profile": (
+        "profiling.profile",
+        "count parameters, FLOPs and memory, and time the pairs in turn with the baseline",
+    ),
+    "costs": ("report.costs", "render the profile as table and figure, the published speed beside ours"),
+    "gpu": (
+        "profiling.gpu",
+        "measure on a lent GPU, within minutes: the pairs in three precisions, a training step",
+    ),
+    "throughput": ("profiling.throughput", "measure how many training samples a second one core makes"),
+    "tables": ("report.tables", "render the paper's tables from metrics.csv"),
+    "trace": ("report.trace", "print the runs behind a cell of a table, computed again from their records"),
+    "figures": ("report.figures", "draw the figures from the results folder"),
+    "ablation": ("report.ablation", "render the table and figure of a sweep of operator options (Table 1)"),
+    "operators": ("contract.operators_table", "list the operator pairs with exact and published parameters"),
+    "plan": (
+        "profiling.plan",
+        "say how many runs, hours and bytes a configuration takes, before anything starts",
+    ),
+    "check": ("contract.check", "put an operator pair to the contract, clause by clause"),
+    "new-operator": (
+        "contract.new_operator",
+        "write a commented operator file that works, to be changed into your own",
+    ),
+    "doctor": ("doctor", "say what is missing: environment, data, devices"),
 }
 EPILOG = """examples:
   rfbench doctor
@@ -54,7 +66,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
     for name, (module, about) in VERBS.items():
         sub = verbs.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
         if name == verb:
-            importlib.import_module(module).add_arguments(sub)
+            importlib.import_module(f"rfbench.{module}").add_arguments(sub)
     return parser
 
 
@@ -64,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     verb = next((word for word in argv if not word.startswith("-")), None)
     args = build_parser(verb).parse_args(argv)
     try:
-        return importlib.import_module(VERBS[args.verb][0]).run(args)
+        return importlib.import_module(f"rfbench.{VERBS[args.verb][0]}").run(args)
     except RFBenchError as error:
         print(f"rfbench {args.verb}: {error}", file=sys.stderr)
         return 1

@@ -379,7 +379,7 @@ def effective_options(config: dict, name: str) -> dict[str, dict]:
 @functools.cache
 def printed_rows(layout: str) -> frozenset[str]:
     """Rows that the paper's operator tables print on data sets of this layout."""
-    from rfbench.tables import TABLES, published_means  # pandas, which most commands need not wait for
+    from rfbench.report.tables import TABLES, published_means  # pandas, which most commands need not wait for
 
     tables = [table for table in TABLES.values() if table.layout == layout and table.number]
     return frozenset(row for table in tables for row, _ in published_means(table))

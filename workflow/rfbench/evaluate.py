@@ -31,13 +31,13 @@ from torch.nn import functional as F
 
 from rfbench import config as configuration
 from rfbench import provenance
-from rfbench.checkpoint import load_checkpoint
 from rfbench.data.manifest import read_manifest
 from rfbench.data.training import read_native
 from rfbench.errors import RFBenchError
 from rfbench.metrics import LesionMetrics
-from rfbench.train import add_run_arguments, device_name, initial_model, load_run_config, pick_device
-from rfbench.workfolder import reported
+from rfbench.models.checkpoint import load_checkpoint
+from rfbench.training.train import add_run_arguments, device_name, initial_model, load_run_config, pick_device
+from rfbench.training.workfolder import reported
 
 AP_BOUND = 1e-4  # the histogram's average precision is this sure unless a network gives nearly one score everywhere
 
@@ -236,7 +236,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--work", type=Path, help="the training's work folder")
     group.add_argument("--weights", type=Path, help="ImageNet checkpoint (only the untrained network needs it)")
     parser.add_argument("--output", type=Path, help="record of the evaluation (JSON)")
-    from rfbench import score  # which imports this module
+    from rfbench.inference import score  # which imports this module
 
     score.add_arguments(parser)
 
@@ -252,7 +252,7 @@ def run(args: argparse.Namespace) -> int:
             )
         if absent:
             raise RFBenchError(f"{absent[0]} is missing: a checkpoint file is scored with --checkpoint and --data.")
-        from rfbench import score
+        from rfbench.inference import score
 
         return score.run(args)
     absent = [f"--{name}" for name in ("config", "pair", *RUN, "output") if getattr(args, name) is None]

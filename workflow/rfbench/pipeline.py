@@ -14,43 +14,30 @@ import yaml
 
 import operators
 from rfbench import config as configuration
-from rfbench import devices, flocks, provenance, tables, watchdog
+from rfbench import devices, flocks, provenance
 from rfbench.errors import RFBenchError
+from rfbench.report import tables
+from rfbench.training import watchdog
+
+
+def _files(folder: str, *names: str) -> list[str]:
+    return [f"rfbench/{folder}/{name}" for name in names]
+
 
 # Library code by stage: a changed digest runs the stage again, a touched file does not.
 CODE = {
     "data": ["rfbench/data/*.py"],
-    "model": ["rfbench/models/*.py", "rfbench/reassembly.py", "operators/__init__.py"],
-    "train": [
-        "rfbench/train.py",
-        "rfbench/losses.py",
-        "rfbench/checkpoint.py",
-        "rfbench/workfolder.py",
-        "rfbench/data/training.py",
-    ],
+    "model": ["rfbench/models/*.py", "rfbench/losses.py", "rfbench/reassembly.py", "operators/__init__.py"],
+    "train": [*_files("training", "train.py", "workfolder.py"), "rfbench/data/training.py"],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
-    "profile": ["rfbench/profile.py", "rfbench/flops.py", "rfbench/memory.py", "rfbench/inference.py"],
-    "costs": ["rfbench/costs.py", "rfbench/tables.py", "rfbench/plotting.py", "rfbench/published.csv"],
-    "aggregate": ["rfbench/aggregate.py"],
-    "tables": ["rfbench/tables.py", "rfbench/rendering.py", "rfbench/templates/*", "rfbench/published.csv"],
-    "figures": [
-        "rfbench/figures.py",
-        "rfbench/tables.py",
-        "rfbench/plotting.py",
-        "rfbench/charts.py",
-        "rfbench/curves.py",
-        "rfbench/published.csv",
-    ],
-    "ablation": [
-        "rfbench/ablation.py",
-        "rfbench/tables.py",
-        "rfbench/rendering.py",
-        "rfbench/plotting.py",
-        "rfbench/templates/ablation.*",
-        "rfbench/templates/artefacts.*",
-        "rfbench/published.csv",
-    ],
-}
+    "profile": [*_files("profiling", "profile.py", "flops.py", "memory.py"), "rfbench/inference/fuse.py"],
+    "aggregate": ["rfbench/report/aggregate.py"],
+    "tables": _files("report", "tables.py", "rendering.py", "templates/*", "published.csv"),
+    "costs": _files("report", "costs.py", "tables.py", "plotting.py", "published.csv"),
+    "figures": _files("report", "figures.py", "tables.py", "plotting.py", "charts.py", "curves.py", "published.csv"),
+    "ablation": _files("report", "ablation.py", "tables.py", "rendering.py", "plotting.py", "templates/ablation.*",
+                       "templates/artefacts.*", "published.csv"),
+}  # fmt: skip
 
 
 class Pipeline:

@@ -1,0 +1,124 @@
+"""A new operator from nothing: the file that is written, the line that is added, the names that are refused."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import operators
+from rfbench import cli
+from rfbench.contract.conformance import CLAUSES, Subject
+from rfbench.contract.new_operator import add_pair, write_operator
+from rfbench.errors import RFBenchError
+
+from ..checkout import ROOT
+
+
+@pytest.fixture
+def _registry(monkeypatch):
+    """The registry as it was, after the test."""
+    monkeypatch.setattr(operators, "_loaded", [])
+    yield
+    monkeypatch.undo()
+    operators._forget()
+
+
+@pytest.mark.usefixtures("_registry")
+def test_the_written_operator_is_in_the_house_style_and_keeps_every_fast_clause(tmp_path):
+    file, pair = write_operator("blur_pool", tmp_path)
+    assert (file.name, pair) == ("blur_pool.py", "blur_pool_bilinear")
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("ruff"), *command, "--config", ROOT / "pyproject.toml", file],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+    assert operators.load_file(file) == [pair]
+    assert operators.get(pair).params is None
+    subject = Subject(pair)
+    for clause in CLAUSES.values():
+        if not clause.slow:
+            clause.check(subject)
+
+
+@pytest.mark.usefixtures("_registry")
+def test_the_worked_example_of_the_contract_keeps_it(tmp_path):
+    text = (ROOT / "operators" / "README.md").read_text()
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.S) if "class BoxPool" in code]
+    (tmp_path / "box.py").write_text(example)
+    assert operators.load_file(tmp_path / "box.py") == ["box_bilinear"]
+    subject = Subject("box_bilinear")
+    for clause in CLAUSES.values():
+        if not clause.slow:
+            clause.check(subject)
+
+
+def test_the_contract_lists_every_clause():
+    text = (ROOT / "operators" / "README.md").read_text()
+    for clause in CLAUSES.values():
+        assert f"| {clause.name}{' (slow)' * clause.slow} | {clause.promise} |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Blur", "small letters"),
+        ("2blur", "small letters"),
+        ("blur-pool", "small letters"),
+        ("../blur", "small letters"),
+        ("class", "no word of Python's own"),
+        ("lip", "operators/lip.py declares the operator 'lip'"),
+        ("strideconv", "operators/strideconv.py declares the operator 'strideconv'"),
+        ("max_pool", "operators/maxpool.py declares the path 'MaxPool'"),
+        ("m2mrf_onestep", "operators/m2mrf.py declares the pair 'm2mrf_onestep_bilinear'"),
+        ("there", "exists already"),
+    ],
+)
+def test_names_that_cannot_be_are_refused_and_nothing_is_written(tmp_path, name, message):
+    (tmp_path / "there.py").write_text("mine")
+    with pytest.raises(RFBenchError, match=message):
+        write_operator(name, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["there.py"]
+    assert (tmp_path / "there.py").read_text() == "mine"
+
+
+SHIPPED = {file.name: file.read_text() for file in sorted((ROOT / "config").glob("*.yaml"))}
+
+
+@pytest.mark.parametrize("shipped", [name for name, text in SHIPPED.items() if "pairs: all" not in text])
+def test_the_line_is_the_only_change_of_a_shipped_configuration(tmp_path, shipped):
+    config = tmp_path / shipped
+    before = SHIPPED[shipped]
+    config.write_text(before)
+    assert add_pair(config, "blur_bilinear") == "blur_bilinear added to pairs"
+    old, new = yaml.safe_load(before), yaml.safe_load(config.read_text())
+    assert new == {**old, "pairs": [*old["pairs"], "blur_bilinear"]}
+    removed = [line for line in before.splitlines() if line not in config.read_text().splitlines()]
+    assert all(line.startswith("pairs: [") for line in removed)
+
+
+@pytest.mark.parametrize(("rows", "told"), [(True, "set paper_rows_only to false"), (False, "`pairs: all`")])
+def test_all_pairs_need_no_line(tmp_path, rows, told):
+    config = tmp_path / "all.yaml"
+    config.write_text(f"pairs: all\npaper_rows_only: {str(rows).lower()}\n")
+    assert told in add_pair(config, "blur_bilinear")
+    assert config.read_text() == f"pairs: all\npaper_rows_only: {str(rows).lower()}\n"
+
+
+def test_a_configuration_in_another_form_is_left_as_it_is(tmp_path):
+    config = tmp_path / "odd.yaml"
+    for text in ("pairs: [\n  a,\n  b]\n", "seeds: [1]\n", "pairs: &p\n  - a\nother: *p\n"):
+        config.write_text(text)
+        with pytest.raises(RFBenchError, match=r"odd\.yaml"):
+            add_pair(config, "blur_bilinear")
+        assert config.read_text() == text
+
+
+def test_a_missing_configuration_is_named_before_anything_is_written(capsys):
+    assert cli.main(["new-operator", "blur", "--config", "/nowhere.yaml"]) == 1
+    assert "/nowhere.yaml: no such file; nothing was written" in capsys.readouterr().err
+    assert not (Path(operators.__file__).parent / "blur.py").exists()

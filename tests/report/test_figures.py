@@ -1,0 +1,205 @@
+"""Figures: every promised one is drawn, says SYN, and shows the same numbers as the tables."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from rfbench.errors import RFBenchError
+from rfbench.report import charts, curves, figures, plotting, tables
+from rfbench.report.aggregate import COLUMNS
+from rfbench.report.tables import read_metrics
+
+ROWS = {"strideconv_bilinear": "StrideConv/Bilinear", "m2mrf_c": "M2MRF-C"}
+
+
+@pytest.fixture(autouse=True)
+def few_pixels(monkeypatch):
+    """Fewer dots an inch, so that the tests are quick."""
+    monkeypatch.setitem(plotting.STYLE, "savefig.dpi", 50)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A results folder with two pairs, two seeds; one run is missing."""
+    rng, rows = np.random.default_rng(0), []
+    for pair, row in ROWS.items():
+        for seed in (0, 1):
+            done = (pair, seed) != ("m2mrf_c", 1)
+            common = {
+                **dict.fromkeys(COLUMNS, ""), "dataset": "IDRiD", "pair": pair, "row": row, "seed": seed,
+                "n": 27 * done, "state": "done" if done else "missing", "synthetic": False,
+                "kind": "idrid", "layout": "idrid", "backbone": "hrnetv2_w48", "recipe": "published",
+            }  # fmt: skip
+            for metric in charts.METRICS:
+                for lesion in ("EX", "MA", "mean") if done else ("mean",):
+                    value = rng.random() if done else None
+                    rows.append({**common, "metric": metric, "lesion": lesion, "value": value})
+            folder = tmp_path / "runs" / "IDRiD" / pair / f"seed{seed}"
+            folder.mkdir(parents=True)
+            if done:
+                pd.DataFrame({"iteration": [1, 2], "loss": [0.9, 0.8], "lr": [0.1, 0.1]}).to_csv(folder / "curve.csv")
+                points = [
+                    (lesion, curve, r, 1 - r)
+                    for lesion in ("EX", "MA")
+                    for curve in ("exact", "aupr11")
+                    for r in (0, 1)
+                ]
+                frame = pd.DataFrame(points, columns=["lesion", "curve", "recall", "precision"])
+                frame.to_csv(folder / "pr_curves.csv", index=False)
+    pairs = {
+        pair: {"params_w48": 6e7 + k, "fps_ratio": 1 - k / 10, "fps_ratio_min": 0.8, "fps_ratio_max": 1.1}
+        for k, pair in enumerate(ROWS)
+    }
+    profile = {"pairs": pairs, "backbone": "hrnetv2_w48", "size": [1440, 960], "batch": 1, "dtype": "float32",
+               "channels_last": False, "threads": 2, "provenance": {"device": "cpu"}}  # fmt: skip
+    (tmp_path / "profile.json").write_text(json.dumps(profile))
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "metrics.csv", index=False)
+    return tmp_path
+
+
+ALL = {"aupr11", "ap", "f", "iou", "lesions", "training", "pr", "params", "fps", "published"}
+
+
+def some(monkeypatch, *names: str) -> None:
+    """Draw only these figures, since each takes a second."""
+    every = figures.drawings
+    monkeypatch.setattr(figures, "drawings", lambda *a: {k: v for k, v in every(*a).items() if k in names})
+
+
+def test_every_promised_figure_is_drawn(results):
+    metrics, profile = read_metrics(results / "metrics.csv"), json.loads((results / "profile.json").read_text())
+    assert set(figures.drawings(metrics, results, profile)) == ALL
+    assert set(figures.drawings(metrics, results, None)) == ALL - {"params", "fps"}
+
+
+def test_the_same_data_give_the_same_bytes(results, monkeypatch):
+    some(monkeypatch, "params", "pr")
+    metrics = read_metrics(results / "metrics.csv")
+    first, second = (figures.draw_all(metrics, results, results / folder) for folder in ("a", "b"))
+    assert {path.suffix for path in first} == {".png", ".pdf"}
+    assert len(first) == 4
+    for path, again in zip(first, second, strict=True):
+        assert path.read_bytes() == again.read_bytes(), path.name
+
+
+def test_points_are_the_metrics_and_n_counts_finished_runs(results):
+    metrics = read_metrics(results / "metrics.csv")
+    axes = charts.draw_metric(metrics, "ap").axes[0]
+    chosen = metrics.query("metric == 'ap' and lesion == 'mean' and pair == 'strideconv_bilinear'")["value"]
+    assert sorted(axes.lines[0].get_xdata()) == pytest.approx(sorted(100 * chosen))
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["StrideConv/Bilinear  2/2", "M2MRF-C  1/2"]
+    assert "%" in axes.get_xlabel()
+    plt.close("all")
+
+
+def test_interval_is_students(results):
+    values = pd.Series([1.0, 2.0, 4.0])
+    assert plotting.interval(values) == pytest.approx(4.302653 * values.std() / 3**0.5, rel=1e-6)
+    assert plotting.interval(values[:2]) == 0
+
+
+def test_synthetic_data_are_called_so_in_every_figure(results):
+    metrics = read_metrics(results / "metrics.csv").assign(synthetic=True)
+    profile = json.loads((results / "profile.json").read_text())
+    drawings = figures.drawings(metrics, results, profile)
+    assert "published" not in drawings
+    for name, draw in drawings.items():
+        assert "SYN: synthetic images, no ranking of operators" in draw().get_suptitle(), name
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", sorted(ALL - {"ap", "f", "iou"}))
+def test_figures_are_one_column_wide_and_nothing_leaves_them(results, name):
+    """Every text and legend within 85 mm; fonts embedded as outlines that editors read."""
+    metrics, profile = read_metrics(results / "metrics.csv"), json.loads((results / "profile.json").read_text())
+    with plt.rc_context(plotting.STYLE):
+        figure = figures.drawings(metrics, results, profile)[name]()
+        figure.draw_without_rendering()
+        box, page = figure.get_tightbbox(), figure.bbox_inches
+        assert page.width * 25.4 == pytest.approx(85)
+        assert box.x0 >= -0.01
+        assert box.y0 >= -0.01
+        assert box.x1 <= page.x1 + 0.01
+        assert box.y1 <= page.y1 + 0.01
+        (pdf,) = (path for path in plotting.save(figure, results, name) if path.suffix == ".pdf")
+    assert b"/Type0" in pdf.read_bytes()
+    assert b"/Type3" not in pdf.read_bytes()
+
+
+def test_highlighted_rows_are_the_best_the_baseline_and_own_ones(results):
+    metrics = read_metrics(results / "metrics.csv")
+    few = metrics[metrics["state"] == "done"].copy()
+    more = [few.assign(row=row, pair=row) for row in ("LIP/Bilinear", "A2U/A2U", "Mine/Mine", "M2MRF-A", "M2MRF-B")]
+    many = pd.concat([few, *more])
+    best = (many["row"] == "A2U/A2U") & (many["metric"] == "ap") & (many["lesion"] == "mean")
+    many.loc[best, "value"] = 0.999
+    assert curves.highlighted(many) == ["A2U/A2U", "StrideConv/Bilinear", "Mine/Mine"]
+    assert set(curves.highlighted(few)) == set(ROWS.values()), "so few are all shown"
+
+
+def test_curves_hold_both_areas_of_the_run_that_they_show(results):
+    metrics = read_metrics(results / "metrics.csv")
+    runs = metrics[(metrics["row"] == curves.highlighted(metrics)[0]) & (metrics["state"] == "done")]
+    first = runs[(runs["seed"] == runs["seed"].min()) & (runs["lesion"] == "MA")].set_index("metric")["value"]
+    titles = [axes.get_title() for axes in curves.draw_precision_recall(results, metrics).axes]
+    assert f"MA: AUPR11 {100 * first['aupr11']:.1f}, AP {100 * first['ap']:.1f} %" in titles
+    plt.close("all")
+
+
+def test_highlighted_curves_differ_in_colour(results):
+    rows = list(tables.read_published()["row"].unique())  # more than there are colours
+    metrics = pd.DataFrame({"row": rows})
+    same = [row for row in rows if plotting.signs(metrics)[row]["color"] == plotting.signs(metrics)[rows[0]]["color"]]
+    assert len(same) > 1
+    assert len(set(curves._colours(same, metrics).values())) == len(same)
+
+
+def test_an_artefact_is_marked(results):
+    metrics = read_metrics(results / "metrics.csv")
+    flag = metrics.query("pair == 'm2mrf_c' and seed == 0").iloc[:1]
+    metrics = pd.concat([metrics, flag.assign(metric="aupr11_artefact", lesion="MA", value=1.0)])
+    flagged = plotting.means(metrics, "aupr11").query("artefact")
+    assert list(zip(flagged["pair"], flagged["seed"], strict=True)) == [("m2mrf_c", 0)]
+    assert not plotting.means(metrics, "ap")["artefact"].any()
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([(1, 1), (2, 2)], [(2, 2)]),
+        ([(1, 3), (2, 2), (3, 1)], [(1, 3), (2, 2), (3, 1)]),
+        ([(1, 3), (2, 1), (3, 2), (3, 2)], [(1, 3), (3, 2)]),
+    ],
+)
+def test_pareto_front(points, front):
+    assert charts.pareto(points) == front
+
+
+def test_figures_that_are_no_longer_drawn_are_removed_and_no_finished_run_is_told(
+    results, tmp_path, capsys, monkeypatch
+):
+    some(monkeypatch, "ap")
+    arguments = Namespace(metrics=results / "metrics.csv", results=None, output=tmp_path / "out")
+    figures.run(arguments)
+    listed = (tmp_path / "out" / "figures.txt").read_text().split()
+    assert sorted(listed) == sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".txt")
+    read_metrics(results / "metrics.csv").assign(state="missing").to_csv(results / "metrics.csv", index=False)
+    assert figures.run(arguments) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["figures.txt"]
+    assert "IDRiD: no finished run, no figure" in capsys.readouterr().err
+
+
+def test_validation_images_are_called_so_and_compared_with_nothing_published(results):
+    drawings = figures.drawings(read_metrics(results / "metrics.csv").assign(split="val"), results, None)
+    assert "published" not in drawings
+    assert "27 validation images" in drawings["ap"]().get_suptitle()
+    plt.close("all")
+
+
+def test_missing_curves_are_named(results, tmp_path):
+    with pytest.raises(RFBenchError, match=r"pr_curves\.csv: not found, though its run is done"):
+        curves.draw_precision_recall(tmp_path / "elsewhere", read_metrics(results / "metrics.csv"))

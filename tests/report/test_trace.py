@@ -1,0 +1,207 @@
+"""From the records of runs to metrics, to a table's cell, and back."""
+
+import json
+import statistics
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from rfbench import cli, provenance
+from rfbench import config as configuration
+from rfbench.errors import RFBenchError
+from rfbench.pipeline import run_folder
+from rfbench.report import aggregate, tables, trace
+
+from ..checkout import ROOT
+
+PAIR = "m2mrf_c"
+VALUES = {0: 0.4123456789, 1: 0.4371, 2: 0.49}
+ORIGIN = {"commit": "c0ffee", "dirty": False, "python": "3.11", "versions": {"torch": "2.13.0"}, "device": "cpu"}
+
+
+def write_record(config: dict, seed: int, state: str = "done", reason: str | None = None) -> Path:
+    """A record as `rfbench evaluate` writes it, with VALUES as every metric."""
+    settings = configuration.run_settings(config, "SYN-IDRiD", PAIR, seed)
+    folder = run_folder(config["results"], "SYN-IDRiD", PAIR, seed)
+    (folder / "work").mkdir(parents=True)
+    (folder / "work" / "model.pth").write_text(f"weights of seed {seed}")
+    manifest = Path(config["results"]) / "data" / "SYN-IDRiD" / "manifest.csv"
+    provenance.write_text(manifest, "a manifest\n")
+    record = {
+        "kind": "evaluation", "state": state, "reason": reason, "settings": settings,
+        "identity": {"settings": configuration.digest(settings), "manifest": provenance.sha256(manifest)},
+        "evaluation": configuration.evaluation_settings(config, "SYN-IDRiD"),
+        "training_provenance": ORIGIN, "provenance": ORIGIN,
+        "checkpoint_sha256": provenance.sha256(folder / "work" / "model.pth"),
+    }  # fmt: skip
+    if state == "done":
+        record |= {
+            "metrics": {metric: {"MA": 0.1, "mean": VALUES[seed]} for metric in aggregate.METRICS},
+            "details": {"MA": {"ap_error": 1e-6, "aupr11_artefact": False}}, "n_images": 27,
+            "untrained": {"ap": {"MA": 0.01, "mean": 0.01}},
+        }  # fmt: skip
+    provenance.write_json(folder / "evaluation.json", record)
+    return folder / "evaluation.json"
+
+
+@pytest.fixture
+def config(tmp_path) -> dict:
+    """The smallest configuration with one pair and three seeds, its results in a temporary folder."""
+    shipped = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
+    return configuration.complete(
+        {**shipped, "pairs": [PAIR], "seeds": list(VALUES), "results": str(tmp_path / "results")}
+    )
+
+
+def rendered(config: dict) -> Path:
+    """Aggregate and render; the table."""
+    metrics = Path(config["results"]) / "metrics.csv"
+    provenance.write_text(metrics, aggregate.aggregate(config).to_csv(index=False, lineterminator="\n"))
+    folder = Path(config["results"]).parent / "tables"
+    tables.run(Namespace(metrics=metrics, results=None, output=folder))
+    return folder / "table5.csv"
+
+
+def test_cell_agrees_with_its_records(config, capsys):
+    for seed in VALUES:
+        write_record(config, seed)
+    table = rendered(config)
+    assert cli.main(["trace", str(table), "--pair", PAIR, "--metric", "mAUPR"]) == 0
+    printed = capsys.readouterr().out
+    percent = [100 * value for value in VALUES.values()]
+    assert f"mean {statistics.mean(percent):.4f}, std {statistics.stdev(percent):.4f}, n = 3" in printed
+    for seed, value in VALUES.items():
+        assert f"seed {seed}: done, {100 * value:.4f} %, test images: 27" in printed
+    assert "c0ffee" in printed
+    assert "torch 2.13.0" in printed
+    assert printed.count("(file checked)") == 6, "manifest and checkpoint of each run"
+    assert printed.endswith("The cell agrees with the records.\n")
+
+
+def test_a_pair_in_every_block_of_table_1_is_one_cell(config):
+    for seed in VALUES:
+        write_record(config, seed)
+    table5 = rendered(config)
+    rows = pd.read_csv(table5)
+    rows = rows.drop(columns=[column for column in rows if column.startswith(("Param", "FPS"))])
+    table = table5.with_name("table1.csv")
+    pd.concat([rows.assign(option="alpha"), rows.assign(option="reduction")]).to_csv(table, index=False)
+    assert trace.trace(table, PAIR, "mAUPR").problems == []
+    with pytest.raises(RFBenchError, match=r"--metric FPS: .*table1\.csv has mAUPR, mF, mIoU, mAP"):
+        trace.trace(table, PAIR, "FPS")
+
+
+def test_cell_of_zero_agrees(config, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "VALUES", dict.fromkeys(VALUES, 0.0))
+    for seed in VALUES:
+        write_record(config, seed)
+    assert trace.trace(rendered(config), PAIR, "mF").problems == []
+
+
+def test_param_and_speed_come_from_the_profile(config, capsys):
+    write_record(config, 0)
+    costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
+    profile = {
+        "pairs": {PAIR: costs}, "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32", "threads": 1,
+        "batch": 1, "channels_last": False,
+        "rounds": 9, "provenance": ORIGIN,
+    }  # fmt: skip
+    provenance.write_json(Path(config["results"]) / "profile.json", profile)
+    table = rendered(config)
+    for heading, text in (("Param", "70.2979"), ("FPS", "0.8000")):
+        assert cli.main(["trace", str(table), "--pair", PAIR, "--metric", heading]) == 0
+        assert capsys.readouterr().out.count(text) == 2, "in the profile and in the table"
+    costs["fps_ratio"] = 0.81
+    provenance.write_json(Path(config["results"]) / "profile.json", profile)
+    (problem,) = trace.trace(table, PAIR, "FPS").problems
+    assert "the table's cell is not what" in problem
+
+
+def test_changed_record_table_or_checkpoint_disagrees(config):
+    paths = [write_record(config, seed) for seed in VALUES]
+    table = rendered(config)
+    (paths[0].parent / "work" / "model.pth").write_text("another network")
+    (problem,) = trace.trace(table, PAIR, "mF").problems
+    assert "is not the file of the record's digest" in problem
+    record = json.loads(paths[1].read_text())
+    record["metrics"]["f"]["mean"] += 0.01
+    provenance.write_json(paths[1], record)
+    problems = trace.trace(table, PAIR, "mF").problems
+    assert len(problems) == 3
+    assert "has 0.4471, the metrics file 0.4371" in problems[1]
+    assert "is not what the records give" in problems[2]
+    assert cli.main(["trace", str(table), "--pair", PAIR, "--metric", "mF"]) == 1
+
+
+def test_stale_table_disagrees(config):
+    write_record(config, 0)
+    table = rendered(config)
+    with (Path(config["results"]) / "metrics.csv").open("a") as file:
+        file.write("\n")
+    (problem,) = trace.trace(table, PAIR, "mIoU").problems
+    assert "is stale" in problem
+
+
+def test_holes_are_told_with_their_reason(config):
+    write_record(config, 0)
+    write_record(config, 1, "timeout", "60 s were over at iteration 3")
+    found = trace.trace(rendered(config), PAIR, "mAP")
+    assert found.problems == []
+    assert "seed 1: timeout – 60 s were over at iteration 3" in found.lines
+    assert "seed 2: missing – not trained yet" in found.lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a2u", "mF"), "configured pairs: m2mrf_c"),
+        ((PAIR, "AUPR"), "has mAUPR, mF, mIoU, mAP, mAP before training, Param, FPS"),
+        ((PAIR, "mF", "IDRiD"), "no such data set; it has SYN-IDRiD"),
+    ],
+)
+def test_what_a_table_lacks_is_answered_with_what_it_has(config, arguments, message):
+    write_record(config, 0)
+    with pytest.raises(RFBenchError, match=message):
+        trace.trace(rendered(config), *arguments)
+
+
+def test_a_pair_on_several_data_sets_needs_the_data_set(config):
+    write_record(config, 0)
+    table = rendered(config)
+    frame = pd.read_csv(table)
+    pd.concat([frame, frame.assign(dataset="SYN-other")]).to_csv(table, index=False)
+    with pytest.raises(RFBenchError, match="Add --dataset with one of SYN-IDRiD, SYN-other"):
+        trace.trace(table, PAIR, "mF")
+
+
+def test_what_is_no_table_is_refused(tmp_path):
+    with pytest.raises(RFBenchError, match=r"expected a table's \.csv file"):
+        trace.trace(tmp_path / "absent.csv", PAIR, "mF")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(RFBenchError, match="found the columns a, b"):
+        trace.trace(tmp_path / "other.csv", PAIR, "mF")
+
+
+def test_every_state_of_a_run_is_told(config):
+    """done, timeout (a record), error (a training's last words), missing: each configured run has its rows."""
+    config["seeds"] = [0, 1, 2, 3]
+    write_record(config, 0)
+    write_record(config, 1, "timeout", "60 s were over")
+    folders = {seed: run_folder(config["results"], "SYN-IDRiD", PAIR, seed) for seed in (2, 3)}
+    provenance.write_json(folders[2] / "work" / "error.json", {"reason": "OSError: disk"})
+    provenance.write_json(folders[3] / "train.json", {})
+    runs = aggregate.aggregate(config).query("metric == 'ap' and lesion == 'mean'").set_index("seed")
+    assert dict(runs["state"]) == {0: "done", 1: "timeout", 2: "error", 3: "missing"}
+    assert list(runs["reason"])[1:] == ["60 s were over", "OSError: disk", "trained, not evaluated yet"]
+    assert runs["value"].notna().tolist() == [True, False, False, False]
+
+
+def test_records_of_another_configuration_are_no_result_of_this_one(config):
+    write_record(config, 0)
+    config["datasets"]["SYN-IDRiD"]["iterations"] += 1
+    row = aggregate.aggregate(config).query("seed == 0 and metric == 'ap'").iloc[0]
+    assert (row["state"], row["reason"]) == ("missing", "recorded with other settings, to be run again")

@@ -1,0 +1,294 @@
+"""Trainings that are stopped: by their time limit, by a hang, by kill -9 at any moment, by an orphan."""
+
+import contextlib
+import copy
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from rfbench import config as configuration
+from rfbench import evaluate
+from rfbench.data.files import write_file
+from rfbench.pipeline import Pipeline, run_folder
+from rfbench.report.aggregate import aggregate
+from rfbench.training import train, watchdog, workfolder
+
+from ..checkout import ROOT
+from ..tiny_run import PAIR, make_config, run, same, weights
+
+RECORDS = ("train.json", "curve.csv", "work/model.pth")
+
+
+class Killed(BaseException):
+    """Stands for kill -9 within this process."""
+
+
+def stop_after(monkeypatch, updates: int, error: BaseException) -> None:
+    """Let every training end with an error after so many updates and the checkpoint due then."""
+    original = workfolder.CheckpointHook.after_train_iter
+
+    def stopping(self, runner, batch_idx, data_batch=None, outputs=None):
+        original(self, runner, batch_idx, data_batch, outputs)
+        if runner.iter + 1 == updates:
+            raise error
+
+    monkeypatch.setattr(workfolder.CheckpointHook, "after_train_iter", stopping)
+
+
+def expire_at(monkeypatch, updates: int) -> None:
+    """Let every time limit be reached after so many updates."""
+    monkeypatch.setattr(watchdog.Watchdog, "expired", lambda self: self.hours is not None and self.done == updates)
+
+
+def equal(a: Path, b: Path) -> bool:
+    """Whether two runs left the same bytes."""
+    return all((a / name).read_bytes() == (b / name).read_bytes() for name in RECORDS)
+
+
+@pytest.fixture(scope="session")
+def whole(manifest, tmp_path_factory) -> Path:
+    """An undisturbed run with curve rows of four updates."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(make_config(log_interval=4), manifest, folder)
+    return folder
+
+
+def test_over_the_limit_is_a_timeout_with_a_checkpoint(manifest, tmp_path, monkeypatch, whole):
+    with monkeypatch.context() as patch:
+        expire_at(patch, 3)
+        record = run(make_config(log_interval=4, time_limit=0.5), manifest, tmp_path)
+    assert record["state"] == "timeout"
+    assert record["reason"].startswith("recipe.time_limit of 0.5 h reached at iteration 3 of 6. Raise the limit")
+    assert (record["time_limit"], record["checkpoint_sha256"]) == (0.5, None)
+    assert record == json.loads((tmp_path / "train.json").read_text())
+    assert sorted(path.name for path in tmp_path.glob("work/iter_*.pth")) == ["iter_2.pth", "iter_3.pth"]
+    again = run(make_config(log_interval=4), manifest, tmp_path)
+    assert again["state"] == "done"
+    assert json.loads((tmp_path / "times.json").read_text())["resumed"] is True
+    assert equal(tmp_path, whole), "stopped between two rows of the curve"
+
+
+def test_a_timeout_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch):
+    expire_at(monkeypatch, 3)
+    config = {**make_config(time_limit=0.5), "results": str(tmp_path)}
+    folder = run_folder(tmp_path, "SYN", PAIR, 0)
+    run(config, manifest, folder)
+    files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
+    assert "metrics" not in evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    table = aggregate(config)
+    assert set(table["state"]) == {"timeout"}
+    assert table["value"].isna().all()
+    assert "iteration 3 of 6" in table["reason"].iloc[0]
+
+
+def test_an_evaluation_of_other_settings_is_a_hole(manifest, tmp_path):
+    """The settings changed, then the training failed: the old numbers stand for nothing."""
+    config = {**make_config(), "results": str(tmp_path)}
+    folder = run_folder(tmp_path, "SYN", PAIR, 0)
+    run(config, manifest, folder)
+    files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
+    evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    assert set(aggregate(config)["state"]) == {"done"}
+    table = aggregate({**make_config(power=0.5), "results": str(tmp_path)})
+    assert set(table["state"]) == {"missing"}
+    assert "recorded with other settings" in table["reason"].iloc[0]
+
+
+def test_a_raised_limit_continues_and_nothing_else_does(manifest, tmp_path, monkeypatch):
+    """What Snakemake sees as the rule's parameter, from the first start to the finished run."""
+    expire_at(monkeypatch, 3)
+    wildcards = SimpleNamespace(dataset="SYN", pair=PAIR, seed="0")
+    folder = run_folder(tmp_path, "SYN", PAIR, 0)
+
+    def parameter(limit: float | None) -> str:
+        return Pipeline({**make_config(time_limit=limit), "results": str(tmp_path)}).continuations(wildcards)
+
+    first = parameter(0.5)
+    run(make_config(time_limit=0.5), manifest, folder)
+    assert parameter(0.5) == parameter(0.4) == first, "the same or a lower limit leaves the hole"
+    raised = parameter(1)
+    assert raised == parameter(None) != first
+    run(make_config(time_limit=1), manifest, folder)
+    assert json.loads((folder / "train.json").read_text())["state"] == "done"
+    assert parameter(1) == parameter(0.5) == parameter(None) == raised, "a finished run stays"
+
+
+HANGING = """
+import sys, time
+from pathlib import Path
+from rfbench.training import train, watchdog
+from rfbench.data.training import TrainingStream
+sys.path.insert(0, sys.argv[1])
+from tests.tiny_run import make_config, run
+
+watchdog.GRACE = 2.0
+read = TrainingStream.__getitem__
+TrainingStream.__getitem__ = lambda self, draw: time.sleep(1000) if draw == 14 else read(self, draw)
+run(make_config(time_limit=12 / 3600, workers=WORKERS), Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_hung_training_ends_as_a_timeout(manifest, tmp_path, workers, whole):
+    """The fourth update's images never come; the record is written, the lock is free, and the run can go on."""
+    code = HANGING.replace("WORKERS", str(workers))
+    root = ROOT
+    done = subprocess.run(
+        [sys.executable, "-c", code, root, manifest, tmp_path], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "train.json").read_text())
+    assert record["state"] == "timeout"
+    assert "at iteration 3 of 6 and no update" in record["reason"]
+    assert (tmp_path / "curve.csv").read_text().count("\n") == 4
+    with workfolder.locked(tmp_path / "work", patience=0):
+        pass
+    run(make_config(), manifest, tmp_path)
+    assert same(weights(tmp_path), weights(whole))
+
+
+def test_an_unfinished_row_of_the_curve_survives(manifest, tmp_path, monkeypatch, whole):
+    """Killed after the checkpoint of update 2, in the middle of the curve's first row."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, Killed())
+        with pytest.raises(Killed):
+            run(make_config(log_interval=4), manifest, tmp_path)
+    (tmp_path / "work" / "curve.csv").write_text("iteration,loss,lr\n1")  # a torn write
+    run(make_config(log_interval=4), manifest, tmp_path)
+    assert equal(tmp_path, whole)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_every_random_state_survives(manifest, tmp_path, monkeypatch, workers):
+    """A network that draws from all three generators ends the same."""
+    forward = train.UpdateLoop.run_iter
+
+    def drawing(self, batch):
+        noise = torch.rand(1).item() + random.random() + np.random.random()  # noqa: NPY002
+        parameter = next(iter(self.runner.model.parameters()))
+        parameter.data.mul_(1 + 0.01 * noise)
+        forward(self, batch)
+
+    monkeypatch.setattr(train.UpdateLoop, "run_iter", drawing)
+    run(make_config(workers=workers), manifest, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, Killed())
+        with pytest.raises(Killed):
+            run(make_config(workers=workers), manifest, tmp_path / "cut")
+    run(make_config(workers=workers), manifest, tmp_path / "cut")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_what_snakemake_deletes_comes_back_from_the_work_folder(manifest, tmp_path, monkeypatch):
+    """An orphan finished; the next Snakemake deletes its outputs as incomplete and starts the job."""
+    record = run(make_config(), manifest, tmp_path)
+    (tmp_path / "work" / "unfinished.pth").touch()  # killed while it tidied up
+    for name in ("train.json", "curve.csv", "times.json"):
+        (tmp_path / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_train", None)
+        assert run(make_config(), manifest, tmp_path) == record
+    assert not (tmp_path / "work" / "unfinished.pth").exists()
+    (tmp_path / "work" / "model.pth").write_bytes(b"damaged")
+    assert run(make_config(), manifest, tmp_path) == record, "damaged weights are trained again"
+
+
+def test_checkpoints_of_other_code_are_not_resumed(manifest, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(configuration, "code_digest", lambda *patterns: "other")
+        stop_after(patch, 4, Killed())
+        with pytest.raises(Killed):
+            run(make_config(), manifest, tmp_path)
+    run(make_config(), manifest, tmp_path)
+    assert "other settings, data or code; training starts anew" in capsys.readouterr().err
+    assert json.loads((tmp_path / "times.json").read_text())["resumed"] is False
+
+
+def test_a_diverged_run_has_no_weights(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("rfbench.models.segmentor.dice_loss", lambda logits, label: logits.sum() * float("nan"))
+    record = run(make_config(), manifest, tmp_path)
+    assert (record["state"], record["checkpoint_sha256"]) == ("diverged", None)
+    assert not (tmp_path / "work" / "model.pth").exists()
+
+
+def test_an_evaluation_that_fails_leaves_its_reason(manifest, tmp_path):
+    config = {**make_config(), "results": str(tmp_path)}
+    folder = run_folder(tmp_path, "SYN", PAIR, 0)
+    run(config, manifest, folder)
+    (folder / "work" / "model.pth").write_bytes(b"damaged")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    command = command_line("evaluate", tmp_path / "config.yaml", manifest, folder, "evaluation.json")
+    assert subprocess.run([*command, "--record", folder / "train.json"], capture_output=True).returncode == 1
+    table = aggregate(config)
+    assert set(table["state"]) == {"error"}
+    assert "expected the checkpoint of digest" in table["reason"].iloc[0]
+
+
+def test_a_file_that_an_orphan_writes_too_is_whole(tmp_path, monkeypatch):
+    """Another preparation of the same data renames the same file between our write and our rename."""
+    replace = os.replace
+
+    def orphan_first(part: Path, path: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: -1)
+            write_file(path, b"whole")
+        path.unlink()  # and Snakemake deletes it
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", orphan_first)
+    write_file(tmp_path / "x", b"whole")
+    assert (tmp_path / "x").read_bytes() == b"whole"
+
+
+def command_line(verb: str, config: Path, manifest: Path, folder: Path, output: str) -> list:
+    """`rfbench train` or `rfbench evaluate` of the smallest run."""
+    run_of = ["--dataset", "SYN", "--pair", PAIR, "--seed", "0", "--manifest", manifest]
+    files = ["--work", folder / "work", "--output", folder / output]
+    return [sys.executable, "-m", "rfbench", verb, "--config", config, *run_of, *files]
+
+
+def kill_in_the_middle(command: list, wait: float, condition=lambda: True) -> bool:
+    """Start a command and kill it -9 so many seconds after a condition holds; False if it had ended before."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not condition() and process.poll() is None:
+        time.sleep(0.001)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(wait)
+        return False
+    process.kill()
+    process.wait()
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_kill_minus_nine_at_any_moment(manifest, tmp_path, workers):
+    """Random instants, and instants while a checkpoint is being written; the end is the same to the byte."""
+    config = copy.deepcopy(make_config(workers=workers, checkpoint_interval=1, log_interval=3))
+    config["datasets"]["SYN"]["iterations"] = 25
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run(config, manifest, tmp_path / "whole")
+    folder, rng = tmp_path / "cut", random.Random(workers)
+    command = command_line("train", tmp_path / "config.yaml", manifest, folder, "train.json")
+    unfinished = folder / "work" / "unfinished.pth"
+    kills = [kill_in_the_middle(command, rng.uniform(0, 4))]  # a whole run takes longer
+    for _ in range(4):
+        unfinished.unlink(missing_ok=True)
+        kills.append(kill_in_the_middle(command, rng.uniform(0, 0.01), unfinished.exists))
+    assert kills.count(True) >= 4, kills
+    assert subprocess.run(command, env=os.environ).returncode == 0
+    assert json.loads((folder / "times.json").read_text())["resumed"] is True
+    assert equal(folder, tmp_path / "whole")
+    assert not list(folder.glob("work/*iter_*")) + list(folder.glob("work/unfinished.pth"))

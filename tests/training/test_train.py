@@ -1,0 +1,457 @@
+"""Training: the stream, the update, the schedule, resuming, and what a record says."""
+
+import contextlib
+import csv
+import ctypes
+import json
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+import pytest
+import torch
+
+from rfbench import config as configuration
+from rfbench import evaluate
+from rfbench.data.prepare import prepare_folder
+from rfbench.data.training import COPIES, TrainingStream
+from rfbench.errors import RFBenchError
+from rfbench.pipeline import run_folder
+from rfbench.report.aggregate import aggregate
+from rfbench.training import train, workfolder
+from rfbench.training.watchdog import Watchdog
+
+from ..tiny_run import PAIR, make_config, run, same, weights
+
+
+@contextlib.contextmanager
+def watch_opens(folders: list[Path]):
+    """Linux's inotify on folders: yields a function that lists the files opened in them so far."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.inotify_init1(os.O_NONBLOCK)
+    watches = {libc.inotify_add_watch(descriptor, os.fsencode(folder), 0x20): folder for folder in folders}  # IN_OPEN
+    assert descriptor >= 0
+    assert -1 not in watches
+    seen: set[Path] = set()
+
+    def opened() -> set[Path]:
+        with contextlib.suppress(BlockingIOError):
+            while events := os.read(descriptor, 1 << 16):
+                while events:
+                    watch, _, _, length = struct.unpack("iIII", events[:16])
+                    seen.add(watches[watch] / os.fsdecode(events[16 : 16 + length].rstrip(b"\0")))
+                    events = events[16 + length :]
+        return {path for path in seen if path not in folders}
+
+    try:
+        yield opened
+    finally:
+        os.close(descriptor)
+
+
+def stream(manifest: Path, **recipe) -> TrainingStream:
+    config = make_config()  # the recipe is added afterwards, so that sizes may be ones that a configuration may not
+    return TrainingStream(manifest, config["datasets"]["SYN"], {**config["recipe"], **recipe}, seed=5)
+
+
+def test_a_sample_depends_on_seed_and_draw_alone(manifest):
+    one, two = stream(manifest), stream(manifest)
+    late = two[7]
+    [one[draw] for draw in range(7)]
+    np.random.seed(99)  # noqa: NPY002 (the state that must not matter)
+    assert torch.equal(one[7]["inputs"], late["inputs"])
+    assert torch.equal(one[7]["data_samples"].gt_sem_seg.data, late["data_samples"].gt_sem_seg.data)
+    assert not torch.equal(one[8]["inputs"], late["inputs"])
+
+
+def test_every_copy_of_every_image_once_an_epoch(manifest):
+    data = stream(manifest)
+    for epoch in range(2):
+        assert sorted(data._pick(12 * epoch + k) for k in range(12)) == list(range(12))
+    assert [data._pick(k) for k in range(12)] != [data._pick(12 + k) for k in range(12)]
+
+
+def test_copies_move_coordinates_as_rotations_and_flips():
+    height, width = 3, 5
+    image = np.arange(height * width).reshape(height, width)
+    moved = [  # where (row, column) of the original goes, by hand
+        lambda r, c: (r, c),
+        lambda r, c: (width - 1 - c, r),  # 90 degrees counter-clockwise
+        lambda r, c: (height - 1 - r, width - 1 - c),
+        lambda r, c: (c, height - 1 - r),
+        lambda r, c: (r, width - 1 - c),
+        lambda r, c: (height - 1 - r, c),
+    ]
+    for copy, target in zip(COPIES, moved, strict=True):
+        out = copy(image)
+        assert all(out[target(r, c)] == image[r, c] for r in range(height) for c in range(width))
+
+
+def test_crop_is_width_by_height_and_label_follows_the_image(manifest):
+    sample = stream(manifest, photometric=False, ratio=[1.0, 1.0])[0]
+    assert sample["inputs"].shape == (3, 64, 96)
+    assert sample["inputs"].dtype == torch.uint8
+    assert sample["data_samples"].gt_sem_seg.data.shape == (1, 64, 96)
+    assert set(sample["data_samples"].gt_sem_seg.data.unique().tolist()) <= {0, 1, 2, 3, 4}
+
+
+def test_native_and_cached_sources_see_the_same_at_small_scales(manifest):
+    native, cached = stream(manifest), stream(manifest, train_source="cached_2x")
+    # The synthetic image is smaller than twice the scale, so the cache holds it unchanged.
+    assert torch.equal(native[3]["inputs"], cached[3]["inputs"])
+
+
+def test_portrait_copies_stay_portrait_until_the_crop(manifest):
+    data = stream(manifest, photometric=False, ratio=[1.0, 1.0])
+    data.transforms[1].crop_size = (1000, 1000)  # larger than both: what is left is the resized copy
+    shapes = {}
+    for draw in range(12):
+        shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw]["inputs"].shape[1:]))
+    landscape, portrait = {(284, 427)}, {(427, 284)}  # (height, width): the scale's long side goes with the image's
+    assert [shapes[copy] for copy in range(6)] == [landscape, portrait, landscape, portrait, landscape, landscape]
+    cropped = stream(manifest, ratio=[0.1, 0.1])[next(d for d in range(12) if data._pick(d) % 6 == 1)]
+    assert cropped["inputs"].shape[1] > cropped["inputs"].shape[2]
+
+
+def test_normalisation_comes_before_padding(manifest):
+    config = make_config()
+    model, _ = train.initial_model(configuration.run_settings(config, "SYN", PAIR, 0), None)
+    small = torch.full((3, 40, 50), 200, dtype=torch.uint8)
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, 40, 50, dtype=torch.long)))
+    batch = model.data_preprocessor({"inputs": [small], "data_samples": [sample]}, True)
+    assert batch["inputs"].shape == (1, 3, 64, 96)
+    assert torch.all(batch["inputs"][0, :, 40:] == 0)
+    assert torch.all(batch["inputs"][0, :, :, 50:] == 0)
+    expected = (200 - 116.513) / 80.206  # red comes first after the change from BGR
+    assert batch["inputs"][0, 0, 0, 0].item() == pytest.approx(expected, rel=1e-5)
+    assert torch.all(batch["data_samples"][0].gt_sem_seg.data[0, 40:] == 0)
+
+
+def test_same_seed_same_weights_other_seed_others(manifest, tmp_path):
+    config = make_config()
+    record = run(config, manifest, tmp_path / "a")
+    again = run(config, manifest, tmp_path / "b")
+    other = run(config, manifest, tmp_path / "c", seed=1)
+    assert record == again
+    assert record["state"] == "done"
+    assert (tmp_path / "a" / "train.json").read_bytes() == (tmp_path / "b" / "train.json").read_bytes()
+    assert (tmp_path / "a" / "curve.csv").read_bytes() == (tmp_path / "b" / "curve.csv").read_bytes()
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+    assert other["identity"]["settings"] != record["identity"]["settings"]
+
+
+def test_killed_training_resumes_bit_identically(manifest, tmp_path, monkeypatch):
+    config = make_config()
+    run(config, manifest, tmp_path / "whole")
+    original = train.CurveHook.after_train_iter
+
+    def killed(self, runner, batch_idx, data_batch=None, outputs=None):
+        original(self, runner, batch_idx, data_batch, outputs)
+        if runner.iter + 1 == 5:  # after the checkpoint of iteration 4
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.CurveHook, "after_train_iter", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, manifest, tmp_path / "cut")
+    assert not (tmp_path / "cut" / "train.json").exists()
+    monkeypatch.setattr(train.CurveHook, "after_train_iter", original)
+    run(config, manifest, tmp_path / "cut")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert (tmp_path / "whole" / "curve.csv").read_text() == (tmp_path / "cut" / "curve.csv").read_text()
+    assert json.loads((tmp_path / "cut" / "times.json").read_text())["resumed"] is True
+
+
+def test_checkpoints_of_other_settings_are_not_resumed(manifest, tmp_path, monkeypatch):
+    def killed(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.CurveHook, "after_train_iter", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(make_config(power=0.5), manifest, tmp_path / "mixed")
+    run(make_config(), manifest, tmp_path / "mixed")
+    run(make_config(), manifest, tmp_path / "clean")
+    assert same(weights(tmp_path / "mixed"), weights(tmp_path / "clean"))
+
+
+def test_micro_batches_sum_to_the_gradient_of_the_whole(manifest, tmp_path):
+    """With frozen batch norm statistics out of the way (plain SGD, one update), parts and whole agree."""
+    updates = []
+    for parts in (1, 2, 4):
+        config = make_config(micro_batches=parts, optimizer={"type": "SGD", "lr": 0.1})
+        config["datasets"]["SYN"]["iterations"] = 1
+        folder = tmp_path / str(parts)
+        record = run(config, manifest, folder)
+        assert record["batch_norm_images"] == 4 // parts
+        with open(folder / "curve.csv") as file:
+            assert [row["iteration"] for row in csv.DictReader(file)] == ["1"], "an iteration is an update"
+        updates.append(weights(folder)["decode_head.conv_seg.bias"])
+    start = train.initial_model(configuration.run_settings(make_config(), "SYN", PAIR, 0), None)[0]
+    moved = [(u - start.decode_head.conv_seg.bias.detach()) for u in updates]
+    assert all(m.abs().max() > 0 for m in moved)
+    assert torch.allclose(moved[0], moved[1], rtol=0.2, atol=1e-4)  # batch statistics differ, the scale must not
+
+
+def test_learning_rate_follows_the_polynomial(manifest, tmp_path):
+    run(make_config(), manifest, tmp_path)
+    with open(tmp_path / "curve.csv") as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    expected = [(0.01 - 1e-4) * (1 - k / 6) ** 0.9 + 1e-4 for k in range(6)]
+    assert rates == pytest.approx(expected, rel=1e-3)
+
+
+def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
+    def poisoned(logits, label):
+        return logits.sum() * float("nan")
+
+    monkeypatch.setattr("rfbench.models.segmentor.dice_loss", poisoned)
+    record = run(make_config(), manifest, tmp_path)
+    assert record["state"] == "diverged"
+    assert "iteration 1" in record["reason"]
+    result = evaluate.evaluate(
+        make_config(),
+        "SYN",
+        PAIR,
+        0,
+        manifest,
+        tmp_path / "train.json",
+        tmp_path / "work",
+        tmp_path / "evaluation.json",
+    )
+    assert result["state"] == "diverged"
+    assert "metrics" not in result
+
+
+def test_two_trainings_never_share_a_work_folder(tmp_path):
+    work = tmp_path / "work"
+    message = rf"another process \({os.getpid()}\) is training here"
+    with workfolder.locked(work), pytest.raises(RFBenchError, match=message), workfolder.locked(work, patience=0):
+        pass
+
+
+def test_what_an_orphan_finished_is_kept(manifest, tmp_path):
+    first = run(make_config(), manifest, tmp_path)
+    before = (tmp_path / "work" / "model.pth").stat().st_mtime_ns
+    assert run(make_config(), manifest, tmp_path) == first
+    assert (tmp_path / "work" / "model.pth").stat().st_mtime_ns == before, "nothing was trained again"
+    run(make_config(power=0.5), manifest, tmp_path)
+    assert (tmp_path / "work" / "model.pth").stat().st_mtime_ns != before, "other settings are"
+
+
+def test_damaged_checkpoint_is_named_and_the_one_before_serves(manifest, tmp_path, monkeypatch, capsys):
+    run(make_config(), manifest, tmp_path / "whole")
+    original = train.CurveHook.after_train_iter
+
+    def killed(self, runner, batch_idx, data_batch=None, outputs=None):
+        original(self, runner, batch_idx, data_batch, outputs)
+        if runner.iter + 1 == 5:
+            raise KeyboardInterrupt
+
+    work = tmp_path / "cut" / "work"
+    with monkeypatch.context() as patch:
+        patch.setattr(train.CurveHook, "after_train_iter", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(make_config(), manifest, tmp_path / "cut")
+    assert sorted(path.name for path in work.glob("iter_*.pth")) == ["iter_2.pth", "iter_4.pth"]
+    (work / "iter_4.pth").write_bytes((work / "iter_4.pth").read_bytes()[:-100])
+    run(make_config(), manifest, tmp_path / "cut")
+    assert "iter_4.pth: damaged" in capsys.readouterr().err
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
+    def broken(logits, label):
+        raise ValueError("no such thing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rfbench.models.segmentor.dice_loss", broken)
+        with pytest.raises(ValueError, match="no such thing"):
+            run(make_config(), manifest, tmp_path)
+    assert json.loads((tmp_path / "work" / "error.json").read_text())["reason"] == "ValueError: no such thing"
+    run(make_config(), manifest, tmp_path)
+    assert not (tmp_path / "work" / "error.json").exists()
+
+
+def test_missing_gpu_is_an_error_not_a_fallback(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RFBenchError, match="no GPU is visible"):
+        train.pick_device("cuda")
+
+
+def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path, monkeypatch):
+    """mmengine moves every model to the GPU that it sees; `device: cpu` must win."""
+    monkeypatch.setattr("mmengine.runner.runner.get_device", lambda: "meta")
+    config = make_config()
+    settings = configuration.run_settings(config, "SYN", PAIR, 0)
+    model, _ = train.initial_model(settings, None)
+    runner = train.build_runner(settings, config["recipe"], model, manifest, tmp_path, None, Watchdog(None, 6))
+    runner.train()
+    assert {parameter.device.type for parameter in runner.model.parameters()} == {"cpu"}
+
+
+def test_missing_manifest_is_named(tmp_path):
+    with pytest.raises(RFBenchError, match=r"absent\.csv"):
+        run(make_config(), tmp_path / "absent.csv", tmp_path)
+
+
+def test_mixed_precision_is_recorded_and_changes_the_arithmetic(manifest, tmp_path):
+    full, mixed = tmp_path / "full", tmp_path / "mixed"
+    run(make_config(), manifest, full)
+    record = run(make_config(amp="bfloat16"), manifest, mixed)
+    assert record["settings"]["recipe"]["amp"] == "bfloat16"
+    assert record["state"] == "done"
+    assert not same(weights(full), weights(mixed))
+
+
+def test_half_precision_without_a_gpu_is_refused(manifest, tmp_path):
+    with pytest.raises(RFBenchError, match="float16 needs a GPU"):
+        run(make_config(amp="float16"), manifest, tmp_path)
+
+
+def evaluated(manifest: Path, folder: Path) -> dict:
+    """Train and evaluate in a folder."""
+    run(make_config(), manifest, folder)
+    return evaluate.evaluate(
+        make_config(), "SYN", PAIR, 0, manifest, folder / "train.json", folder / "work", folder / "evaluation.json"
+    )
+
+
+def test_evaluation_is_complete_and_repeatable(manifest, tmp_path):
+    record = evaluated(manifest, tmp_path / "a")
+    evaluated(manifest, tmp_path / "b")
+    assert (tmp_path / "a" / "evaluation.json").read_bytes() == (tmp_path / "b" / "evaluation.json").read_bytes()
+    assert record["n_images"] == 1
+    assert set(record["metrics"]) == {"aupr11", "ap", "f", "iou", "precision", "recall"}
+    assert set(record["untrained"]["ap"]) == {"EX", "HE", "SE", "MA", "mean"}
+    with open(tmp_path / "a" / "pr_curves.csv") as file:
+        points = [row for row in csv.DictReader(file) if row["curve"] == "aupr11" and row["lesion"] == "MA"]
+    recall, precision = (np.array([float(row[name]) for row in points]) for name in ("recall", "precision"))
+    assert len(points) == 11
+    assert abs(np.trapezoid(precision, recall)) == pytest.approx(record["metrics"]["aupr11"]["MA"])
+    with open(tmp_path / "a" / "per_image.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["lesion"] for row in rows] == ["EX", "HE", "SE", "MA"]
+    for row in rows:
+        detail = record["details"][row["lesion"]]
+        assert int(row["tp"]) == detail["tp"]
+        assert int(row["predicted"]) == detail["predicted"]
+
+
+def test_prediction_follows_the_protocol_step_by_step(manifest):
+    """Logits → network's input size → native size → sigmoid, against the steps written out."""
+    settings = configuration.run_settings(make_config(), "SYN", PAIR, 0)
+    model = train.initial_model(settings, None)[0].eval()
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (150, 201, 3), dtype=np.uint8)
+    got = evaluate.predict(model, image, (120, 90), torch.device("cpu"))
+    resized = mmcv.imresize(image, (120, 90))  # 201x150 fitted into 120x90: exactly 120x90
+    rgb = resized[..., ::-1].astype(np.float32)
+    normalised = (rgb - np.float32([116.513, 56.437, 16.309])) / np.float32([80.206, 41.232, 13.293])
+    x = torch.from_numpy(normalised.transpose(2, 0, 1).copy())[None]
+    with torch.no_grad():
+        logits = model(x)
+        logits = torch.nn.functional.interpolate(logits, (150, 201), mode="bilinear", align_corners=False)
+    assert got.shape == (4, 150, 201)
+    assert torch.allclose(got, logits[0].sigmoid(), atol=1e-6)
+
+
+def test_prepared_size_is_that_of_a_file_of_the_scale(manifest):
+    """Resize, normalise, pad with zeros, sigmoid at that size, against the steps written out; a portrait image."""
+    settings = configuration.run_settings(make_config(), "SYN", PAIR, 0)
+    model = train.initial_model(settings, None)[0].eval()
+    image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), dtype=np.uint8)
+    got = evaluate.predict(model, image, (128, 128), torch.device("cpu"), "prepared")
+    rgb = mmcv.imresize(image, (96, 128))[..., ::-1].astype(np.float32)
+    x = torch.zeros(1, 3, 128, 128)
+    normalised = (rgb - np.float32([116.513, 56.437, 16.309])) / np.float32([80.206, 41.232, 13.293])
+    x[..., :96] = torch.from_numpy(normalised.transpose(2, 0, 1).copy())
+    with torch.no_grad():
+        expected = model(x)[0].sigmoid()
+    assert got.shape == (4, 128, 128)
+    assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_label_at_prepared_size():
+    label = np.arange(200 * 150, dtype=np.uint32).reshape(200, 150)
+    label = (label % 5).astype(np.uint8)
+    fitted = evaluate.fit_label(label, (128, 128), "prepared")
+    assert fitted.shape == (128, 128)
+    assert not fitted[:, 96:].any()
+    rows, columns = (np.arange(n) * size // n for n, size in ((128, 200), (96, 150)))  # the nearest, as OpenCV rounds
+    assert np.array_equal(fitted[:, :96], label[rows][:, columns])
+    assert evaluate.fit_label(label, (128, 128), "native") is label
+
+
+def test_evaluation_size_is_recorded_and_counts_its_own_pixels(manifest, tmp_path):
+    config = make_config()
+    config["datasets"]["SYN"] |= {"eval_size": "prepared", "scale": [214, 200]}
+    run(config, manifest, tmp_path)
+    files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
+    record = evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    assert record["evaluation"]["eval_size"] == "prepared"
+    assert {detail["pixels"] for detail in record["details"].values()} == {214 * 200}
+
+
+def test_own_lesions_flow_from_the_configuration_to_every_number(tmp_path):
+    """Two lesions of a user's own: outputs, loss, metrics, columns of the manifest and rows of the table."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "mine").mkdir()
+    rows = ["image,lesion,mask,split"]
+    for name, split in (("a", "train"), ("b", "test")):
+        cv2.imwrite(str(tmp_path / "mine" / f"{name}.png"), rng.integers(0, 256, (150, 200, 3), dtype=np.uint8))
+        for lesion in ("NV", "Drusen"):
+            mask = np.zeros((150, 200), np.uint8)
+            mask[20:60, 30:90] = 255
+            cv2.imwrite(str(tmp_path / "mine" / f"{name}_{lesion}.png"), mask)
+            rows.append(f"{name}.png,{lesion},{name}_{lesion}.png,{split}")
+    (tmp_path / "mine" / "dataset.csv").write_text("\n".join(rows))
+    manifest = prepare_folder(tmp_path / "mine", tmp_path / "out", lesions=["NV", "Drusen"], progress=False)
+    config = make_config()
+    section = {k: v for k, v in config["datasets"].pop("SYN").items() if k not in ("synthetic", "eval_size")}
+    section |= {"kind": "folder", "source": "mine", "lesions": ["NV", "Drusen"], "iterations": 2}
+    config = configuration.complete(config | {"datasets": {"Mine": section}, "results": str(tmp_path / "results")})
+    folder = run_folder(config["results"], "Mine", PAIR, 0)
+    train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
+    files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
+    record = evaluate.evaluate(config, "Mine", PAIR, 0, manifest, *files)
+    assert set(record["details"]) == {"NV", "Drusen"}
+    evaluate.show(record)
+    table = aggregate(config)
+    assert set(table.loc[table["metric"] == "ap", "lesion"]) == {"NV", "Drusen", "mean"}
+    assert set(table["eval_size"]) == {"native"}
+    config["datasets"]["Mine"]["lesions"] = ["Drusen", "NV"]
+    with pytest.raises(RFBenchError, match="lesions Drusen, NV, found NV, Drusen"):
+        train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
+
+
+def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path):
+    """The kernel tells of every open file, also of those that OpenCV opens without Python."""
+    watched = [manifest.parent / kind / split for kind in ("images", "labels") for split in ("train", "test")]
+    with watch_opens(watched) as opened:
+        run(make_config(workers=1), manifest, tmp_path)
+        assert {path.parent.name for path in opened()} == {"train"}
+        files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
+        evaluate.evaluate(make_config(workers=1), "SYN", PAIR, 0, manifest, *files)
+        assert {path.parent.name for path in opened()} == {"train", "test"}
+
+
+def test_exchanged_checkpoint_is_refused(manifest, tmp_path):
+    run(make_config(), manifest, tmp_path)
+    torch.save({"state_dict": {}}, tmp_path / "work" / "model.pth")
+    with pytest.raises(RFBenchError, match="expected the checkpoint of digest"):
+        evaluate.trained_model(json.loads((tmp_path / "train.json").read_text()), tmp_path / "work")
+
+
+def test_record_of_other_settings_is_refused(manifest, tmp_path):
+    run(make_config(), manifest, tmp_path)
+    with pytest.raises(RFBenchError, match=r"trained with other settings \(recipe\)"):
+        evaluate.evaluate(
+            make_config(power=0.5), "SYN", PAIR, 0, manifest, tmp_path / "train.json", tmp_path / "work", tmp_path / "e"
+        )

@@ -1,0 +1,100 @@
+"""`rfbench new-operator`: one commented file with a working toy operator, and the configuration line that runs it."""
+
+import argparse
+import keyword
+import re
+import sys
+from pathlib import Path
+
+import jinja2
+import yaml
+
+import operators
+from rfbench import provenance
+from rfbench.errors import RFBenchError
+
+TEMPLATE = Path(__file__).parent / "operator.py.j2"
+
+
+def write_operator(name: str, folder: Path | None = None) -> tuple[Path, str]:
+    """Write the operator file; its path and the name of its pair.
+
+    Args:
+        name: of the file and of the operator in `operator_options`.
+        folder: where operators live (default: the project's `operators/`).
+
+    Raises:
+        RFBenchError: the name is none, or is taken.
+    """
+    folder = folder or Path(operators.__file__).parent
+    file, pair = folder / f"{name}.py", f"{name}_bilinear"
+    label = "".join(part.capitalize() for part in name.split("_"))
+    if not operators.NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise RFBenchError(
+            f"'{name}' cannot name an operator: expected small letters, digits and _, beginning with a letter, and "
+            "no word of Python's own. For example: blur_pool."
+        )
+    if file.exists():
+        raise RFBenchError(f"{file} exists already and is left as it is. Choose another name.")
+    if taken := operators.taken(name, pair, label):
+        raise RFBenchError(f"'{name}' is taken: {taken}. Choose another name.")
+    text = jinja2.Template(TEMPLATE.read_text(), keep_trailing_newline=True, undefined=jinja2.StrictUndefined).render(
+        name=name, pair=pair, label=label, path=f"operators/{name}.py"
+    )
+    provenance.write_text(file, text)
+    return file, pair
+
+
+def add_pair(config: Path, pair: str) -> str:
+    """Append a pair to the list `pairs` of a configuration file, leaving everything else as it stands.
+
+    Returns:
+        What was done, in words: `pairs: all` needs no addition.
+
+    Raises:
+        RFBenchError: the file cannot be read, or its list is written in a form that a person should edit.
+    """
+    try:
+        text = config.read_text()
+        before = yaml.safe_load(text)
+        if before["pairs"] == "all":
+            hidden = "; set paper_rows_only to false, which leaves it out" if before.get("paper_rows_only") else ""
+            return f"{pair} is one of `pairs: all`{hidden}"
+        wanted = {**before, "pairs": [*before["pairs"], pair]}
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise RFBenchError(f"{config}: expected a configuration with a list 'pairs', found {error!r}.") from None
+    changed = re.sub(r"(?m)^(pairs:[ \t]*\[[^\]\n]*?)[ \t]*\]", rf"\1, {pair}]", text, count=1)
+    if changed == text:
+        items = r"(?m)^(pairs:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)((?:([ \t]*-[ \t]+)[^\n]*\n(?:[ \t]*#[^\n]*\n)*)+)"
+        changed = re.sub(items, rf"\g<1>\g<2>\g<3>{pair}\n", text, count=1)
+    if yaml.safe_load(changed) != wanted:
+        raise RFBenchError(f"{config}: its list 'pairs' is not one item a line; add '- {pair}' to it by hand.")
+    provenance.write_text(config, changed)
+    return f"{pair} added to pairs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("name", metavar="NAME", help="name of the operator and its file, e.g. blur_pool")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="also add the pair to this configuration")
+    parser.epilog = "The file is operators/NAME.py, its pair NAME_bilinear. What it has to do: operators/README.md."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.config and not args.config.is_file():
+        raise RFBenchError(f"--config {args.config}: no such file; nothing was written.")
+    file, pair = write_operator(args.name)
+    print(f"{file}: written, with a working toy operator", file=sys.stderr)
+    configured = str(args.config or "config/default.yaml")
+    if args.config:
+        print(f"{args.config}: {add_pair(args.config, pair)}", file=sys.stderr)
+    else:
+        print(f"The line for `pairs` in {configured}:", file=sys.stderr)
+        print(f"  - {pair}")
+    option = "" if configured == "config/default.yaml" else f" --configfile {configured}"
+    print(
+        f"Then: rfbench check {pair}    snakemake --cores all{option}  (executes only this pair's runs)",
+        file=sys.stderr,
+    )
+    return 0

@@ -1,0 +1,274 @@
+"""What a lent GPU is asked for, in one command: the profile of every pair in three precisions, and a training step.
+
+Blocks run in the order of BLOCKS. The record is written after each, so that a cut-off loses only the block that runs;
+what the time does not allow is listed as missing, what fails as failed.
+"""
+
+import argparse
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+import operators
+from rfbench import provenance
+from rfbench.losses import dice_loss
+from rfbench.models import build_model
+from rfbench.profiling.profile import (
+    BASELINE,
+    LESIONS,
+    Settings,
+    chosen,
+    clock,
+    compiled,
+    positive,
+    profile,
+    set_precision,
+    synthetic_batch,
+)
+from rfbench.training.train import device_name, pick_device
+
+TRAINED = {"training_baseline": BASELINE, "training_m2mrf_c": "m2mrf_c"}
+BLOCKS = ("bfloat16", "float32", "tf32", "compiled_bfloat16", "compiled_float32", *TRAINED)
+COMPILED = (BASELINE, "m2mrf_a", "m2mrf_c")
+WARM_UP = 10  # steps that compile and try kernels; no time of theirs counts
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Sizes of the measurement.
+
+    Args:
+        pairs: profiled pairs.
+        size: width and height of the profiled images, px.
+        crop: width and height of the training step's images, px.
+        batch: images of a training step.
+        iterations: training steps of each kind.
+    """
+
+    pairs: tuple[str, ...]
+    backbone: str = "hrnetv2_w48"
+    size: tuple[int, int] = (1024, 1024)
+    rounds: int = 9
+    crop: tuple[int, int] = (1440, 960)
+    batch: int = 4
+    iterations: int = 200
+    device: str = "cuda"
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a training step is computed."""
+
+    tf32: bool = False
+    bfloat16: bool = False
+    channels_last: bool = False
+    fused_optimizer: bool = False
+    compiled: bool = False
+
+
+STEPS = {  # the slowest one last: what the time cuts off is the end of its curve
+    "stock_tf32": Step(tf32=True),  # for its time alone, a tenth of the steps
+    "ours": Step(tf32=True, bfloat16=True, channels_last=True, fused_optimizer=True, compiled=True),
+    "stock": Step(),  # mmseg's, as the authors trained: float32
+}
+
+
+def measure(suite: Suite, only: tuple[str, ...], minutes: float, output: Path) -> dict:
+    """Run the blocks and write the record after each.
+
+    Args:
+        only: blocks to run, of BLOCKS.
+        minutes: after which no block starts and a training stops.
+        output: the record (JSON).
+    """
+    deadline = time.monotonic() + 60 * minutes
+    record = {"suite": asdict(suite), "minutes": minutes, "blocks": {}, "failed": {}, "missing": list(only)}
+    record["provenance"] = provenance.collect(device_name(pick_device(suite.device)))
+    for name in only:
+        if time.monotonic() > deadline:
+            break
+        print(f"{name}: started", file=sys.stderr, flush=True)
+        started = time.monotonic()
+        try:
+            record["blocks"][name] = _block(suite, name, deadline) | {"wall_seconds": time.monotonic() - started}
+        except Exception as error:  # the next block may still be worth its minutes; the command ends with status 1
+            record["failed"][name] = f"{type(error).__name__}: {error}"
+        release()
+        record["missing"].remove(name)
+        provenance.write_json(output, record)
+        print(f"{name}: {record['failed'].get(name, 'done')}, {time.monotonic() - started:.0f} s", file=sys.stderr)
+    provenance.write_json(output, record)
+    return record
+
+
+def _block(suite: Suite, name: str, deadline: float) -> dict:
+    if name in TRAINED:
+        return compare_steps(suite, TRAINED[name], deadline)
+    settings = Settings(
+        suite.pairs, suite.backbone, size=suite.size, rounds=suite.rounds, device=suite.device, paper=False
+    )
+    if name.startswith("compiled_"):
+        settings = replace(settings, pairs=COMPILED, compiled=COMPILED, dtype=name.removeprefix("compiled_"))
+    else:
+        shorter = tuple(p for p in suite.pairs if "m2mrf" in {file.stem for file in operators.files(p)})
+        settings = replace(settings, fused=shorter, dtype=name)
+    return profile(settings)
+
+
+def release() -> None:
+    """Give back what earlier networks held: reference cycles, torch.compile's code, the allocator's free blocks."""
+    torch._dynamo.reset()
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where no GPU is used
+
+
+def compare_steps(suite: Suite, pair: str, deadline: float) -> dict:
+    """Training of the same network on the same batches, computed in the ways of STEPS.
+
+    Returns:
+        The pair; by step `losses`, `seconds` (all steps), `median_seconds` (without WARM_UP), `memory`, `complete`
+        (no step was left out for want of time); and see `compare`.
+    """
+    runs = {}
+    for name, step in STEPS.items():
+        iterations = suite.iterations if name != "stock_tf32" else max(suite.iterations // 10, 2 * WARM_UP)
+        runs[name] = _train(suite, pair, step, iterations, deadline)
+        release()
+    return {"pair": pair, **runs, "steps": {name: asdict(step) for name, step in STEPS.items()}, **compare(runs)}
+
+
+def compare(runs: dict[str, dict]) -> dict:
+    """Our step against stock's.
+
+    Returns:
+        `ratio` (stock seconds / own) and `ratio_to_tf32`; over the last quarter of the steps that both have,
+        `loss_difference` (mean of own - stock), `loss_spread` (standard deviation of stock's losses, the noise from
+        batch to batch), and `within_noise`, whether the difference is no larger than the spread.
+    """
+    stock, ours = runs["stock"], runs["ours"]
+    both = list(zip(stock["losses"], ours["losses"], strict=False))
+    last = both[-max(len(both) // 4, 2) :]
+    difference = statistics.mean(own - theirs for theirs, own in last)
+    spread = statistics.stdev(theirs for theirs, _ in last)
+    return {
+        "ratio": stock["median_seconds"] / ours["median_seconds"],
+        "ratio_to_tf32": runs["stock_tf32"]["median_seconds"] / ours["median_seconds"],
+        "loss_difference": difference,
+        "loss_spread": spread,
+        "within_noise": abs(difference) <= spread,
+    }
+
+
+def told(block: dict) -> str:
+    """A training block in a sentence."""
+    judged = "within" if block["within_noise"] else "NOT within"
+    cut = [name for name in STEPS if not block[name]["complete"]]
+    return (
+        f"ours {block['ratio']:.2f} times as fast as stock, losses {judged} noise (mean difference "
+        f"{block['loss_difference']:+.4f}, spread {block['loss_spread']:.4f})"
+        + f"; cut short: {', '.join(cut)}"
+        * bool(cut)
+    )
+
+
+def _train(suite: Suite, pair: str, step: Step, iterations: int, deadline: float) -> dict:
+    """The published optimiser at its first learning rate, on batch i of the stream in step i."""
+    device = pick_device(suite.device)
+    set_precision(step.tf32)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = build_model(pair, suite.backbone, LESIONS).train()
+    memory_format = torch.channels_last if step.channels_last else torch.contiguous_format
+    model = model.to(memory_format=memory_format)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=step.fused_optimizer or None
+    )
+    forward = compiled(model) if step.compiled else model
+    losses, seconds, warm = [], [], min(WARM_UP, iterations // 2)
+    for iteration in range(iterations):
+        if device.type == "cuda" and iteration == warm:  # cuDNN's trials need more room than what it settles on
+            torch.cuda.reset_peak_memory_stats()
+        image, label = synthetic_batch((suite.batch, 3, suite.crop[1], suite.crop[0]), device, iteration)
+        image = image.contiguous(memory_format=memory_format)
+        start = clock(device)
+        losses.append(_update(forward, optimizer, image, label, step))
+        seconds.append(clock(device) - start)
+        if time.monotonic() > deadline and len(losses) >= 2:
+            break
+    return {
+        "losses": [loss.item() for loss in losses],
+        "seconds": seconds,
+        "median_seconds": statistics.median(seconds[min(warm, len(seconds) // 2) :]),
+        "complete": len(losses) == iterations,
+        "memory": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+    }
+
+
+def _update(
+    forward: Callable, optimizer: torch.optim.Optimizer, image: torch.Tensor, label: torch.Tensor, step: Step
+) -> torch.Tensor:
+    """One parameter update; the loss before it."""
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=step.bfloat16):
+        logits = forward(image)
+    loss = dice_loss(logits, label)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
+
+EPILOG = """blocks, in this order:
+  bfloat16, float32, tf32              every pair, eager; M2MRF's fused form, too
+  compiled_bfloat16, compiled_float32  baseline, M2MRF-A and M2MRF-C
+  training_baseline, training_m2mrf_c  a step on the same batches: mmseg's stock settings against channels last,
+                                       bfloat16, fused optimiser and torch.compile; are the losses within noise?
+Training takes several minutes: give it a command of its own (--only training_baseline training_m2mrf_c). A block that
+has begun is only stopped in training: --minutes leaves the last one room before a limit of ten minutes. `rfbench
+costs` makes tables and figures of the record.
+envs/wheels.sh packs what a machine without network needs. A rehearsal without a GPU:
+
+  rfbench gpu --device cpu --backbone hrnetv2_embedded --size 128 128 --crop 96 64 --rounds 2 --iterations 4 \\
+      --only bfloat16 float32 training_baseline --output rehearsal.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    parser.add_argument("--output", type=Path, required=True, help="record (JSON), written after every block")
+    parser.add_argument("--minutes", type=float, default=8, help="no block starts later (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=BLOCKS, default=BLOCKS, help="blocks to run (default: all)")
+    parser.add_argument("--pairs", nargs="+", default=["all"], help="pairs to profile (default: all)")
+    parser.add_argument("--backbone", default=Suite.backbone, help="network (default: %(default)s)")
+    sides = {"type": positive, "nargs": 2, "metavar": ("WIDTH", "HEIGHT")}
+    parser.add_argument("--size", default=Suite.size, help="of the profiled images (default: %(default)s)", **sides)
+    parser.add_argument("--rounds", type=positive, default=Suite.rounds, help="timings (default: %(default)s)")
+    parser.add_argument("--crop", default=Suite.crop, help="of the training step (default: %(default)s)", **sides)
+    parser.add_argument(
+        "--batch", type=positive, default=Suite.batch, help="of the training step (default: %(default)s)"
+    )
+    parser.add_argument("--iterations", type=positive, default=Suite.iterations, help="steps (default: %(default)s)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default=Suite.device, help="(default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 1 when a block failed or is missing."""
+    pairs = chosen("pairs", args.pairs, tuple(operators.available()))
+    given = {key: value for key, value in vars(args).items() if key in Suite.__dataclass_fields__}
+    suite = Suite(**given | {"pairs": pairs, "size": tuple(args.size), "crop": tuple(args.crop)})
+    only = tuple(name for name in BLOCKS if name in args.only)
+    record = measure(suite, only, args.minutes, args.output)
+    for name, block in record["blocks"].items():
+        if name in TRAINED:
+            print(f"{name}: {told(block)}", file=sys.stderr)
+    for name, reason in record["failed"].items():
+        print(f"{name}: failed ({reason})", file=sys.stderr)
+    if record["missing"]:
+        print(f"missing, no time was left: {', '.join(record['missing'])}", file=sys.stderr)
+    return int(bool(record["failed"] or record["missing"]))

@@ -1,0 +1,373 @@
+"""Parameters, FLOPs, memory of a training step and speed of operator pairs.
+
+Frames per second mean little across machines, so every round times each network in turn, the baseline among them, and
+a pair's ratio is the median over the rounds of baseline seconds / own seconds of the same round (evaluation mode,
+eager unless compiled). FLOPs and, on a CPU, memory are counted on the device `meta`, without computing.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+
+import operators
+from rfbench import config as configuration
+from rfbench import provenance
+from rfbench.errors import RFBenchError
+from rfbench.inference.fuse import fuse
+from rfbench.losses import dice_loss
+from rfbench.models import assemble, build_model, count_parameters
+from rfbench.profiling import flops
+from rfbench.profiling.memory import saved_bytes
+from rfbench.training.train import device_name, pick_device
+
+BASELINE = "strideconv_bilinear"
+PAPER = {"backbone": "hrnetv2_w48", "size": [512, 512], "batch": 1, "dtype": "float32"}  # of flops_w48, memory_w48
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+LEAST_SECONDS = 0.05  # of one timing: shorter passes are repeated
+LESIONS = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is profiled, and how.
+
+    Args:
+        pairs: operator pairs.
+        size: width and height of the images, px.
+        dtype: float32; tf32, float32 with TF32 matrix products (GPU); or bfloat16, of weights and images.
+        fused: pairs whose form for inference (`rfbench.fuse`) is timed, too.
+        compiled: pairs that are timed under `torch.compile`, too.
+        paper: count FLOPs and memory of the paper's network as well.
+    """
+
+    pairs: tuple[str, ...]
+    backbone: str = "hrnetv2_w48"
+    operator_options: dict = field(default_factory=dict)
+    size: tuple[int, int] = (512, 512)
+    batch: int = 1
+    rounds: int = 9
+    threads: int = 1
+    device: str = "auto"
+    dtype: str = "float32"
+    channels_last: bool = False
+    fused: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
+    paper: bool = True
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, 3, H, W) of the images."""
+        return self.batch, 3, self.size[1], self.size[0]
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Order of the dimensions in memory."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def profile(settings: Settings) -> dict:
+    """Count and time.
+
+    Returns:
+        The record: `pairs` by name (see `_pair_record`), the settings, how memory was measured, the baseline's
+        seconds a round, provenance.
+    """
+    device = _prepare(settings)
+    counted, networks, shared = {}, {}, {}
+    for pair in _progress(dict.fromkeys((BASELINE, *settings.pairs)), "counting"):
+        before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
+        model = build(settings, pair, device)
+        if pair in settings.pairs:
+            counted[pair] = count(settings, pair, device)
+            if device.type == "cuda":
+                counted[pair]["memory"] = _peak(settings, model) - before
+        forms = _forms(settings, pair, model)
+        for (_, form), network in forms.items():
+            _share(network, shared.setdefault(form, {}))
+        networks |= forms
+    seconds, first = _time_all(networks, torch.randn(settings.shape, device=device), settings)
+    baseline = seconds[BASELINE, "plain"]
+    return {
+        **asdict(settings),
+        "pairs": {pair: _pair_record(settings, pair, counted[pair], seconds, first) for pair in settings.pairs},
+        "baseline": BASELINE,
+        "baseline_seconds": baseline,
+        "memory_kind": "max_memory_allocated" if device.type == "cuda" else "saved for backward",
+        "paper": PAPER if settings.paper else None,
+        "provenance": provenance.collect(device_name(device)),
+    }
+
+
+def _prepare(settings: Settings) -> torch.device:
+    """Refuse what cannot be profiled; set threads and precision."""
+    for name in (*settings.pairs, *settings.fused, *settings.compiled):
+        operators.get(name)
+    device = pick_device(settings.device)
+    if settings.dtype == "tf32" and device.type != "cuda":
+        raise RFBenchError(f"--dtype tf32: expected a GPU, found {device.type}. Use float32 or bfloat16.")
+    torch.set_num_threads(settings.threads)
+    set_precision(tf32=settings.dtype == "tf32")
+    return device
+
+
+def set_precision(tf32: bool) -> None:
+    """Whether float32 products may be taken in TF32, convolutions as well; cuDNN picks its fastest kernels."""
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True
+
+
+def build(settings: Settings, pair: str, device: torch.device) -> nn.Module:
+    """The pair's network on the device, in the type and memory format to measure."""
+    with torch.device(device):
+        model = build_model(pair, settings.backbone, LESIONS, operator_options=settings.operator_options)
+    return model.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
+
+
+def _forms(settings: Settings, pair: str, model: nn.Module) -> dict[tuple[str, str], nn.Module]:
+    """(pair, form) -> network for inference; the forms are plain, fused and compiled."""
+    networks = {(pair, "plain"): model.eval()}
+    if pair in settings.fused:
+        networks[pair, "fused"] = fuse(model)
+    if pair in settings.compiled:
+        networks[pair, "compiled"] = compiled(model)
+    return networks
+
+
+def _share(network: nn.Module, tensors: dict) -> None:
+    """Let the network hold the parameters of one before it that has them, too, by name and shape.
+
+    All networks are held at once, to be timed in turn, and most of their parameters are not the operators'. A time does
+    not depend on the values, and a network holds none of its own tensors twice.
+    """
+    for name, parameter in network.named_parameters():
+        parameter.data = tensors.setdefault((name, parameter.shape), parameter.data)
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """The model under `torch.compile`, which after eight versions of one forward would silently run the next eagerly.
+
+    Every pair and type is a version of the same forward.
+    """
+    torch._dynamo.config.recompile_limit = 256
+    return torch.compile(model)
+
+
+def count(settings: Settings, pair: str, device: torch.device) -> dict:
+    """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
+    # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
+    dtype = torch.float32 if device.type == "cuda" else DTYPES[settings.dtype]
+    options, fused = json.dumps(settings.operator_options, sort_keys=True), pair in settings.fused
+    return dict(_counted(pair, settings.backbone, options, settings.shape, dtype, settings.paper, fused))
+
+
+@functools.cache
+def _counted(
+    pair: str, backbone: str, options: str, shape: tuple[int, ...], dtype: torch.dtype, paper: bool, fused: bool
+) -> dict:
+    """`count`, of which several precisions in one process share what they can; options as JSON."""
+    with torch.device("meta"):
+        model = assemble(pair, backbone, LESIONS, operator_options=json.loads(options)).to(dtype)
+        w48 = assemble(pair, PAPER["backbone"], LESIONS)
+    counts = {"params": count_parameters(model), "params_w48": count_parameters(w48)}
+    counts["params_w48_expected"] = operators.get(pair).params
+    counts["flops"], counts["memory"] = _cost(model, shape, dtype)
+    if paper:
+        width, height = PAPER["size"]
+        counts["flops_w48"], counts["memory_w48"] = _cost(w48, (PAPER["batch"], 3, height, width), torch.float32)
+    if fused:
+        shorter = fuse(model)
+        with torch.no_grad(), flops.counter() as counter:
+            shorter(torch.randn(shape, device="meta", dtype=dtype))
+        counts["fused"] = {"params": count_parameters(shorter), "flops": counter.get_total_flops()}
+    return counts
+
+
+def _cost(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[int, int]:
+    """FLOPs of a forward pass and the bytes that it keeps for backward; the model is on `meta`."""
+    with flops.counter() as counter:
+        memory = saved_bytes(model.train(), shape, dtype)
+    return counter.get_total_flops(), memory
+
+
+def _peak(settings: Settings, model: nn.Module) -> int:
+    """Most bytes that the GPU holds in a training step (forward, Dice, backward), weights and gradients included."""
+    device = next(model.parameters()).device
+    image, label = synthetic_batch(settings.shape, device)
+    image = image.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
+    for _ in range(2):  # in the first step cuDNN tries algorithms that need more room than the one it takes
+        torch.cuda.reset_peak_memory_stats()
+        dice_loss(model.train()(image), label).backward()
+        model.zero_grad()
+    return torch.cuda.max_memory_allocated()
+
+
+def synthetic_batch(shape: tuple[int, ...], device: torch.device, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Noise (N, 3, H, W) that the lesions colour, and their label maps (N, H, W); a function of the seed."""
+    generator = torch.Generator(device).manual_seed(seed)
+    coarse = torch.randn((shape[0], 1, shape[2] // 16, shape[3] // 16), generator=generator, device=device)
+    field = F.interpolate(coarse, shape[2:], mode="bilinear")[:, 0]
+    label = torch.bucketize(field, torch.tensor([0.8, 1.0, 1.2, 1.4], device=device))  # 0 background, 1…4 lesions
+    colours = torch.tensor([[0, 0, 0], [2, 2, 0], [-2, -1, 0], [0, 2, 2], [1, -2, 1]], device=device)
+    noise = torch.randn(shape, generator=generator, device=device)
+    return noise + colours[label].movedim(-1, 1), label
+
+
+def _time_all(networks: dict, image: Tensor, settings: Settings) -> tuple[dict[tuple, list[float]], dict[tuple, float]]:
+    """Seconds of one pass, by network: every round's, and those of the very first pass."""
+    image = image.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
+    seconds: dict[tuple, list[float]] = {key: [] for key in networks}
+    first, repeats = {}, {}
+    with torch.inference_mode():
+        for key in _progress(networks, "warming up"):
+            first[key] = _seconds(networks[key], image, 1)
+            repeats[key] = math.ceil(LEAST_SECONDS / _seconds(networks[key], image, 1))
+        turns = list(itertools.product(range(settings.rounds), networks))
+        for _, key in _progress(turns, "timing"):
+            seconds[key].append(_seconds(networks[key], image, repeats[key]))
+    return seconds, first
+
+
+def _seconds(network: nn.Module, image: Tensor, repeats: int) -> float:
+    """Mean wall time of a pass."""
+    start = clock(image.device)
+    for _ in range(repeats):
+        network(image)
+    return (clock(image.device) - start) / repeats
+
+
+def clock(device: torch.device) -> float:
+    """Wall time in seconds, once everything that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _pair_record(settings: Settings, pair: str, counts: dict, seconds: dict, first: dict) -> dict:
+    """Counts of a pair and its speed: `fps`, `fps_ratio` to the baseline's plain form, and the same of other forms."""
+    baseline, plain = seconds[BASELINE, "plain"], seconds[pair, "plain"]
+    record = {"row": operators.get(pair).published_name, **counts, **_speed(plain, baseline, settings.batch)}
+    for form in ("fused", "compiled"):
+        if (pair, form) in seconds:
+            own = seconds[pair, form]
+            record[form] = {
+                **counts.get(form, {}),
+                **_speed(own, baseline, settings.batch),
+                **_ratio("own_ratio", plain, own),
+                "first_pass_seconds": first[pair, form],
+            }
+    return record
+
+
+def _speed(own: list[float], baseline: list[float], batch: int) -> dict:
+    return {"seconds": own, "fps": batch / statistics.median(own), **_ratio("fps_ratio", baseline, own)}
+
+
+def _ratio(name: str, reference: list[float], own: list[float]) -> dict[str, float]:
+    """Median, smallest and largest over the rounds of reference seconds / own seconds."""
+    ratios = [theirs / ours for theirs, ours in zip(reference, own, strict=True)]
+    return {name: statistics.median(ratios), f"{name}_min": min(ratios), f"{name}_max": max(ratios)}
+
+
+def _progress(items: Iterable, label: str) -> Iterable:
+    console = Console(stderr=True)
+    return track(list(items), label, console=console, disable=not console.is_terminal)
+
+
+def from_config(config: dict) -> Settings:
+    """The settings of a complete configuration."""
+    values = configuration.profile_settings(config)
+    pairs = tuple(values.pop("pairs"))
+    size, fused = tuple(values.pop("size")), pairs if values.pop("fused") else ()
+    return Settings(pairs, size=size, fused=fused, **values)
+
+
+def _from_arguments(args: argparse.Namespace) -> Settings:
+    """The configuration's settings, or those of the paper's network without one; options go before both."""
+    every = tuple(operators.available())
+    settings = from_config(configuration.load(args.config)) if args.config else Settings(every, fused=every)
+    given = {key: value for key, value in vars(args).items() if key in asdict(settings) and value is not None}
+    pairs = chosen("pairs", given.get("pairs", settings.pairs), every)
+    given["pairs"], given["size"] = pairs, tuple(given.get("size", settings.size))
+    given["fused"] = chosen("fused", given.get("fused", ["all" if settings.fused else "none"]), pairs)
+    given["compiled"] = chosen("compile", given.get("compiled", ["none"]), pairs)
+    return replace(settings, **given)
+
+
+def chosen(option: str, words: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Pairs by name, `all` of the known ones, or `none`."""
+    if list(words) in (["all"], ["none"]):
+        return known if words[0] == "all" else ()
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise RFBenchError(f"--{option}: expected some of {', '.join(known)}, found {', '.join(unknown)}.")
+    return tuple(dict.fromkeys(words))
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
+    return number
+
+
+EPILOG = """Without a configuration the paper's network, HRNetV2-W48, is profiled; options override the configuration.
+A pair's ratio is the median over rounds of baseline seconds / own seconds of the same round; the record holds every
+round's seconds. A multiply-add is two FLOPs. `rfbench costs` makes a table and a figure of the record.
+
+examples:
+  rfbench profile --size 512 512 --threads 2 --output profile.json
+  rfbench profile --pairs m2mrf_a m2mrf_c --size 1024 1024 --dtype bfloat16 --channels-last --output profile.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    configuration.add_argument(parser, required=False)
+    parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="pairs to profile, or `all` (default: configured)")
+    parser.add_argument("--backbone", help="network (default: the configured one, else hrnetv2_w48)")
+    size = "of the images in px (default: profile.size, else 512 512)"
+    parser.add_argument("--size", type=positive, nargs=2, metavar=("WIDTH", "HEIGHT"), help=size)
+    parser.add_argument("--batch", type=positive, help="images a pass (default: 1)")
+    parser.add_argument(
+        "--rounds", type=positive, help="timings of each network, interleaved (default: configured, else 9)"
+    )
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: recipe.threads, else 1)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: the configured one, else auto)")
+    dtype = "float32, tf32 (GPU: float32 with TF32 products) or bfloat16 (weights and images; default: float32)"
+    parser.add_argument("--dtype", choices=tuple(DTYPES), help=dtype)
+    last = "channels last in memory"
+    parser.add_argument("--channels-last", action="store_true", default=None, help=last)
+    fused = "pairs whose fused form is timed, too, `all` or `none` (default: configured, else all)"
+    parser.add_argument("--fused", nargs="+", metavar="PAIR", help=fused)
+    compiled = "pairs timed under torch.compile, too, `all` or `none` (default: none)"
+    parser.add_argument("--compile", nargs="+", metavar="PAIR", dest="compiled", help=compiled)
+    parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    report = profile(_from_arguments(args))
+    provenance.write_json(args.output, report)
+    print(f"{'pair':28} {'params':>12} {'GFLOPs':>9} {'MB':>8}  fps ratio to {report['baseline']}", file=sys.stderr)
+    for pair, row in report["pairs"].items():
+        print(f"{pair:28} {row['params']:12} {row['flops'] / 1e9:9.2f} {row['memory'] / 1e6:8.1f}  "
+              f"{row['fps_ratio']:.2f} ({row['fps_ratio_min']:.2f}–{row['fps_ratio_max']:.2f})",
+              file=sys.stderr)  # fmt: skip
+    return 0

@@ -1,0 +1,69 @@
+"""`rfbench throughput`: how many training samples a second one core makes of a prepared data set.
+
+A GPU that waits for images is the usual reason for a slow training; the number says how many loader processes
+(`recipe.workers`) it takes, and what the cache at twice the training scale is worth.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import torch
+
+from rfbench import config as configuration
+from rfbench import provenance
+from rfbench.data.training import TrainingStream
+from rfbench.training.train import load_run_config
+
+
+def measure(config: dict, dataset: str, manifest: Path, samples: int) -> dict[str, float]:
+    """Samples per second of one core's time, by `train_source`; the cache is filled before it is timed.
+
+    The processor's time is measured, so other work on the machine does not count; reading is from the file cache.
+
+    Args:
+        config: a complete configuration; its recipe's augmentation is used.
+        dataset: name of the data set in it.
+        manifest: the prepared data set's manifest.csv.
+        samples: how many are timed for each source, the same ones.
+    """
+    section, rates = config["datasets"][dataset], {}
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        for source in ("native", "cached_2x"):
+            stream = TrainingStream(manifest, section, {**config["recipe"], "train_source": source}, seed=0)
+            for draw in range(samples if source == "cached_2x" else 1):  # fill the cache; warm up
+                stream[draw]
+            started = time.process_time()
+            for draw in range(samples):
+                stream[draw]
+            rates[source] = samples / (time.process_time() - started)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+    return rates
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    configuration.add_argument(parser)
+    parser.add_argument("--dataset", required=True, help="data set, as the configuration names it")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
+    parser.add_argument("--samples", type=int, default=24, metavar="N", help="samples to time (%(default)s)")
+    parser.add_argument("--output", type=Path, help="record to write (JSON)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    config = load_run_config(args)
+    rates = measure(config, args.dataset, args.manifest, args.samples)
+    for source, rate in rates.items():
+        print(f"{source:10} {rate:6.2f} samples/s on one core", file=sys.stderr)
+    if args.output:
+        record = {"dataset": args.dataset, "samples": args.samples, "samples_per_second": rates}
+        provenance.write_json(args.output, record | {"provenance": provenance.collect("cpu")})
+    return 0

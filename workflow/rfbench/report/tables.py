@@ -1,0 +1,371 @@
+"""The paper's tables from results/metrics.csv and results/profile.json. Needs neither torch nor the runs themselves.
+
+What a table holds is decided here; rendering.py writes it as CSV, Markdown and TeX.
+"""
+
+import argparse
+import functools
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rfbench import provenance
+from rfbench.errors import RFBenchError
+from rfbench.report import rendering
+
+PUBLISHED = Path(__file__).parent / "published.csv"
+INDEX = "tables.json"  # beside the tables: which files they were rendered from
+BASELINE = "StrideConv/Bilinear"  # the paper's first row, HRNetV2's own operators
+# Our metric, its heading, the name under which the papers print it (exact AP they do not print), its full heading.
+COLUMNS = (
+    ("aupr11", "mAUPR", "mAUPR", "mAUPR (11 thresholds)"),
+    ("f", "mF", "mF", "mF"),
+    ("iou", "mIoU", "mIoU", "mIoU"),
+    ("ap", "mAP", None, "mAP (exact)"),
+    ("ap_untrained", "mAP before training", None, "mAP before training"),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper (v2): the data sets that it is about, its number in published.csv, its title."""
+
+    layout: str  # idrid, ddr, or folder for own data, which the paper knows nothing of
+    dataset: str  # as published.csv names it
+    number: str
+    title: str
+
+
+TABLES = {
+    "table2_ds": Table("ddr", "DDR", "2-DS", "Table 2, downsampling operators on DDR"),
+    "table2_us": Table("ddr", "DDR", "2-US", "Table 2, upsampling operators on DDR"),
+    "table3": Table("ddr", "DDR", "3", "Table 3, operator pairs on DDR"),
+    "table5": Table("idrid", "IDRiD", "5", "Table 5, operator pairs on IDRiD"),
+    "table_own": Table("folder", "", "", "Operator pairs on own data"),
+}
+
+
+@dataclass
+class Cell:
+    """Our value with its spread, the published one, and its place in its column (`best`, `second` or none).
+
+    Accuracy: percent, mean and sample standard deviation over n seeds. Param: millions. FPS: ratio to the baseline,
+    with the smallest and the largest of the rounds.
+    """
+
+    n: int
+    mean: float
+    std: float = math.nan
+    published: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    frames: float = math.nan  # published frames per second
+    mark: str = ""
+
+    @property
+    def text(self) -> str:
+        """`mean ± std`, `mean` for a single value, `ratio (low–high)` for speeds, a dash for none."""
+        if self.n == 0:
+            return "–"
+        if not math.isnan(self.low):
+            return f"{self.mean:.2f} ({self.low:.2f}–{self.high:.2f})"
+        return f"{self.mean:.2f}" if self.n == 1 else f"{self.mean:.2f} ± {self.std:.2f}"
+
+    @property
+    def published_text(self) -> str:
+        """The published value, speeds with their frames per second, or a dash."""
+        if math.isnan(self.published):
+            return "–"
+        return f"{self.published:.2f}" + ("" if math.isnan(self.frames) else f" ({self.frames:.2f})")
+
+
+@functools.cache
+def read_published(source: str = "arxiv-v2") -> pd.DataFrame:
+    """Published values of the operator tables; `row` is the row's name in the papers."""
+    data = pd.read_csv(PUBLISHED, dtype={"table": str}).rename(columns={"name": "row"})
+    return data[(data["source"] == source) & (data["kind"] == "operator")]
+
+
+def published_means(table: Table) -> dict[tuple[str, str], float]:
+    """Published values of one table by (row, metric): accuracies in percent, params_M, fps; see published.csv."""
+    data = read_published()
+    data = data[(data["table"] == table.number) & (data["dataset"] == table.dataset)]
+    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
+
+
+def published_costs() -> dict[tuple[str, str], float]:
+    """Published params_M and fps by (row, metric). Table 5 prints none; a row has the same in every table."""
+    data = read_published()
+    data = data[data["metric"].isin(["params_M", "fps"])]
+    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
+
+
+def names_for(layouts: set[str]) -> list[str]:
+    """Names of the tables that data sets of these layouts appear in."""
+    return [name for name, table in TABLES.items() if table.layout in layouts]
+
+
+def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Metrics of the table: its data sets; its rows, and those that no table of the paper on them has."""
+    siblings = [other for other in TABLES.values() if other.layout == table.layout]
+    printed = {row for other in siblings for row, _ in published_means(other)}
+    own = {row for row, _ in published_means(table)}
+    rows = metrics["row"].isin(own) | ~metrics["row"].isin(printed)
+    return metrics[(metrics["layout"] == table.layout) & rows]
+
+
+def headings(metrics: pd.DataFrame) -> list[tuple[str, str, str | None, str]]:
+    """Those of COLUMNS that the metrics hold; the untrained network is evaluated only where configured."""
+    present = set(metrics["metric"])
+    return [column for column in COLUMNS if column[0] in present]
+
+
+def rows_of(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> list[dict]:
+    """Rows of a table: for each data set those of the paper in its order, configured or not, then our own.
+
+    Args:
+        metrics: results/metrics.csv, or a part of it.
+        table: which table of the paper it stands beside.
+        profile: content of results/profile.json; without it, our Param and FPS are dashes.
+
+    Returns:
+        Dicts of dataset, synthetic, row, pair, downsample, upsample, n (seeds that are done), configured (seeds in
+        all, 0 for a row outside the configuration), holes (reasons of the others), ranked (`mark`), cells by heading.
+        Published accuracies and speeds only for real data, the published Param for all.
+    """
+    names = read_published()
+    names = names[names["table"] == table.number].drop_duplicates("row")
+    rows = []
+    for _, data in metrics[metrics["layout"] == table.layout].groupby("dataset", sort=False):
+        chosen, found = select(data, table), []
+        for name in [*names["row"], *(row for row in chosen["row"].unique() if row not in set(names["row"]))]:
+            pairs = chosen[chosen["row"] == name].groupby("pair", sort=False)
+            found += [_row(data, table, runs, profile) for _, runs in pairs] or [
+                _row(data, table, names[names["row"] == name].assign(pair=""), profile)
+            ]
+        mark(found)
+        rows += found
+    return rows
+
+
+def _row(data: pd.DataFrame, table: Table, runs: pd.DataFrame, profile: dict | None) -> dict:
+    """One row of a data set; `runs` are its metrics, or its line of published.csv if it is not configured."""
+    first, synthetic, configured = runs.iloc[0], bool(data["synthetic"].iloc[0]), "seed" in runs
+    published = {} if synthetic else published_means(table)
+    said = {printed: value for (row, printed), value in published.items() if row == first["row"]}
+    measured = summary(runs if configured else data.iloc[:0], headings(data), said)
+    return {
+        "dataset": data["dataset"].iloc[0],
+        "synthetic": synthetic,
+        **{key: first[key] for key in ("row", "pair", "downsample", "upsample")},
+        **measured,
+        "cells": measured["cells"] | _costs(first, profile, compared=bool(table.number) and not synthetic),
+    }
+
+
+def summary(runs: pd.DataFrame, columns: Sequence[tuple], published: dict[str, float]) -> dict:
+    """n (seeds that are done), configured (seeds in all), holes (reasons of the others) and cells of a row's runs.
+
+    Args:
+        runs: the metrics of one row; empty for one that is not configured.
+        columns: those of COLUMNS to show.
+        published: published percent by the papers' name of the metric.
+    """
+    means = runs[runs["lesion"] == "mean"]
+    seeds, cells = means.drop_duplicates("seed"), {}
+    for metric, heading, printed, _ in columns:
+        values = 100 * means.loc[(means["metric"] == metric) & (means["state"] == "done"), "value"]
+        cells[heading] = Cell(len(values), values.mean(), values.std(), published.get(printed, math.nan))
+    holes = seeds[seeds["state"] != "done"]
+    return {"n": len(seeds) - len(holes), "configured": len(seeds), "holes": _holes(holes), "cells": cells}
+
+
+def _costs(row: pd.Series, profile: dict | None, compared: bool) -> dict[str, Cell]:
+    """Param and FPS of a row: ours from the profile, the published ones from whichever table of the paper has it."""
+    own, published = (profile or {"pairs": {}})["pairs"].get(row["pair"]), published_costs()
+    frames = published.get((row["row"], "fps"), math.nan) if compared else math.nan
+    param = Cell(0, math.nan, published=published.get((row["row"], "params_M"), math.nan))
+    speed = Cell(0, math.nan, published=frames / published[BASELINE, "fps"], frames=frames)
+    if own:
+        param.n, param.mean = 1, own["params_w48"] / 1e6
+        speed.n, speed.mean, speed.low, speed.high = 1, own["fps_ratio"], own["fps_ratio_min"], own["fps_ratio_max"]
+    return {"Param": param, "FPS": speed}
+
+
+def _holes(runs: pd.DataFrame) -> list[str]:
+    """Seeds that are not done, those with the same reason together."""
+    texts = []
+    for (state, reason), same in runs.fillna({"reason": ""}).groupby(["state", "reason"], sort=False):
+        seeds = ", ".join(map(str, same["seed"]))
+        texts.append(f"seed{'s' * (len(same) > 1)} {seeds}: {state}{f' ({reason})' if reason else ''}")
+    return texts
+
+
+def mark(rows: list[dict]) -> None:
+    """Mark the best and the second value of each column among the `ranked` rows of one data set, as printed.
+
+    Equal values share a mark. Ranked are complete rows of two seeds or more on real data: synthetic data rank
+    nothing, neither does a single run, and a row that misses a seed is no competitor.
+    """
+    for row in rows:
+        row["ranked"] = row["n"] == row["configured"] >= 2 and not row["synthetic"]
+    rivals = [row for row in rows if row["ranked"]]
+    if len(rivals) < 2:
+        return
+    for heading in rivals[0]["cells"]:
+        if heading == "mAP before training":
+            continue
+        cells = [row["cells"][heading] for row in rivals if row["cells"][heading].n]
+        places = sorted({round(cell.mean, 2) for cell in cells}, reverse=heading != "Param")
+        for cell in cells:
+            place = places.index(round(cell.mean, 2))
+            cell.mark = ("best", "second")[place] if place < 2 else ""
+
+
+def notes(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> dict:
+    """What a reader must know beside the numbers: data, network, recipe, images, commits, flagged values, speed."""
+    data = metrics[metrics["layout"] == table.layout]
+    part = select(data, table)
+    done = part[part["state"] == "done"]
+    bounds = done.loc[done["metric"] == "ap_error", "value"]
+    labelled = data.loc[data["row"].str.startswith("M2MRF-")].drop_duplicates("row")
+    return {
+        "title": table.title,
+        "number": table.number.partition("-")[0],
+        "datasets": [_about(group, table, part) for _, group in data.groupby("dataset", sort=False)],
+        "backbones": sorted(data["backbone"].unique()),
+        "recipes": sorted(data["recipe"].unique()),
+        "commits": commits(done),
+        "ap_bound": f"{100 * bounds.max():.4f}" if len(bounds) else None,
+        "all_synthetic": bool(data["synthetic"].all()),
+        "baseline": BASELINE,
+        "labelled": [f"{row.row}: {row.downsample} / {row.upsample}" for row in labelled.itertuples()],
+        "speed": _speed(profile),
+        "unprofiled": sorted(set(part["pair"]) - set(profile["pairs"])) if profile else [],
+    }
+
+
+def _about(data: pd.DataFrame, table: Table, part: pd.DataFrame) -> dict:
+    """Notes on one data set. `part` are the table's rows."""
+    name, synthetic = data["dataset"].iloc[0], bool(data["synthetic"].iloc[0])
+    own = part[(part["dataset"] == name) & (part["state"] == "done")]
+    paired = own[own["lesion"] == "mean"].pivot(index=["pair", "seed"], columns="metric", values="value")
+    compared = bool(table.number) and not synthetic
+    return {
+        "name": name,
+        "synthetic": synthetic,
+        "compared": compared,
+        "images": images(data),
+        "eval_size": data["eval_size"].iloc[0],
+        "runs": len(paired),
+        "learned": (paired["ap"] >= 2 * paired["ap_untrained"]).sum() if "ap_untrained" in paired else None,
+        "deviations": _union(data["deviations"]),
+        "artefacts": artefacts(own),
+        "headings": [
+            *({"name": heading, "label": label, "published": compared and bool(printed)}
+              for _, heading, printed, label in headings(data)),
+            {"name": "Param", "label": "Param, M", "published": True},
+            {"name": "FPS", "label": "FPS, × baseline", "published": compared},
+        ],
+    }  # fmt: skip
+
+
+def images(data: pd.DataFrame) -> str:
+    """How many images the finished runs were evaluated on: `27`, or `none yet`."""
+    counts = sorted(data.loc[data["state"] == "done", "n"].astype(int).unique())
+    return " or ".join(map(str, counts)) or "none yet"
+
+
+def commits(done: pd.DataFrame) -> list[str]:
+    """Commits of the finished runs' trainings."""
+    return sorted(
+        f"{str(row.commit)[:12]}{' with uncommitted changes' if row.dirty else ''}"
+        for row in done.drop_duplicates(["commit", "dirty"]).itertuples()
+    )
+
+
+def artefacts(data: pd.DataFrame) -> list[str]:
+    """Pair, seed and lesion of the finished runs whose AUPR of 11 thresholds is an artefact."""
+    flagged = data[(data["state"] == "done") & (data["metric"] == "aupr11_artefact") & (data["value"] == 1)]
+    return [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()]
+
+
+def _speed(profile: dict | None) -> str | None:
+    """How the speeds were measured."""
+    return profile and f"{conditions(profile)}; median of {profile['rounds']} rounds, smallest–largest"
+
+
+def conditions(profile: dict) -> str:
+    """What the speeds were measured on, in a few words."""
+    size, device = "x".join(map(str, profile["size"])), profile["provenance"]["device"]
+    threads = f", {profile['threads']} thread{'s' * (profile['threads'] > 1)}" if device == "cpu" else ""
+    dtype = profile["dtype"] + " channels last" * profile["channels_last"]
+    return f"{profile['backbone']}, {size}, batch {profile['batch']}, {dtype}, {device}{threads}"
+
+
+def _union(joined: pd.Series) -> list[str]:
+    """Every entry of "; "-joined texts once, in order of appearance."""
+    return list(dict.fromkeys(entry for text in joined.unique() if text for entry in text.split("; ")))
+
+
+def read_metrics(path: Path) -> pd.DataFrame:
+    """Read results/metrics.csv.
+
+    Raises:
+        RFBenchError: the file is missing or is not one that `rfbench aggregate` wrote.
+    """
+    if not path.exists():
+        raise RFBenchError(f"{path}: not found. Run `snakemake`, or `rfbench aggregate`, which writes it.")
+    metrics = pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "n": [""]})
+    missing = {"layout", "dataset", "pair", "seed", "metric", "lesion", "value", "n", "state"} - set(metrics.columns)
+    if missing:
+        raise RFBenchError(
+            f"{path}: expected the columns of `rfbench aggregate`, missing {', '.join(sorted(missing))}."
+        )
+    return metrics
+
+
+def read_profile(results: Path) -> dict | None:
+    """Content of a results folder's profile.json; None, said aloud, if the pairs are not profiled yet."""
+    path = results / "profile.json"
+    if not path.exists():
+        print(f"{path}: not found; Param and FPS stay empty. `rfbench profile` writes it.", file=sys.stderr)
+        return None
+    return provenance.read_json(path)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_input_arguments(parser)
+    parser.add_argument("--output", type=Path, required=True, help="folder of the tables (.csv, .md, .tex)")
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that name the results."""
+    parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv, which `rfbench aggregate` writes")
+    parser.add_argument(
+        "--results", type=Path, help="folder with runs/ and profile.json (default: the folder of metrics.csv)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
+    metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
+    profile = read_profile(results)
+    for name in names_for(set(metrics["layout"])):
+        table = TABLES[name]
+        if select(metrics, table).empty:
+            print(f"{args.output}/{name}: none of its rows is configured", file=sys.stderr)
+        rows, about = rows_of(metrics, table, profile), notes(metrics, table, profile)
+        rendering.write(args.output, name, rows, about)
+        print(f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows", file=sys.stderr)
+    index = {"metrics": os.path.relpath(args.metrics, args.output), "metrics_sha256": provenance.sha256(args.metrics),
+             "results": os.path.relpath(results, args.output)}  # fmt: skip
+    provenance.write_json(args.output / INDEX, index)
+    return 0

@@ -1,0 +1,173 @@
+"""The work folder of one training: its lock, its owner, its checkpoints.
+
+It survives a failed or killed job (Snakemake deletes declared outputs only), so everything in it is written so
+that a kill at any moment leaves the previous checkpoint usable.
+"""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rfbench import flocks, provenance
+from rfbench.errors import RFBenchError
+from rfbench.training.watchdog import TimedOut, Watchdog
+
+KEPT = 2  # checkpoints: should the last be damaged, the one before serves
+
+
+@contextmanager
+def locked(work: Path, patience: float = float("inf")) -> Iterator[None]:
+    """Hold the work folder; wait for an orphan of a killed Snakemake that still trains in it.
+
+    Args:
+        work: the folder; made if need be.
+        patience: seconds to wait.
+
+    Raises:
+        RFBenchError: another process still holds it after that time.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    until, told = time.monotonic() + patience, False
+    while (file := flocks.take(work / "lock")) is None:
+        holder = flocks.holder(work / "lock")
+        if time.monotonic() >= until:
+            raise RFBenchError(f"{work}: another process ({holder}) is training here. Wait for it to end, or end it.")
+        if not told:
+            print(f"{work}: waiting for process {holder}, which is training here", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(1)
+    try:
+        yield
+    finally:
+        flocks.release(file)
+
+
+@contextmanager
+def reported(work: Path) -> Iterator[None]:
+    """Leave the reason of a failure in the work folder, where `aggregate` finds it, and let the failure go on."""
+    (work / "error.json").unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        provenance.write_json(work / "error.json", {"reason": f"{type(error).__name__}: {error}".splitlines()[0]})
+        raise
+
+
+def keep_only_own(work: Path, identity: dict) -> None:
+    """Drop what another configuration, other data or other code left in the work folder."""
+    mark = work / "identity.json"
+    if mark.exists() and provenance.read_json(mark) != identity:
+        print(f"{work}: what it holds is of other settings, data or code; training starts anew", file=sys.stderr)
+        (work / "finished.json").unlink(missing_ok=True)
+        drop_checkpoints(work)
+    provenance.write_json(mark, identity)
+
+
+def finish(work: Path, record: dict, times: dict) -> None:
+    """Keep a finished training's record and times in the work folder; its checkpoints have then served."""
+    provenance.write_json(work / "finished.json", {"record": record, "times": times})
+    drop_checkpoints(work)
+
+
+def finished(work: Path) -> tuple[dict, dict] | None:
+    """Record and times, if this very training has finished here: Snakemake deletes what an orphan left as output."""
+    if not (work / "finished.json").exists():
+        return None
+    kept, weights = provenance.read_json(work / "finished.json"), work / "model.pth"
+    expected = kept["record"]["checkpoint_sha256"]
+    if expected and not (weights.exists() and provenance.sha256(weights) == expected):
+        print(f"{weights}: not the weights of the finished training; it is trained again", file=sys.stderr)
+        return None
+    drop_checkpoints(work)
+    return kept["record"], kept["times"]
+
+
+def newest_checkpoint(work: Path) -> Path | None:
+    """The newest checkpoint that is whole, by its digest; a damaged one is named and passed over."""
+    for path in sorted(work.glob("iter_*.pth"), key=_iteration, reverse=True):
+        digest = path.with_suffix(".sha256")
+        if digest.exists() and digest.read_text().strip() == provenance.sha256(path):
+            return path
+        print(f"{path}: damaged, the checkpoint before it is used", file=sys.stderr)
+    return None
+
+
+def drop_checkpoints(work: Path) -> None:
+    """Remove the checkpoints of a finished run (half a gigabyte each with W48); model.pth holds the weights."""
+    for path in [*work.glob("iter_*.pth"), *work.glob("iter_*.sha256"), *work.glob("unfinished.pth")]:
+        path.unlink()
+
+
+def _iteration(path: Path) -> int:
+    return int(path.stem.removeprefix("iter_"))
+
+
+def random_states() -> dict:
+    """States of every generator that a network may draw from."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 (mmcv's transforms use the global generator)
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+    }
+
+
+def set_random_states(states: dict) -> None:
+    """Continue from `random_states`."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    torch.set_rng_state(states["torch"].cpu())
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+
+
+class CheckpointHook(Hook):
+    """Write a checkpoint every `interval` updates, and before it stops a training over its time limit.
+
+    A checkpoint is written whole, by rename, after its digest; the last two are kept.
+    """
+
+    priority = "VERY_LOW"  # after the scheduler's step, which the checkpoint holds
+
+    def __init__(self, work: Path, interval: int, watchdog: Watchdog) -> None:
+        self.work, self.interval, self.watchdog = work, interval, watchdog
+        self.states: dict | None = None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint["random_states"] = random_states()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self.states = checkpoint["random_states"]
+
+    def before_train(self, runner: Runner) -> None:
+        self.watchdog.done = runner.iter
+        if self.states is not None:
+            set_random_states(self.states)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        done = self.watchdog.done = runner.iter + 1
+        if done == runner.max_iters:
+            return
+        expired = self.watchdog.expired()
+        if expired or done % self.interval == 0:
+            self._save(runner, done)
+        if expired:
+            raise TimedOut(self.watchdog.reason())
+
+    def _save(self, runner: Runner, done: int) -> None:
+        runner.save_checkpoint(str(self.work), "unfinished.pth", by_epoch=False)
+        unfinished, path = self.work / "unfinished.pth", self.work / f"iter_{done}.pth"
+        provenance.write_text(path.with_suffix(".sha256"), f"{provenance.sha256(unfinished)}\n")
+        os.replace(unfinished, path)
+        for old in sorted(self.work.glob("iter_*.pth"), key=_iteration)[:-KEPT]:
+            old.unlink()
+            old.with_suffix(".sha256").unlink(missing_ok=True)
