@@ -18,7 +18,7 @@ import yaml
 
 from rfbench import config as configuration
 from rfbench import evaluate
-from rfbench.data.files import write_file
+from rfbench.files import write_whole
 from rfbench.pipeline import Pipeline, run_folder
 from rfbench.report.aggregate import aggregate
 from rfbench.training import train, watchdog, workfolder
@@ -243,12 +243,12 @@ def test_a_file_that_an_orphan_writes_too_is_whole(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "replace", replace)
         with monkeypatch.context() as other:
             other.setattr(os, "getpid", lambda: -1)
-            write_file(path, b"whole")
+            write_whole(path, b"whole")
         path.unlink()  # and Snakemake deletes it
         replace(part, path)
 
     monkeypatch.setattr(os, "replace", orphan_first)
-    write_file(tmp_path / "x", b"whole")
+    write_whole(tmp_path / "x", b"whole")
     assert (tmp_path / "x").read_bytes() == b"whole"
 
 

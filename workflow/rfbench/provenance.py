@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rfbench.errors import RFBenchError
+from rfbench.files import write_whole
 
 PACKAGES = (
     "torch",
@@ -61,19 +62,8 @@ def write_json(path: str | Path, value: dict) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole, by rename; its folder is made if need be.
-
-    Raises:
-        RFBenchError: it cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RFBenchError(f"{path}: cannot be written ({error.strerror}). Check folder and free space.") from error
+    """Write a text file whole, by rename; RFBenchError if it cannot be written."""
+    write_whole(path, text.encode())
 
 
 def read_json(path: str | Path) -> dict:

@@ -1,7 +1,6 @@
-"""Writing prepared files so that a second run changes nothing and an interrupted one never looks finished."""
+"""Digests of prepared files, and what may lie beside them."""
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,20 +10,6 @@ from rfbench.errors import DataError
 def sha256(content: bytes) -> str:
     """SHA-256 of `content` in lower-case hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Make `path` hold `content`: whole, by rename, and untouched where it already does; DataError if it cannot."""
-    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-        return
-    # By process: an orphan of a killed Snakemake may be writing the same file.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Check --output and the free space.") from error
 
 
 def refuse_leftovers(root: Path, folders: Iterable[str], expected: set[str]) -> None:

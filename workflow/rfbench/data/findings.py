@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rfbench.data.files import write_file
 from rfbench.errors import DataError
+from rfbench.files import write_changed
 
 SHOWN = 20  # the others stand in the report only
 REPORT = "findings.txt"
@@ -34,7 +34,7 @@ def raise_findings(subject: str, findings: Iterable[Finding], output: Path) -> N
         (output / REPORT).unlink(missing_ok=True)
         return
     heading = f"{subject}: {len(lines)} {'problem' if len(lines) == 1 else 'problems'}"
-    write_file(output / REPORT, "\n".join([heading, *(f"- {line}" for line in lines), ""]).encode())
+    write_changed(output / REPORT, "\n".join([heading, *(f"- {line}" for line in lines), ""]).encode())
     shown = [f"  - {line}" for line in lines[:SHOWN]]
     if len(lines) > SHOWN:
         shown.append(f"  - … and {len(lines) - SHOWN} more, all of them in {output / REPORT}")

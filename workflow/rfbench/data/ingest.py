@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags
 
 from rfbench.data.archive import DAMAGE, Source
-from rfbench.data.files import sha256, write_file
+from rfbench.data.files import sha256
 from rfbench.data.findings import Finding
 from rfbench.data.labels import (
     UNREADABLE,
@@ -21,6 +21,7 @@ from rfbench.data.labels import (
     region_areas,
 )
 from rfbench.data.layout import Item, Layout
+from rfbench.files import write_changed
 
 _SUFFIXES = {".jpeg": ".jpg", ".tiff": ".tif"}
 
@@ -65,8 +66,8 @@ def ingest(source: Source, item: Item, output: Path, layout: Layout) -> Ingested
     if done.findings:
         return done
     label = encode_label(paint(masks, size[::-1], layout.lesions))
-    write_file(output / image_path(item), content)
-    write_file(output / label_path(item), label)
+    write_changed(output / image_path(item), content)
+    write_changed(output / label_path(item), label)
     row = {"stem": item.stem, "split": item.split, "image": image_path(item), "label": label_path(item)}
     row |= {"sha256": sha256(content), "width": size[0], "height": size[1], "label_sha256": sha256(label)}
     done.areas = {lesion: region_areas(mask) for lesion, mask in masks.items()}

@@ -16,7 +16,7 @@ import numpy as np
 
 from rfbench.data import LESIONS, areas, ddr, folder, idrid, rawfiles, synthetic
 from rfbench.data.archive import Source, open_source
-from rfbench.data.files import refuse_leftovers, write_file
+from rfbench.data.files import refuse_leftovers
 from rfbench.data.findings import Finding, raise_findings
 from rfbench.data.ingest import Ingested, image_path, ingest, label_path
 from rfbench.data.layout import Item, Layout
@@ -33,6 +33,7 @@ from rfbench.data.manifest import (
 from rfbench.data.progress import follow
 from rfbench.data.rawfiles import Subject
 from rfbench.errors import DataError
+from rfbench.files import write_changed
 
 __all__ = [
     "add_arguments",
@@ -131,7 +132,7 @@ def _write_raw(
             for absent in rawfiles.names(plan.layout, subject) - files.keys():  # another seed had that lesion
                 (raw / absent).unlink(missing_ok=True)
             for file, content in files.items():
-                write_file(raw / file, content)
+                write_changed(raw / file, content)
         return raw
     raw.mkdir(parents=True, exist_ok=True)
     whole = raw / f".{name}.part"
@@ -194,9 +195,9 @@ def _finish(source: Source, output: Path, layout: Layout, results: list[Ingested
         for lesion in layout.lesions
     }
     summary = describe(frame, layout, f"{source.kind} `{source.name}`", notes, sizes)
-    write_file(output / areas.NAME, areas.draw(sizes, area_unit(layout)))
-    write_file(output / SUMMARY, summary.encode())
-    write_file(output / NAME, encode_manifest(frame))
+    write_changed(output / areas.NAME, areas.draw(sizes, area_unit(layout)))
+    write_changed(output / SUMMARY, summary.encode())
+    write_changed(output / NAME, encode_manifest(frame))
     return output / NAME
 
 

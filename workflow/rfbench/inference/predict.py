@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import track
 
 from rfbench import provenance
-from rfbench.data.files import write_file
 from rfbench.data.labels import UNREADABLE, opened
 from rfbench.errors import RFBenchError
 from rfbench.evaluate import predict
+from rfbench.files import write_changed
 from rfbench.inference import trained
 from rfbench.report.show import overlay
 from rfbench.training.train import device_name
@@ -56,7 +56,7 @@ def save_maps(folder: Path, stem: str, maps: torch.Tensor, lesions: list[str]) -
     """Write probabilities (L, H, W) as `<stem>_<lesion>.png`, 16-bit grey, 65535 for 1."""
     for lesion, values in zip(lesions, maps.cpu().numpy(), strict=True):
         _, encoded = cv2.imencode(".png", np.rint(values * FULL_SCALE).astype(np.uint16))
-        write_file(folder / f"{stem}_{lesion}.png", encoded.tobytes())
+        write_changed(folder / f"{stem}_{lesion}.png", encoded.tobytes())
 
 
 def outlined(image: np.ndarray, maps: torch.Tensor, lesions: list[str], threshold: float, title: str) -> np.ndarray:
@@ -73,7 +73,7 @@ def predict_file(path: Path, model: torch.nn.Module, dataset: dict, device: torc
     title = f"{path.name}  {width}x{height} px  probability > {threshold:g}"
     _, encoded = cv2.imencode(".png", outlined(image, maps, dataset["lesions"], threshold, title))
     save_maps(folder, path.stem, maps, dataset["lesions"])
-    write_file(folder / f"{path.stem}_overlay.png", encoded.tobytes())
+    write_changed(folder / f"{path.stem}_overlay.png", encoded.tobytes())
     above = (maps > threshold).float().mean((1, 2)).tolist()
     return {"size": [width, height], "above": dict(zip(dataset["lesions"], above, strict=True))}
 

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from rfbench.data.areas import colour
-from rfbench.data.files import write_file
 from rfbench.data.labels import region_table
 from rfbench.data.manifest import NAME, is_synthetic, lesions_of, read_manifest
 from rfbench.data.training import read_native
 from rfbench.errors import RFBenchError
+from rfbench.files import write_changed
 
 LONG_SIDE = 1800  # px of an overlay
 TILE = 420  # px of a contact sheet's longer side
@@ -186,8 +186,8 @@ def show_image(folder: Path, stem: str, output: Path) -> list[Path]:
     mark = "SYNTHETIC " if is_synthetic(frame) else ""
     title = f"{mark}{stem}  {row.split}  {row.width}x{row.height} px"
     written = output / f"{stem}.png", output / f"{stem}.csv"
-    write_file(written[0], _png(overlay(image, masks_of(label, lesions), lesions, title)))
-    write_file(written[1], sheet(label, lesions).encode())
+    write_changed(written[0], _png(overlay(image, masks_of(label, lesions), lesions, title)))
+    write_changed(written[1], sheet(label, lesions).encode())
     return list(written)
 
 
@@ -219,6 +219,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{picture}\n{table}", file=sys.stderr)
         return 0
     path = args.output / "contact_sheet.png"
-    write_file(path, _png(contact_sheet([args.folder, *args.beside], args.split, max(args.images, 1))))
+    write_changed(path, _png(contact_sheet([args.folder, *args.beside], args.split, max(args.images, 1))))
     print(path, file=sys.stderr)
     return 0
