@@ -20,9 +20,8 @@ from rfbench.data.layout import (
     is_dropping,
     letters,
     mixed,
-    no_photograph,
+    place,
     shared_stems,
-    twice,
 )
 
 IMAGES = {"train": 383, "val": 149, "test": 225}
@@ -105,15 +104,4 @@ def _place(member: _Member, items: dict[tuple[str, str], Item]) -> list[Finding]
     if member.split is None:
         advice = "Keep the official tree."
         return [Finding(member.name, "a folder named train, valid or test", "none in its path", advice)]
-    key = (member.split, member.stem)
-    if member.lesion is None:
-        if key in items:
-            return [twice(member.name, items[key].image)]
-        items[key] = Item(member.stem, member.split, member.name)
-        return []
-    if key not in items:
-        return [no_photograph(member.stem, member.split, OBTAIN)]
-    if member.lesion in items[key].masks:
-        return [twice(member.name, items[key].masks[member.lesion])]
-    items[key].masks[member.lesion] = member.name
-    return []
+    return place(items, member.name, member.stem, member.split, member.lesion, OBTAIN)

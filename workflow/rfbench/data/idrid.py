@@ -14,7 +14,7 @@ import pandas as pd
 
 from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
-from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, mixed, no_photograph, shared_stems, twice
+from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, mixed, place, shared_stems
 from rfbench.data.manifest import region_totals
 
 SPLITS = ("train", "test")
@@ -115,21 +115,10 @@ def _place(member: _Member, items: dict[tuple[str, str], Item]) -> list[Finding]
     if member.split is None:
         found = "neither in its path"
         return [Finding(member.name, "a folder named Training Set or Testing Set", found, "Keep the official tree.")]
-    key = (member.split, member.stem)
-    if member.lesion is None:
-        if key in items:
-            return [twice(member.name, items[key].image)]
-        items[key] = Item(member.stem, member.split, member.name)
-        return []
-    if key not in items:
-        return [no_photograph(member.stem, member.split, OBTAIN)]
-    if member.folder_lesion not in (None, member.lesion):
+    if member.lesion and member.folder_lesion not in (None, member.lesion):
         found = f"it among the {member.folder_lesion} masks"
         return [Finding(member.name, f"the mask in the {member.lesion} folder", found, "Move it back.")]
-    if member.lesion in items[key].masks:
-        return [twice(member.name, items[key].masks[member.lesion])]
-    items[key].masks[member.lesion] = member.name
-    return []
+    return place(items, member.name, member.stem, member.split, member.lesion, OBTAIN)
 
 
 def _structure(items: list[Item]) -> list[Finding]:

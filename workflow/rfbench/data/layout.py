@@ -86,6 +86,23 @@ def no_photograph(stem: str, split: str, advice: str) -> Finding:
     return Finding(f"{stem}.jpg", expected, "no such file", advice)
 
 
+def place(items: dict[tuple[str, str], Item], name: str, stem: str, split: str, lesion: str | None,
+          advice: str) -> list[Finding]:  # fmt: skip
+    """Put a member into `items`, a photograph (`lesion` None) before its masks; return what forbids it."""
+    item = items.get((split, stem))
+    if lesion is None:
+        if item:
+            return [twice(name, item.image)]
+        items[split, stem] = Item(stem, split, name)
+        return []
+    if not item:
+        return [no_photograph(stem, split, advice)]
+    if lesion in item.masks:
+        return [twice(name, item.masks[lesion])]
+    item.masks[lesion] = name
+    return []
+
+
 def shared_stems(items: Iterable[Item], advice: str) -> list[Finding]:
     """Stems that are in more than one split: an image to learn from must not be one to be judged by."""
     splits: dict[str, list[str]] = {}
