@@ -11,7 +11,7 @@ import yaml
 import operators
 from rfbench import cli
 from rfbench.contract.conformance import CLAUSES, Subject
-from rfbench.contract.new_operator import add_pair, write_operator
+from rfbench.contract.new_operator import with_pair, write_operator
 from rfbench.errors import RFBenchError
 
 from ..checkout import ROOT
@@ -94,28 +94,32 @@ def test_the_line_is_the_only_change_of_a_shipped_configuration(tmp_path, shippe
     config = tmp_path / shipped
     before = SHIPPED[shipped]
     config.write_text(before)
-    assert add_pair(config, "blur_bilinear") == "blur_bilinear added to pairs"
-    old, new = yaml.safe_load(before), yaml.safe_load(config.read_text())
-    assert new == {**old, "pairs": [*old["pairs"], "blur_bilinear"]}
-    removed = [line for line in before.splitlines() if line not in config.read_text().splitlines()]
+    after, added = with_pair(config, "blur_bilinear")
+    assert added == "blur_bilinear added to pairs"
+    old = yaml.safe_load(before)
+    assert yaml.safe_load(after) == {**old, "pairs": [*old["pairs"], "blur_bilinear"]}
+    removed = [line for line in before.splitlines() if line not in after.splitlines()]
     assert all(line.startswith("pairs: [") for line in removed)
 
 
 @pytest.mark.parametrize(("rows", "told"), [(True, "set paper_rows_only to false"), (False, "`pairs: all`")])
 def test_all_pairs_need_no_line(tmp_path, rows, told):
     config = tmp_path / "all.yaml"
-    config.write_text(f"pairs: all\npaper_rows_only: {str(rows).lower()}\n")
-    assert told in add_pair(config, "blur_bilinear")
-    assert config.read_text() == f"pairs: all\npaper_rows_only: {str(rows).lower()}\n"
+    before = f"pairs: all\npaper_rows_only: {str(rows).lower()}\n"
+    config.write_text(before)
+    after, added = with_pair(config, "blur_bilinear")
+    assert told in added
+    assert after == before
 
 
-def test_a_configuration_in_another_form_is_left_as_it_is(tmp_path):
+@pytest.mark.parametrize("text", ["pairs: [\n  a,\n  b]\n", "seeds: [1]\n", "pairs: &p\n  - a\nother: *p\n"])
+def test_a_configuration_in_another_form_is_refused_before_anything_is_written(tmp_path, capsys, text):
     config = tmp_path / "odd.yaml"
-    for text in ("pairs: [\n  a,\n  b]\n", "seeds: [1]\n", "pairs: &p\n  - a\nother: *p\n"):
-        config.write_text(text)
-        with pytest.raises(RFBenchError, match=r"odd\.yaml"):
-            add_pair(config, "blur_bilinear")
-        assert config.read_text() == text
+    config.write_text(text)
+    assert cli.main(["new-operator", "blur", "--config", str(config)]) == 1
+    assert f"{config}: " in capsys.readouterr().err
+    assert config.read_text() == text
+    assert not (Path(operators.__file__).parent / "blur.py").exists()
 
 
 def test_a_missing_configuration_is_named_before_anything_is_written(capsys):

@@ -45,11 +45,11 @@ def write_operator(name: str, folder: Path | None = None) -> tuple[Path, str]:
     return file, pair
 
 
-def add_pair(config: Path, pair: str) -> str:
-    """Append a pair to the list `pairs` of a configuration file, leaving everything else as it stands.
+def with_pair(config: Path, pair: str) -> tuple[str, str]:
+    """A configuration file's text with a pair appended to its list `pairs`, everything else as it stands.
 
     Returns:
-        What was done, in words: `pairs: all` needs no addition.
+        The text, and what was added in words: `pairs: all` needs no addition.
 
     Raises:
         RFBenchError: the file cannot be read, or its list is written in a form that a person should edit.
@@ -59,7 +59,7 @@ def add_pair(config: Path, pair: str) -> str:
         before = yaml.safe_load(text)
         if before["pairs"] == "all":
             hidden = "; set paper_rows_only to false, which leaves it out" if before.get("paper_rows_only") else ""
-            return f"{pair} is one of `pairs: all`{hidden}"
+            return text, f"{pair} is one of `pairs: all`{hidden}"
         wanted = {**before, "pairs": [*before["pairs"], pair]}
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise RFBenchError(f"{config}: expected a configuration with a list 'pairs', found {error!r}.") from None
@@ -69,8 +69,7 @@ def add_pair(config: Path, pair: str) -> str:
         changed = re.sub(items, rf"\g<1>\g<2>\g<3>{pair}\n", text, count=1)
     if yaml.safe_load(changed) != wanted:
         raise RFBenchError(f"{config}: its list 'pairs' is not one item a line; add '- {pair}' to it by hand.")
-    provenance.write_text(config, changed)
-    return f"{pair} added to pairs"
+    return changed, f"{pair} added to pairs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,11 +83,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.config and not args.config.is_file():
         raise RFBenchError(f"--config {args.config}: no such file; nothing was written.")
+    # A list that cannot be edited is told before the operator's file is written.
+    text, added = with_pair(args.config, f"{args.name}_bilinear") if args.config else ("", "")
     file, pair = write_operator(args.name)
     print(f"{file}: written, with a working toy operator", file=sys.stderr)
     configured = str(args.config or "config/default.yaml")
     if args.config:
-        print(f"{args.config}: {add_pair(args.config, pair)}", file=sys.stderr)
+        provenance.write_text(args.config, text)
+        print(f"{args.config}: {added}", file=sys.stderr)
     else:
         print(f"The line for `pairs` in {configured}:", file=sys.stderr)
         print(f"  - {pair}")
