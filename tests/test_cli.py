@@ -37,6 +37,12 @@ def test_every_verb_has_help(verb, capsys):
     assert f"rfbench {verb}" in capsys.readouterr().out
 
 
+def test_what_imports_make_is_left_out_of_garbage_collection():
+    code = "import gc, sys, rfbench.cli as c; c.main(['plan', 'absent.yaml']); "
+    code += "sys.exit(not (gc.isenabled() and gc.get_freeze_count() > 100_000))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
 def test_errors_are_one_message_and_status_1(tmp_path):
     done = rfbench("aggregate", "--config", tmp_path / "absent.yaml", "--output", tmp_path / "m.csv")
     assert done.returncode == 1

@@ -297,6 +297,10 @@ def test_source_fingerprint_follows_content_not_dates(tmp_path):
 
 
 def test_load_names_a_missing_or_broken_file(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"expected a configuration file, found one that cannot be read \(Is a directory"
+    ):
+        configuration.load(tmp_path)
     with pytest.raises(ConfigError, match="no such configuration"):
         configuration.load(tmp_path / "absent.yaml")
     broken = tmp_path / "broken.yaml"

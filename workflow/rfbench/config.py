@@ -71,6 +71,10 @@ def load(path: str | Path) -> dict:
         config = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file; config/ holds the shipped ones.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: expected a configuration file, found one that cannot be read ({error.strerror})."
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from None
     if not isinstance(config, dict):
