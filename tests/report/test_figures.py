@@ -158,13 +158,30 @@ def test_highlighted_curves_differ_in_colour(results):
     assert len(set(curves._colours(same, metrics).values())) == len(same)
 
 
-def test_an_artefact_is_marked(results):
+@pytest.fixture
+def with_artefact(results):
+    """The metrics with an artefact in one seed of M2MRF-C."""
     metrics = read_metrics(results / "metrics.csv")
     flag = metrics.query("pair == 'm2mrf_c' and seed == 0").iloc[:1]
-    metrics = pd.concat([metrics, flag.assign(metric="aupr11_artefact", lesion="MA", value=1.0)])
-    flagged = plotting.means(metrics, "aupr11").query("artefact")
+    return pd.concat([metrics, flag.assign(metric="aupr11_artefact", lesion="MA", value=1.0)])
+
+
+def test_an_artefact_is_marked(with_artefact):
+    flagged = plotting.means(with_artefact, "aupr11").query("artefact")
     assert list(zip(flagged["pair"], flagged["seed"], strict=True)) == [("m2mrf_c", 0)]
-    assert not plotting.means(metrics, "ap")["artefact"].any()
+    assert not plotting.means(with_artefact, "ap")["artefact"].any()
+
+
+@pytest.mark.parametrize("name", ["params", "fps", "published"])
+def test_a_mean_with_an_artefact_is_hollow_and_the_title_says_so(results, with_artefact, name):
+    profile = json.loads((results / "profile.json").read_text())
+    figure = figures.drawings(with_artefact, results, profile)[name]()
+    filled = [line.get_markerfacecolor() != "white" for line in figure.legends[0].get_lines()]
+    assert filled == [True, False]
+    assert "hollow: an artefact" in " ".join(figure.get_suptitle().split())
+    plain = figures.drawings(read_metrics(results / "metrics.csv"), results, profile)[name]()
+    assert "hollow" not in plain.get_suptitle()
+    plt.close("all")
 
 
 @pytest.mark.parametrize(

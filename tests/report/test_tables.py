@@ -293,3 +293,16 @@ def test_tex_compiles_whatever_a_name_or_a_reason_holds(tmp_path):
     written(tmp_path, frame)
     assert_compiles(tmp_path / "out", "table5")
     assert r"\textbf{60.00" in (tmp_path / "out" / "table5.tex").read_text(), "a marked value was compiled"
+
+
+@needs_latex
+@pytest.mark.parametrize(
+    ("layout", "names"), [("ddr", ["table2_ds", "table2_us", "table3"]), ("folder", ["table_own"])]
+)
+def test_every_other_table_compiles(tmp_path, layout, names):
+    frame = metrics("hospital" if layout == "folder" else "DDR")
+    frame["kind"] = frame["layout"] = layout
+    frame.to_csv(tmp_path / "metrics.csv", index=False)
+    tables.run(Namespace(metrics=tmp_path / "metrics.csv", results=None, output=tmp_path / "out"))
+    for name in names:
+        assert_compiles(tmp_path / "out", name)

@@ -110,19 +110,27 @@ def draw_tradeoff(metrics: pd.DataFrame, profile: dict, cost: str) -> plt.Figure
             continue
         x, spread = _cost(costs, cost)
         y, deviation = runs["percent"].mean(), runs["percent"].std() if len(runs) > 1 else None
-        hollow = {"mfc": "white"} if runs["artefact"].any() else {}
-        bars = {"xerr": spread, "yerr": deviation, "elinewidth": 0.5, "ecolor": GREY}
-        handles[f"{row} ({len(runs)})"] = axes.errorbar(x, y, ls="", **bars, **mark, **hollow)[0]
+        bars = {"xerr": spread, "yerr": deviation, "elinewidth": 0.5, "ecolor": GREY, **_hollow(runs)}
+        handles[f"{row} ({len(runs)})"] = axes.errorbar(x, y, ls="", **bars, **mark)[0]
         points.append((x, y, row))
     _leave_room(axes, better)
     axes.set(xlabel=COSTS[cost], ylabel="mAUPR (11 thresholds), %")
     speed = "" if cost == "params" else f"; speed: median, smallest and largest round, {conditions(profile)}"
-    hollow = "; hollow: an artefact" * bool(data["artefact"].any())
-    head(figure, metrics, f"mAUPR: mean, SD over n seeds; dashed: Pareto front{hollow}{speed}")
+    head(figure, metrics, f"mAUPR: mean, SD over n seeds; dashed: Pareto front{_hollow_means(data)}{speed}")
     legend(figure, handles, name="RF operators (n seeds)")
     front = set(pareto([(better * x, y) for x, y, _ in points]))
     _draw_front(axes, sorted((x, y, row) for x, y, row in points if (better * x, y) in front), better)
     return figure
+
+
+def _hollow(runs: pd.DataFrame) -> dict:
+    """How a row's mean is drawn that contains an artefact."""
+    return {"mfc": "white"} if runs["artefact"].any() else {}
+
+
+def _hollow_means(data: pd.DataFrame) -> str:
+    """What the title says of hollow signs, where there are any."""
+    return "; hollow: an artefact" * bool(data["artefact"].any())
 
 
 def _leave_room(axes: plt.Axes, better: int) -> None:
@@ -186,9 +194,16 @@ def draw_published(metrics: pd.DataFrame) -> plt.Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 76 * MM))
     handles, span = {}, []
     for row, mark in signs(metrics).items():
-        values = ours.loc[ours["row"] == row, "percent"]
+        runs = ours[ours["row"] == row]
+        values = runs["percent"]
         if row in published and len(values):
-            bars = {"yerr": interval(values) or None, "elinewidth": 0.5, "ecolor": GREY, "capsize": 1.5}
+            bars = {
+                "yerr": interval(values) or None,
+                "elinewidth": 0.5,
+                "ecolor": GREY,
+                "capsize": 1.5,
+                **_hollow(runs),
+            }
             handles[f"{row} ({len(values)})"] = axes.errorbar(published[row], values.mean(), ls="", **bars, **mark)[0]
             span += [published[row], values.mean() - interval(values), values.mean() + interval(values)]
     low, high = min(span), max(span)
@@ -198,6 +213,7 @@ def draw_published(metrics: pd.DataFrame) -> plt.Figure:
     axes.annotate("ours = published", limits[[0, 0]] + 0.04 * (high - low), size=5.5, color="0.4", **place)
     axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="published mAUPR, % (mean of 3)")
     axes.set_ylabel("our mAUPR (11 thresholds), %")
-    head(figure, metrics, "ours: mean, 95 % t interval (3 seeds or more)")
+    shown = ours[ours["row"].isin(published)]
+    head(figure, metrics, f"ours: mean, 95 % t interval (3 seeds or more){_hollow_means(shown)}")
     legend(figure, handles, name="RF operators (n seeds of ours)")
     return figure
