@@ -4,6 +4,8 @@ import copy
 import json
 import subprocess
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,7 +24,7 @@ IMAGES = {"train": 10, "val": 0, "test": 5, "prepare": 7.0, "read": 0.4, "draw":
 
 def config(tmp_path, **recipe) -> dict:
     """The smallest benchmark with two seeds, in an empty folder."""
-    text = copy.deepcopy(SMALLEST) | {"results": str(tmp_path), "seeds": [0, 1]}
+    text = copy.deepcopy(SMALLEST) | {"results": str(tmp_path), "reports": str(tmp_path / "reports"), "seeds": [0, 1]}
     text["recipe"] |= recipe
     return configuration.complete(text)
 
@@ -93,6 +95,36 @@ def test_stages_count_what_is_left(tmp_path):
     rows = {row["stage"]: row for row in plan.stages(made, measured, jobs=2)}
     assert (rows["train"]["to_do"], rows["evaluate"]["to_do"]) == (2, 3)
     assert (rows["train"]["jobs"], rows["evaluate"]["jobs"]) == (4, 4)
+
+
+def test_what_is_finished_is_not_to_do(tmp_path):
+    made = config(tmp_path, workers=8)
+    measured = {"networks": dict.fromkeys(made["pairs"], NETWORK), "images": {"SYN-IDRiD": IMAGES}, "start": 3.0,
+                "counting": 1.5}  # fmt: skip
+
+    def to_do() -> set[str]:
+        return {row["stage"] for row in plan.stages(made, measured, jobs=2) if row["to_do"]}
+
+    last = {"aggregate", "tables", "figures", "costs"}
+    assert to_do() == {"prepare", "train", "evaluate", "profile"} | last
+    manifest = Path(made["results"]) / "data" / "SYN-IDRiD" / "manifest.csv"
+    provenance.write_text(manifest, "")
+    for _, pair, seed in configuration.runs(made):
+        record = {
+            "settings": configuration.run_settings(made, "SYN-IDRiD", pair, seed),
+            "evaluation": configuration.evaluation_settings(made, "SYN-IDRiD"),
+        }
+        provenance.write_json(run_folder(made["results"], "SYN-IDRiD", pair, seed) / "evaluation.json", record)
+    assert to_do() == {"profile"} | last
+    settings = asdict(plan.profile.from_config(made))
+    profile = {**settings, "paper": None, "pairs": {pair: {} for pair in made["pairs"]}}
+    provenance.write_json(Path(made["results"]) / "profile.json", profile)
+    assert to_do() == last
+    for file in plan.LAST.values():
+        provenance.write_text(file.format(**made), "")
+    assert to_do() == set()
+    provenance.write_json(Path(made["results"]) / "profile.json", {**profile, "rounds": 7})
+    assert to_do() == {"profile", "costs", "tables", "figures"}, "not the metrics"
 
 
 def test_short_passes_of_the_profile_are_repeated_and_the_baseline_is_always_timed():

@@ -5,7 +5,8 @@ and FLOPs, reading and drawing samples, the evaluation of an image without its n
 the start of one job. From these the
 hours are computed: a network's pass is taken as a constant plus a part proportional to the pixels, work on photographs
 as proportional to theirs. It is an estimate: other jobs, a bottleneck in memory or another algorithm of cuDNN at full
-size are not in it. What is finished is judged by settings alone; `snakemake -n` also looks at code and data.
+size are not in it. What is finished is judged by the records' settings, tables and figures by being there;
+`snakemake -n` also looks at code and data.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -45,6 +47,14 @@ BUDGET = 60  # seconds for the passes of all pairs together
 SMALL = 64  # px: side of the smaller measured size
 FACTOR = 0.25  # length of the images generated for measuring, where the data set is not prepared
 IDRID_IMAGES = {"train": 54, "val": 0, "test": 27}
+# Stages that follow the runs or the profile, and a file of each.
+LAST = {
+    "costs": "{reports}/tables/profile.csv",
+    "aggregate": "{results}/metrics.csv",
+    "tables": "{reports}/tables/tables.json",
+    "figures": "{reports}/figures/figures.txt",
+    "ablation": "{reports}/tables/table1.csv",
+}
 STAGES = ("prepare", "weights", "train", "evaluate", "profile", "costs", "aggregate", "tables", "figures", "ablation")
 
 
@@ -125,13 +135,16 @@ def stages(config: dict, measured: dict, jobs: int) -> list[dict]:
         ],
     }  # fmt: skip
     seconds["prepare"] = [value for value in seconds["prepare"] if value]
-    seconds["profile"] = [profile_seconds(profile.from_config(config), networks, measured["counting"])]
+    seconds = {stage: values for stage, values in seconds.items() if values}
+    if not _profiled(config):
+        seconds["profile"] = [profile_seconds(profile.from_config(config), networks, measured["counting"])]
+    seconds |= {stage: [0.0] for stage in _due(config, set(seconds))}
     seconds["weights"] = [0.0] * (config["model"]["pretrained"] != "none")
     total = {"prepare": len(images), "weights": len(seconds["weights"]), "train": len(runs), "evaluate": len(runs)}
     size = {"prepare": sum(counts[name] * images[name]["bytes"] for name in images), "train": kept + running}
     rows = []
     for stage in STAGES[: None if config["sweep"] else -1]:
-        own = [start + value for value in seconds.get(stage, [0.0])]
+        own = [start + value for value in seconds.get(stage, [])]
         wide = jobs if stage in ("train", "evaluate") else 1
         rows.append({
             "stage": stage,
@@ -156,6 +169,25 @@ def _state(config: dict, dataset: str, pair: str, seed: int) -> str:
             if all(record.get(key) == wanted[key] for key in keys):
                 return state
     return "missing"
+
+
+def _due(config: dict, begun: set[str]) -> list[str]:
+    """Stages of `LAST` that a stage begun before them makes due, or whose file is missing."""
+    before = {"aggregate": {"evaluate"}, "costs": {"profile"}}
+    return [
+        stage for stage, file in LAST.items()
+        if begun & before.get(stage, {"evaluate", "profile"}) or not Path(file.format(**config)).exists()
+    ]  # fmt: skip
+
+
+def _profiled(config: dict) -> bool:
+    """Whether results/profile.json holds what this configuration profiles."""
+    path = Path(config["results"]) / "profile.json"
+    if not path.exists():
+        return False
+    record, wanted = provenance.read_json(path), json.loads(json.dumps(asdict(profile.from_config(config))))
+    pairs, wanted["paper"] = wanted.pop("pairs"), profile.PAPER if wanted["paper"] else None
+    return set(record["pairs"]) == set(pairs) and all(record.get(key) == value for key, value in wanted.items())
 
 
 def _manifest(config: dict, dataset: str) -> Path:
