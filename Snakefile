@@ -7,13 +7,17 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/profile.smk"
-include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/ablation.smk"
+
+
+if not PIPELINE.rendering_only:  # without torch: tables and figures of what there is
+
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/train.smk"
+    include: "workflow/rules/evaluate.smk"
+    include: "workflow/rules/profile.smk"
+    include: "workflow/rules/aggregate.smk"
 
 
 rule all:

@@ -86,10 +86,16 @@ def test_code_digests_follow_their_stage():
     assert len(set(stages.values())) == len(stages)
 
 
-def test_without_torch_a_sentence_names_the_commands_that_need_none(monkeypatch):
+def test_without_torch_what_results_hold_is_rendered_and_nothing_else_is_checked(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(RFBenchError, match=r"torch is not installed.*rfbench tables --metrics"):
-        Pipeline(SMALLEST)
+    curve = tmp_path / "runs" / "SYN-IDRiD" / "any" / "seed0" / "curve.csv"
+    curve.parent.mkdir(parents=True)
+    curve.touch()
+    pipeline = Pipeline({**SMALLEST, "pairs": "all", "results": str(tmp_path)})
+    assert "torch is not installed, so nothing is computed" in capsys.readouterr().err
+    assert pipeline.every_run("curve.csv") == [str(curve)]
+    with pytest.raises(RFBenchError, match="unknown key seed"):
+        Pipeline({**SMALLEST, "seed": 1})
 
 
 def test_stale_lock_is_cleared_only_if_no_snakemake_lives(tmp_path, capsys):
@@ -254,6 +260,34 @@ def test_same_computation_twice_gives_the_same_bytes(finished, tmp_path):
     times = [column for column in first if column.startswith("FPS")]
     assert times, "speeds have their own columns"
     pd.testing.assert_frame_equal(first.drop(columns=times), second.drop(columns=times), check_exact=True)
+
+
+WITHOUT_TORCH = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name == "torch" else super().find_spec(name, path, target)
+
+sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+
+
+@pytest.mark.slow
+def test_without_torch_tables_and_figures_are_rendered_from_results(finished, tmp_path):
+    """`sitecustomize` hides torch from Snakemake and its jobs."""
+    checkout = Checkout(tmp_path)
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TORCH)
+    shutil.copytree(finished.folder / "results", tmp_path / "results")
+    assert "torch is not installed" in checkout.snakemake("--cores", "1")
+    reports = finished.folder / "reports"
+    files = [path.relative_to(reports) for path in reports.rglob("*.*")]
+    assert len(files) > 20
+    for file in files:
+        assert (tmp_path / "reports" / file).read_bytes() == (reports / file).read_bytes(), file
+    assert checkout.planned() == {}
 
 
 @pytest.mark.slow

@@ -82,8 +82,14 @@ def load(path: str | Path) -> dict:
     return complete(config, str(path))
 
 
-def complete(config: dict, origin: str = "configuration") -> dict:
+def complete(config: dict, origin: str = "configuration", registry: bool = True) -> dict:
     """Validate a configuration and return a copy in which every default is filled in.
+
+    Args:
+        config: as the user wrote it.
+        origin: named in each sentence.
+        registry: look up pairs and options, for which the operator files, and torch, are imported. Without,
+            `pairs: all` stays as it is.
 
     Raises:
         ConfigError: one sentence per problem, each with its key; all problems at once.
@@ -99,12 +105,12 @@ def complete(config: dict, origin: str = "configuration") -> dict:
     problems = list(dict.fromkeys(_sentence(error) for error in errors))
     if not problems:
         _fill(config, schema, schema)
-        if config["pairs"] == "all":
+        if registry and config["pairs"] == "all":
             config["pairs"] = operators.available()
         for dataset in config["datasets"].values():
             dataset.setdefault("eval_size", "prepared" if published_layout(dataset) == "ddr" else "native")
         config["profile"].setdefault("size", next(iter(config["datasets"].values()))["scale"])
-        problems = _cross_checks(config)
+        problems = _cross_checks(config, registry)
     if problems:
         raise ConfigError("\n".join(f"{origin}: {problem}" for problem in problems))
     return config
@@ -154,10 +160,13 @@ def _fill(value, schema: dict, root: dict) -> None:
             _fill(value[key], extra, root)
 
 
-def _cross_checks(config: dict) -> list[str]:
+def _cross_checks(config: dict, registry: bool) -> list[str]:
     """What a schema cannot say: registered pairs and options, names of synthetic sets, sizes that fit together."""
-    problems = _pair_problems(config) + _option_problems("model.operator_options", config["model"]["operator_options"])
-    problems += _sweep_problems(config)
+    problems = []
+    if registry:
+        problems += _pair_problems(config)
+        problems += _option_problems("model.operator_options", config["model"]["operator_options"])
+        problems += _sweep_problems(config)
     for name, dataset in config["datasets"].items():
         problems += [f"datasets.{name}{problem}" for problem in _dataset_problems(name, dataset, config)]
     return problems + _recipe_problems(config)

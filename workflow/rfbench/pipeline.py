@@ -39,6 +39,11 @@ CODE = {
                        "templates/artefacts.*", "published.csv"),
 }  # fmt: skip
 
+RENDERING_ONLY = (
+    "torch is not installed, so nothing is computed: tables and figures are rendered from what the results folder "
+    "holds, and pairs and options in the configuration are not checked. `make env` installs torch."
+)
+
 
 class Pipeline:
     """One configuration as the rules see it.
@@ -48,18 +53,12 @@ class Pipeline:
 
     Raises:
         ConfigError: the configuration cannot be run; one sentence per problem.
-        RFBenchError: torch is not installed.
     """
 
     def __init__(self, config: dict) -> None:
         # An operator file declares its pairs in Python, so only importing it, and torch with it, tells them.
-        if importlib.util.find_spec("torch") is None:
-            raise RFBenchError(
-                "torch is not installed, which the pipeline needs to read the operators. `make env` installs it. "
-                "Finished results are rendered without it: `rfbench tables --metrics results/metrics.csv --output "
-                "reports/tables`, likewise `rfbench figures`, `ablation` and `costs`."
-            )
-        self.config = configuration.complete(config)
+        self.rendering_only = importlib.util.find_spec("torch") is None
+        self.config = configuration.complete(config, registry=not self.rendering_only)
         self.results, self.reports = self.config["results"], self.config["reports"]
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         self.threads = self.config["recipe"]["threads"]
@@ -67,8 +66,8 @@ class Pipeline:
         visible = len(devices.visible())
         self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible > 0))
         self.gpu_pool = max(visible, 1)  # where none is visible, a job of `device: cuda` says so itself
-        self.missing = configuration.missing_sources(self.config)
-        for sentence in self.missing:
+        self.missing = [] if self.rendering_only else configuration.missing_sources(self.config)
+        for sentence in [RENDERING_ONLY] if self.rendering_only else self.missing:
             print(f"warning: {sentence}", file=sys.stderr)
         # The jobs read the complete configuration from this file. Its name changes with its content, so that a job
         # waiting in a queue never reads another one; it is no input, since each rule's params name what matters to it.
@@ -77,6 +76,8 @@ class Pipeline:
 
     def start(self) -> None:
         """Before the first job (not in a dry run): refuse what cannot run, write the configuration for the jobs."""
+        if self.rendering_only:
+            return  # those jobs read none
         if self.missing:
             raise RFBenchError("Nothing was started, since input is missing:\n" + "\n".join(self.missing))
         if problems := configuration.network_problems(self.config):
@@ -88,7 +89,9 @@ class Pipeline:
         return configuration.code_digest(*(pattern for stage in stages for pattern in CODE[stage]))
 
     def every_run(self, name: str) -> list[str]:
-        """A file of each configured run."""
+        """A file of each configured run; without torch, of each run that has one."""
+        if self.rendering_only:
+            return sorted(map(str, Path(self.results).glob(f"runs/*/*/seed*/{name}")))
         return [
             f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed)
             for dataset, pair, seed in configuration.runs(self.config)

@@ -11,3 +11,19 @@ rule aggregate:
         code=PIPELINE.code("aggregate"),
     shell:
         "rfbench aggregate --output '{output}' 2> >(tee '{log}' >&2)"
+
+
+rule partial:
+    log:
+        f"{RESULTS}/logs/partial.log",
+    conda:
+        CONDA
+    params:
+        results=RESULTS,
+        metrics=f"{RESULTS}/partial/metrics.csv",
+        folder=f"{REPORTS}/partial",
+    shell:
+        "(rfbench aggregate --output '{params.metrics}' &&"
+        " for verb in tables figures; do"
+        " rfbench $verb --metrics '{params.metrics}' --results '{params.results}' --output '{params.folder}'/$verb || exit 1;"
+        " done) 2> >(tee '{log}' >&2)"

@@ -15,24 +15,3 @@ rule profile:
         code=PIPELINE.code("profile", "model"),
     shell:
         "rfbench profile --output '{output}' 2> >(tee '{log}' >&2)"
-
-
-rule costs:
-    input:
-        f"{RESULTS}/profile.json",
-    output:
-        f"{REPORTS}/tables/profile.csv",
-        f"{REPORTS}/tables/profile.md",
-        f"{REPORTS}/figures/profile_speed.png",
-        f"{REPORTS}/figures/profile_speed.pdf",
-    log:
-        f"{RESULTS}/logs/costs.log",
-    conda:
-        CONDA
-    params:
-        code=PIPELINE.code("costs"),
-        tables=subpath(output[0], parent=True),
-        figures=subpath(output[2], parent=True),
-    shell:
-        "rfbench costs --profile '{input}' --tables '{params.tables}' --figures '{params.figures}'"
-        " 2> >(tee '{log}' >&2)"

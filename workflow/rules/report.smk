@@ -34,17 +34,22 @@ rule figures:
         "rfbench figures --metrics '{input.metrics}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
 
 
-rule partial:
+rule costs:
+    input:
+        f"{RESULTS}/profile.json",
+    output:
+        f"{REPORTS}/tables/profile.csv",
+        f"{REPORTS}/tables/profile.md",
+        f"{REPORTS}/figures/profile_speed.png",
+        f"{REPORTS}/figures/profile_speed.pdf",
     log:
-        f"{RESULTS}/logs/partial.log",
+        f"{RESULTS}/logs/costs.log",
     conda:
         CONDA
     params:
-        results=RESULTS,
-        metrics=f"{RESULTS}/partial/metrics.csv",
-        folder=f"{REPORTS}/partial",
+        code=PIPELINE.code("costs"),
+        tables=subpath(output[0], parent=True),
+        figures=subpath(output[2], parent=True),
     shell:
-        "(rfbench aggregate --output '{params.metrics}' &&"
-        " for verb in tables figures; do"
-        " rfbench $verb --metrics '{params.metrics}' --results '{params.results}' --output '{params.folder}'/$verb || exit 1;"
-        " done) 2> >(tee '{log}' >&2)"
+        "rfbench costs --profile '{input}' --tables '{params.tables}' --figures '{params.figures}'"
+        " 2> >(tee '{log}' >&2)"
