@@ -14,7 +14,7 @@ from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import run_folder
-from rfbench.profiling import plan
+from rfbench.profiling import estimate, plan, sample
 
 from ..checkout import ROOT, SMALLEST
 
@@ -30,10 +30,10 @@ def config(tmp_path, **recipe) -> dict:
 
 
 def test_line_through_two_measurements():
-    constant, slope = plan.line((100, 3.0), (400, 9.0))
+    constant, slope = sample.line((100, 3.0), (400, 9.0))
     assert (constant, slope) == pytest.approx((1.0, 0.02))
-    assert plan.line((100, 3.0), (400, 2.0)) == (0.0, 2.0 / 400), "noise: no negative slope"
-    assert plan.line((100, 1.0), (400, 8.0)) == (0.0, 8.0 / 400), "noise: no negative constant"
+    assert sample.line((100, 3.0), (400, 2.0)) == (0.0, 2.0 / 400), "noise: no negative slope"
+    assert sample.line((100, 1.0), (400, 8.0)) == (0.0, 8.0 / 400), "noise: no negative constant"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_line_through_two_measurements():
 def test_seconds_of_a_training(tmp_path, recipe, seconds):
     made = config(tmp_path, **recipe)
     section = made["datasets"]["SYN-IDRiD"]
-    assert plan.training_seconds(section, made["recipe"], NETWORK, IMAGES) == pytest.approx(seconds)
+    assert estimate.training_seconds(section, made["recipe"], NETWORK, IMAGES) == pytest.approx(seconds)
 
 
 def test_seconds_of_an_evaluation(tmp_path):
@@ -61,7 +61,7 @@ def test_seconds_of_an_evaluation(tmp_path):
     image = 0.4 + 2.0 + 0.1 + 428 * 284 * 1e-6
     for untrained, times in ((False, 1), (True, 2)):
         evaluation = {"split": "test", "untrained": untrained}
-        seconds = plan.evaluation_seconds(section, evaluation, NETWORK, IMAGES)
+        seconds = estimate.evaluation_seconds(section, evaluation, NETWORK, IMAGES)
         assert seconds == pytest.approx(times * 5 * image)
 
 
@@ -69,7 +69,7 @@ def test_stages_count_what_is_left(tmp_path):
     made = config(tmp_path, workers=8)
     networks = dict.fromkeys(made["pairs"], NETWORK)
     measured = {"networks": networks, "images": {"SYN-IDRiD": IMAGES}, "start": 3.0, "counting": 1.5}
-    rows = {row["stage"]: row for row in plan.stages(made, measured, jobs=2)}
+    rows = {row["stage"]: row for row in estimate.stages(made, measured, jobs=2)}
     training = 3.0 + 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25)
     assert (rows["train"]["jobs"], rows["train"]["to_do"]) == (4, 4)
     assert rows["train"]["seconds"] == pytest.approx(4 * training)
@@ -80,7 +80,7 @@ def test_stages_count_what_is_left(tmp_path):
     # Two pairs, each counted, warmed up twice and timed once in both forms; a pass of 96x64 takes 0.1 s and more.
     assert made["profile"] == {"rounds": 1, "size": [96, 64], "paper": False, "fused": True}
     assert rows["profile"]["seconds"] == pytest.approx(3.0 + 2 * 1.5 + 2 * 2 * 3 * (0.1 + 96 * 64 * 1e-6))
-    assert plan.stages(made, measured, jobs=9)[2]["seconds_parallel"] == pytest.approx(training), "the longest job"
+    assert estimate.stages(made, measured, jobs=9)[2]["seconds_parallel"] == pytest.approx(training), "the longest job"
 
     def record(pair: str, seed: int, name: str, change: dict) -> None:
         settings = configuration.run_settings(made, "SYN-IDRiD", pair, seed) | change
@@ -92,7 +92,7 @@ def test_stages_count_what_is_left(tmp_path):
     record("m2mrf_c", 0, "evaluation", {})
     record("m2mrf_c", 1, "train", {})
     record("strideconv_bilinear", 0, "train", {"recipe": "another"})
-    rows = {row["stage"]: row for row in plan.stages(made, measured, jobs=2)}
+    rows = {row["stage"]: row for row in estimate.stages(made, measured, jobs=2)}
     assert (rows["train"]["to_do"], rows["evaluate"]["to_do"]) == (2, 3)
     assert (rows["train"]["jobs"], rows["evaluate"]["jobs"]) == (4, 4)
 
@@ -103,7 +103,7 @@ def test_what_is_finished_is_not_to_do(tmp_path):
                 "counting": 1.5}  # fmt: skip
 
     def to_do() -> set[str]:
-        return {row["stage"] for row in plan.stages(made, measured, jobs=2) if row["to_do"]}
+        return {row["stage"] for row in estimate.stages(made, measured, jobs=2) if row["to_do"]}
 
     last = {"aggregate", "tables", "figures", "costs"}
     assert to_do() == {"prepare", "train", "evaluate", "profile"} | last
@@ -116,11 +116,11 @@ def test_what_is_finished_is_not_to_do(tmp_path):
         }
         provenance.write_json(run_folder(made["results"], "SYN-IDRiD", pair, seed) / "evaluation.json", record)
     assert to_do() == {"profile"} | last
-    settings = asdict(plan.profile.from_config(made))
+    settings = asdict(estimate.profile.from_config(made))
     profile = {**settings, "paper": None, "pairs": {pair: {} for pair in made["pairs"]}}
     provenance.write_json(Path(made["results"]) / "profile.json", profile)
     assert to_do() == last
-    for file in plan.LAST.values():
+    for file in estimate.LAST.values():
         provenance.write_text(file.format(**made), "")
     assert to_do() == set()
     provenance.write_json(Path(made["results"]) / "profile.json", {**profile, "rounds": 7})
@@ -129,11 +129,11 @@ def test_what_is_finished_is_not_to_do(tmp_path):
 
 def test_short_passes_of_the_profile_are_repeated_and_the_baseline_is_always_timed():
     fast = {**NETWORK, "forward": (0.02, 0.0)}
-    settings = plan.profile.Settings(("m2mrf_c",), size=(64, 64), rounds=5)
+    settings = estimate.profile.Settings(("m2mrf_c",), size=(64, 64), rounds=5)
     networks = {"m2mrf_c": fast, "strideconv_bilinear": NETWORK}
     slow = 0.1 + 64 * 64 * 1e-6
     seconds = 4.0 + (2 + 5 * 3) * 0.02 + (2 + 5) * slow  # three passes of 0.02 s fill 0.05 s
-    assert plan.profile_seconds(settings, networks, counting=4.0) == pytest.approx(seconds)
+    assert estimate.profile_seconds(settings, networks, counting=4.0) == pytest.approx(seconds)
 
 
 def test_pairs_that_are_only_profiled_are_measured(tmp_path, monkeypatch):
@@ -141,8 +141,8 @@ def test_pairs_that_are_only_profiled_are_measured(tmp_path, monkeypatch):
     text = {**SMALLEST, "pairs": "all", "paper_rows_only": True, "results": str(tmp_path)}
     made = configuration.complete(text)
     assert {pair for _, pair, _ in configuration.runs(made)} < set(made["pairs"])
-    monkeypatch.setattr(plan, "measure_network", lambda *_: NETWORK)
-    monkeypatch.setattr(plan, "measure_images", lambda *_: IMAGES)
+    monkeypatch.setattr(sample, "measure_network", lambda *_: NETWORK)
+    monkeypatch.setattr(sample, "measure_images", lambda *_: IMAGES)
     report = plan.plan(made, jobs=1)
     assert set(report["measured"]["networks"]) == set(made["pairs"])
     assert [row["seconds"] > 0 for row in report["stages"] if row["stage"] == "profile"] == [True]
@@ -152,13 +152,13 @@ def test_own_data_must_be_prepared_first(tmp_path):
     made = config(tmp_path)
     made["datasets"] = {"Mine": {**made["datasets"]["SYN-IDRiD"], "kind": "folder"}}
     with pytest.raises(RFBenchError, match=r"Mine/manifest\.csv: not found.*Prepare them first"):
-        plan.measure_images(made, "Mine", plan.pick_device("cpu"))
+        sample.measure_images(made, "Mine", sample.pick_device("cpu"))
 
 
 def test_numbers_of_official_images(tmp_path):
     paper = configuration.load(ROOT / "config" / "paper.yaml") | {"results": str(tmp_path)}
-    assert plan._counts(paper, "IDRiD") == {"train": 54, "val": 0, "test": 27}
-    assert plan._counts(paper, "DDR") == {"train": 383, "val": 149, "test": 225}
+    assert sample._counts(paper, "IDRiD") == {"train": 54, "val": 0, "test": 27}
+    assert sample._counts(paper, "DDR") == {"train": 383, "val": 149, "test": 225}
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(4.4, "4 s"), (600, "10 min"), (7200, "2.0 h"), (7.2e6, "2,000.0 h")])
@@ -173,7 +173,7 @@ def test_the_smallest_benchmark_is_planned_as_a_user_does(tmp_path):
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert report["runs"] == {"done": 0, "trained": 0, "missing": 2}
     rows = {row["stage"]: row for row in report["stages"]}
-    assert list(rows) == [stage for stage in plan.STAGES if stage != "ablation"]
+    assert list(rows) == [stage for stage in estimate.STAGES if stage != "ablation"]
     assert all(rows[stage]["seconds"] > 0 for stage in ("prepare", "train", "evaluate", "profile"))
     for network in report["measured"]["networks"].values():
         assert network["checkpoint"] == pytest.approx(2 * network["bytes"], rel=0.05), "SGD keeps one momentum a weight"
