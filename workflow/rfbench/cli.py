@@ -24,20 +24,14 @@ VERBS = {
         "count parameters, FLOPs and memory, and time the pairs in turn with the baseline",
     ),
     "costs": ("report.costs", "render the profile as table and figure, the published speed beside ours"),
-    "gpu": (
-        "profiling.gpu",
-        "measure on a lent GPU, within minutes: the pairs in three precisions, a training step",
-    ),
+    "gpu": ("profiling.gpu", "measure on a lent GPU, within minutes: the pairs in three precisions, a training step"),
     "throughput": ("profiling.throughput", "measure how many training samples a second one core makes"),
     "tables": ("report.tables", "render the paper's tables from metrics.csv"),
     "trace": ("report.trace", "print the runs behind a cell of a table, computed again from their records"),
     "figures": ("report.figures", "draw the figures from the results folder"),
     "ablation": ("report.ablation", "render the table and figure of a sweep of operator options (Table 1)"),
     "operators": ("contract.operators_table", "list the operator pairs with exact and published parameters"),
-    "plan": (
-        "profiling.plan",
-        "say how many runs, hours and bytes a configuration takes, before anything starts",
-    ),
+    "plan": ("profiling.plan", "say how many runs, hours and bytes a configuration takes, before anything starts"),
     "check": ("contract.check", "put an operator pair to the contract, clause by clause"),
     "new-operator": (
         "contract.new_operator",
