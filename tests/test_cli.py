@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from rfbench import cli, doctor, provenance
 from rfbench.errors import RFBenchError
 from rfbench.training import weights
 
-ROOT = Path(__file__).parents[1]
+from .checkout import ROOT
 
 
 def rfbench(*arguments) -> subprocess.CompletedProcess:

@@ -5,7 +5,6 @@ import copy
 import math
 import shlex
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import yaml
@@ -19,7 +18,8 @@ from rfbench.errors import DataError
 from rfbench.models import segmentor
 from rfbench.models.backbones import BACKBONES
 
-ROOT = Path(__file__).parents[1]
+from .checkout import ROOT
+
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
 
 DATASET = {

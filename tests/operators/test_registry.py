@@ -18,7 +18,9 @@ from rfbench.contract.operators_table import add_arguments, counted, run, table_
 from rfbench.errors import RFBenchError
 from rfbench.report.tables import published_costs
 
-CI = Path(__file__).parents[2] / "config" / "ci.yaml"
+from ..checkout import ROOT
+
+CI = ROOT / "config" / "ci.yaml"
 
 # spec/operators.md, section 1
 ROWS = {

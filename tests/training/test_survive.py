@@ -143,9 +143,8 @@ run(make_config(time_limit=12 / 3600, workers=WORKERS), Path(sys.argv[2]), Path(
 def test_a_hung_training_ends_as_a_timeout(manifest, tmp_path, workers, whole):
     """The fourth update's images never come; the record is written, the lock is free, and the run can go on."""
     code = HANGING.replace("WORKERS", str(workers))
-    root = ROOT
     done = subprocess.run(
-        [sys.executable, "-c", code, root, manifest, tmp_path], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, ROOT, manifest, tmp_path], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "train.json").read_text())

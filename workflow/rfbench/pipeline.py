@@ -15,6 +15,7 @@ import yaml
 import operators
 from rfbench import config as configuration
 from rfbench import devices, flocks, provenance
+from rfbench.data import manifest
 from rfbench.errors import RFBenchError
 from rfbench.report import tables
 from rfbench.training import watchdog
@@ -198,6 +199,11 @@ def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
 def _named(file: Path) -> str:
     """A source file as an input: relative in the working directory, absolute elsewhere (an installed package's)."""
     return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
+
+
+def manifest_path(results: str | Path, dataset: str) -> Path:
+    """Where a data set is, or will be, prepared."""
+    return Path(results) / "data" / dataset / manifest.NAME
 
 
 def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) -> Path:

@@ -7,21 +7,20 @@ judged by the records' settings, tables and figures by being there; `snakemake -
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 from rfbench import config as configuration
 from rfbench import provenance
-from rfbench.pipeline import run_folder
+from rfbench.pipeline import manifest_path, run_folder
 from rfbench.profiling import profile
-from rfbench.profiling.sample import manifest_path
+from rfbench.report import tables
 from rfbench.training.workfolder import KEPT
 
 # Stages that follow the runs or the profile, and a file of each.
 LAST = {
     "costs": "{reports}/tables/profile.csv",
     "aggregate": "{results}/metrics.csv",
-    "tables": "{reports}/tables/tables.json",
+    "tables": f"{{reports}}/tables/{tables.INDEX}",
     "figures": "{reports}/figures/figures.txt",
     "ablation": "{reports}/tables/table1.csv",
 }
@@ -79,8 +78,8 @@ def stages(config: dict, measured: dict, jobs: int) -> list[dict]:
     """
     networks, images, start = measured["networks"], measured["images"], measured["start"]
     runs = configuration.runs(config)
-    state = {run: state_of(config, *run) for run in runs}
-    prepared = {name: manifest_path(config, name).exists() for name in config["datasets"]}
+    state = {run: _state(config, *run) for run in runs}
+    prepared = {name: manifest_path(config["results"], name).exists() for name in config["datasets"]}
     counts = {name: sum(images[name][split] for split in ("train", "val", "test")) for name in images}
     kept = sum(networks[pair]["bytes"] for _, pair, _ in runs)
     running = min(jobs, len(runs)) * (KEPT + 1) * max(networks[pair]["checkpoint"] for _, pair, _ in runs)
@@ -118,7 +117,7 @@ def stages(config: dict, measured: dict, jobs: int) -> list[dict]:
     return rows
 
 
-def state_of(config: dict, dataset: str, pair: str, seed: int) -> str:
+def _state(config: dict, dataset: str, pair: str, seed: int) -> str:
     """Whether a run is `done`, only `trained`, or `missing`, by its records' settings."""
     folder = run_folder(config["results"], dataset, pair, seed)
     settings = configuration.run_settings(config, dataset, pair, seed)
@@ -146,6 +145,6 @@ def _profiled(config: dict) -> bool:
     path = Path(config["results"]) / "profile.json"
     if not path.exists():
         return False
-    record, wanted = provenance.read_json(path), json.loads(json.dumps(asdict(profile.from_config(config))))
-    pairs, wanted["paper"] = wanted.pop("pairs"), profile.PAPER if wanted["paper"] else None
-    return set(record["pairs"]) == set(pairs) and all(record.get(key) == value for key, value in wanted.items())
+    wanted = json.loads(json.dumps(profile.recorded(profile.from_config(config))))
+    pairs, record = set(wanted.pop("pairs")), provenance.read_json(path)
+    return set(record["pairs"]) == pairs and all(record.get(key) == value for key, value in wanted.items())

@@ -13,7 +13,7 @@ from rich.table import Table
 from rfbench import config as configuration
 from rfbench import devices
 from rfbench.errors import RFBenchError
-from rfbench.profiling.estimate import stages, state_of
+from rfbench.profiling.estimate import stages
 from rfbench.profiling.sample import measure
 from rfbench.training.workfolder import KEPT
 
@@ -21,11 +21,16 @@ from rfbench.training.workfolder import KEPT
 def plan(config: dict, jobs: int) -> dict:
     """The plan of a complete configuration: `stages` (see there), `measured`, runs by state, jobs at a time."""
     measured = measure(config)
-    states = [state_of(config, *run) for run in configuration.runs(config)]
+    rows = stages(config, measured, jobs)
+    train, evaluate = (next(row for row in rows if row["stage"] == stage) for stage in ("train", "evaluate"))
     return {
         "jobs": jobs,
-        "runs": {state: states.count(state) for state in ("done", "trained", "missing")},
-        "stages": stages(config, measured, jobs),
+        "runs": {
+            "done": evaluate["jobs"] - evaluate["to_do"],
+            "trained": evaluate["to_do"] - train["to_do"],
+            "missing": train["to_do"],
+        },
+        "stages": rows,
         "measured": measured,
     }
 

@@ -102,14 +102,18 @@ def profile(settings: Settings) -> dict:
     seconds, first = _time_all(networks, torch.randn(settings.shape, device=device), settings)
     baseline = seconds[BASELINE, "plain"]
     return {
-        **asdict(settings),
+        **recorded(settings),
         "pairs": {pair: _pair_record(settings, pair, counted[pair], seconds, first) for pair in settings.pairs},
         "baseline": BASELINE,
         "baseline_seconds": baseline,
         "memory_kind": "max_memory_allocated" if device.type == "cuda" else "saved for backward",
-        "paper": PAPER if settings.paper else None,
         "provenance": provenance.collect(device_name(device)),
     }
+
+
+def recorded(settings: Settings) -> dict:
+    """The settings as a record holds them; there, `pairs` are their results."""
+    return {**asdict(settings), "paper": PAPER if settings.paper else None}
 
 
 def _prepare(settings: Settings) -> torch.device:

@@ -27,6 +27,7 @@ from rfbench.evaluate import fit_label, predict
 from rfbench.losses import dice_loss
 from rfbench.metrics import LesionMetrics
 from rfbench.models import assemble
+from rfbench.pipeline import manifest_path
 from rfbench.profiling import profile
 from rfbench.training.train import device_name, pick_device
 
@@ -193,7 +194,7 @@ def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
 
 def _images_to_measure(config: dict, dataset: str, folder: Path) -> tuple[Path, float, float]:
     """A manifest, the real images' pixels as a multiple of its images', seconds that preparing one of them took."""
-    section, prepared = config["datasets"][dataset], manifest_path(config, dataset)
+    section, prepared = config["datasets"][dataset], manifest_path(config["results"], dataset)
     if prepared.exists() and section["kind"] != "synthetic":
         return prepared, 1.0, 0.0
     if section["kind"] == "folder":
@@ -216,7 +217,7 @@ def _images_to_measure(config: dict, dataset: str, folder: Path) -> tuple[Path, 
 
 def _counts(config: dict, dataset: str) -> dict[str, int]:
     """Numbers of images by split: configured, counted in the manifest, or the official release's."""
-    section, prepared = config["datasets"][dataset], manifest_path(config, dataset)
+    section, prepared = config["datasets"][dataset], manifest_path(config["results"], dataset)
     if section["kind"] == "synthetic":
         return {split: section["synthetic"][split] for split in ("train", "val", "test")}
     if prepared.exists():
@@ -255,8 +256,3 @@ def _fastest(work: Callable, passes: int = 3) -> float:
         work()
         seconds.append(time.perf_counter() - started)
     return min(seconds)
-
-
-def manifest_path(config: dict, dataset: str) -> Path:
-    """Where a data set is, or will be, prepared."""
-    return Path(config["results"]) / "data" / dataset / "manifest.csv"

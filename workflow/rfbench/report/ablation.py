@@ -164,7 +164,7 @@ def _panel(axes, rows: list[dict]) -> dict[str, object]:
     handles["mean, SD"] = axes.errorbar(places, [cell.mean for cell in cells], yerr=spread, **ours)
     if not all(math.isnan(cell.published) for cell in cells):
         printed = [cell.published for cell in cells]
-        (handles["published"],) = axes.plot(places, printed, "s--", color="#d55e00", ms=3)
+        (handles["published"],) = axes.plot(places, printed, "s--", color=plotting.CONTRAST, ms=3)
     axes.set_xticks(places, [f"{row['value']}\nn={row['n']}" for row in rows])
     axes.margins(x=0.15)
     return handles

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench import provenance
-from rfbench.report.plotting import ACCENT, MM, STYLE, WIDTH, entitle, legend, plt, save
+from rfbench.report.plotting import ACCENT, CONTRAST, MM, STYLE, WIDTH, entitle, legend, plt, save
 from rfbench.report.tables import BASELINE, conditions, published_costs, read_published
 
 # Column of profile.csv: heading in profile.md, decimals there, divisor there.
@@ -121,7 +121,7 @@ def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
             )
     if "fps_ratio_published" in frame:
         (handles["published, HRNetV2-W48"],) = axes.plot(
-            frame["fps_ratio_published"], places, "D", ms=4, mfc="none", color="#d55e00"
+            frame["fps_ratio_published"], places, "D", ms=4, mfc="none", color=CONTRAST
         )
     axes.axvline(1, color="0.6", lw=0.8, ls=":")
     axes.set_yticks(places, frame["row"])
@@ -137,7 +137,7 @@ def draw_losses(trainings: dict[str, dict], record: dict) -> plt.Figure:
         len(trainings), figsize=(WIDTH, 0.6 + 1.5 * len(trainings)), sharex=True, squeeze=False
     )
     for panel, block in zip(panels[:, 0], trainings.values(), strict=True):
-        for name, label, colour in (("stock", "stock, float32", "#d55e00"), ("ours", "ours", "#0072b2")):
+        for name, label, colour in (("stock", "stock, float32", CONTRAST), ("ours", "ours", ACCENT)):
             panel.plot(block[name]["losses"], lw=0.7, color=colour, label=label)
         judged = "within" if block["within_noise"] else "NOT within"
         panel.set_title(f"{block['pair']}: ours {block['ratio']:.2f} times as fast, losses {judged} noise")

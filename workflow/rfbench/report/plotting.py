@@ -43,12 +43,12 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 # The paper's colours, darkened to be told apart on white: HE green, MA blue, EX red, SE yellow.
 LESION_COLOURS = {"EX": "#d55e00", "HE": "#009e73", "SE": "#e69f00", "MA": "#0072b2"}
-ACCENT, GREY = "#0072b2", "0.6"
+ACCENT, CONTRAST, GREY = COLOURS[0], COLOURS[1], "0.6"
 # What a seed's point looks like: (flagged, name in the legend, style).
 SEEDS = (
     (False, "one seed", {"marker": "o", "color": GREY, "ls": "", "ms": 3, "mew": 0}),
     (True, "seed with an artefact: no score of a lesion above 0.1",
-     {"marker": "x", "color": "#d55e00", "ls": "", "ms": 4, "mew": 1}),
+     {"marker": "x", "color": CONTRAST, "ls": "", "ms": 4, "mew": 1}),
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import run_folder
+from rfbench.pipeline import manifest_path, run_folder
 from rfbench.report.tables import COLUMNS, INDEX, read_metrics
 
 METRICS = {heading: metric for metric, heading, _, _ in COLUMNS}
@@ -140,7 +140,7 @@ def _provenance(found: Trace, record: dict, folder: Path, results: Path) -> list
     identity, name = record["identity"], record["settings"]["dataset"]["name"]
     if configuration.digest(record["settings"]) != identity["settings"]:
         found.problems.append(f"{folder}: the record's settings are not those of its digest {identity['settings']}.")
-    manifest = _check(found, results / "data" / name / "manifest.csv", identity["manifest"])
+    manifest = _check(found, manifest_path(results, name), identity["manifest"])
     weights = _check(found, folder / "work" / "model.pth", record["checkpoint_sha256"])
     lines = [f"  settings    {identity['settings']}", f"  manifest    {manifest}", f"  checkpoint  {weights}"]
     return lines + _origin("trained", record["training_provenance"]) + _origin("evaluated", record["provenance"])
