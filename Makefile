@@ -18,11 +18,12 @@ test: env ## environment and the tests that a person runs often (under 5 minutes
 test-all: env ## every test, the slow ones too
 	pytest -n 2
 
-lint: env ## ruff, snakefmt and snakemake --lint
+lint: env ## ruff, snakefmt, snakemake --lint and the layers of the house
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
+	lint-imports --no-cache
 
 lock: ## renew envs/cpu.txt and envs/gpu.txt from pyproject.toml (needs uv)
 	envs/lock.sh

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from rfbench import cli, doctor, provenance
+from rfbench import cli, provenance
+from rfbench.commands import doctor
 from rfbench.errors import RFBenchError
 from rfbench.training import weights
 

@@ -11,11 +11,11 @@ import yaml
 
 import operators
 from rfbench import config as configuration
+from rfbench import provenance
+from rfbench.commands import prepare as command
 from rfbench.config import ConfigError
-from rfbench.data import prepare
-from rfbench.data.synthetic import Plan
+from rfbench.data.synthetic.plan import Plan
 from rfbench.errors import DataError
-from rfbench.models import segmentor
 from rfbench.models.backbones import BACKBONES
 
 from .checkout import ROOT
@@ -149,7 +149,6 @@ def test_limits_of_the_schema_are_those_of_the_generator():
 def test_backbones_of_the_schema_are_those_that_exist():
     schema = yaml.safe_load(configuration.SCHEMA.read_text())
     assert schema["properties"]["model"]["properties"]["backbone"]["enum"] == list(BACKBONES)
-    assert configuration.MIN_SIZE == segmentor.MIN_SIZE
 
 
 @pytest.mark.parametrize(
@@ -203,9 +202,9 @@ def test_run_settings_hold_only_what_changes_a_run():
 
     def digest_with(path: str, value) -> str:
         other = configuration.complete(changed(path, value))
-        return configuration.digest(configuration.run_settings(other, "SYN", "maxpool_bilinear", 0))
+        return provenance.digest(configuration.run_settings(other, "SYN", "maxpool_bilinear", 0))
 
-    same, own = configuration.digest(settings), digest_with
+    same, own = provenance.digest(settings), digest_with
     assert own("seeds", [0, 5]) == same
     assert own("pairs", ["maxpool_bilinear", "m2mrf_a"]) == same
     assert own("recipe.log_interval", 7) == same
@@ -268,7 +267,7 @@ def test_preparation_is_quoted_for_the_shell(monkeypatch):
     assert shlex.split(configuration.preparation(own)) == words
     made = configuration.complete(SMALL)["datasets"]["SYN"]
     arguments = argparse.ArgumentParser()
-    prepare.add_arguments(arguments)
+    command.add_arguments(arguments)
     parsed = arguments.parse_args([*shlex.split(configuration.preparation(made)), "--output", "out"])
     assert made["synthetic"].items() <= vars(parsed).items()
 

@@ -15,7 +15,8 @@ from sklearn.metrics import (
 )
 from torchmetrics.classification import BinaryPrecisionRecallCurve
 
-from rfbench.metrics import BINS, LESIONS, METRICS, THRESHOLDS, LesionMetrics, ap_bounds, score_bin
+from rfbench.metrics import BINS, THRESHOLDS, LesionMetrics, ap_bounds, score_bin
+from rfbench.names import LESIONS, METRICS
 
 SCALARS = {"f": f1_score, "iou": jaccard_score, "precision": precision_score, "recall": recall_score}
 

@@ -16,7 +16,7 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from rfbench import cli
+from rfbench import cli, stages
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline, own_directory
 
@@ -41,11 +41,14 @@ def test_jobs_of_the_whole_experiment(tmp_path):
 
 
 def test_a_run_depends_on_its_own_operators_only():
-    pipeline = Pipeline(SMALLEST)
-    names = {Path(file).name for file in pipeline.operator_files(SimpleNamespace(pair="m2mrf_c"))}
-    assert names == {"m2mrf.py"}
-    names = {Path(file).name for file in pipeline.operator_files(SimpleNamespace(pair="strideconv_bilinear"))}
-    assert names == {"strideconv.py", "bilinear.py"}
+    def own(pair: str) -> set[str]:
+        files = {piece.partition(":")[0] for piece in stages.parts("train", pair)}
+        return files - {piece.partition(":")[0] for piece in stages.parts("train")}
+
+    assert own("m2mrf_c") == {"operators/m2mrf.py"}
+    assert own("strideconv_bilinear") == {"operators/strideconv.py", "operators/bilinear.py"}
+    code = Pipeline(SMALLEST).run_code("train")
+    assert code(SimpleNamespace(pair="m2mrf_c")) == stages.code_digest("train", "m2mrf_c")
 
 
 def test_missing_archive_warns_first_and_stops_before_the_first_job(tmp_path, monkeypatch, capsys):
@@ -82,8 +85,8 @@ def test_tables_follow_the_configured_data_sets():
 
 def test_code_digests_follow_their_stage():
     pipeline = Pipeline(SMALLEST)
-    stages = {name: pipeline.code(name) for name in ("data", "model", "train", "evaluate", "aggregate", "tables")}
-    assert len(set(stages.values())) == len(stages)
+    digests = {name: pipeline.code(name) for name in stages.STAGES}
+    assert len(set(digests.values())) == len(digests)
 
 
 def test_without_torch_what_results_hold_is_rendered_and_nothing_else_is_checked(monkeypatch, tmp_path, capsys):

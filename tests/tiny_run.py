@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 
 from rfbench import config as configuration
+from rfbench import runs
+from rfbench.evaluation.run import evaluate
 from rfbench.training import train
 
 PAIR = "m2mrf_a"
@@ -41,6 +43,14 @@ def make_config(**recipe) -> dict:
 def run(config: dict, manifest: Path, folder: Path, seed: int = 0) -> dict:
     """Train in a folder."""
     return train.train(config, "SYN", PAIR, seed, manifest, folder / "work", folder / "train.json")
+
+
+def evaluated(config: dict, dataset: str, pair: str, seed: int, manifest: Path, *files: Path) -> dict:
+    """Evaluate a run; files: its training's record, work folder, the record to write, ImageNet weights if any."""
+    names = ("train_record", "work", "output", "weights")
+    return evaluate(
+        runs.of(config, dataset, pair, seed), config, manifest=manifest, **dict(zip(names, files, strict=False))
+    )
 
 
 def weights(folder: Path) -> dict:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rfbench.data import LESIONS
 from rfbench.data.labels import MaskError, count_regions, decode_mask, encode_label, paint, region_areas, region_table
+from rfbench.names import LESIONS
 
 from .tiny_archive import grey, mask, palette, rgba, saved
 

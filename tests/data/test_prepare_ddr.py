@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rfbench.data import LESIONS, ddr
+from rfbench.data import ddr
 from rfbench.data.manifest import columns, encode_manifest, tabulate
 from rfbench.data.prepare import prepare_ddr, read_manifest
 from rfbench.errors import DataError
+from rfbench.names import LESIONS
 
 from . import tiny_archive as tiny
 from . import tiny_ddr

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from PIL import ExifTags, Image
 
-from rfbench.data import LESIONS, idrid
+from rfbench.commands.prepare import add_arguments, run
+from rfbench.data import idrid
 from rfbench.data.files import sha256
 from rfbench.data.manifest import COLUMNS
-from rfbench.data.prepare import add_arguments, prepare_idrid, read_manifest, run
+from rfbench.data.prepare import prepare_idrid, read_manifest
 from rfbench.errors import DataError, RFBenchError
+from rfbench.names import LESIONS
 
 from . import tiny_archive as tiny
 

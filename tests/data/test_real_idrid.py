@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rfbench.data import LESIONS, idrid
+from rfbench.data import idrid
 from rfbench.data.archive import Source
 from rfbench.data.files import sha256
 from rfbench.data.ingest import ingest
 from rfbench.data.labels import decode_mask
 from rfbench.data.prepare import prepare_idrid, read_manifest
+from rfbench.names import LESIONS
 
 from . import tiny_archive as tiny
 

@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from rfbench.data import LESIONS
-from rfbench.data.eye import draw_eye
 from rfbench.data.labels import decode_mask, region_areas
-from rfbench.data.lesions import KINDS, draw_lesions
 from rfbench.data.prepare import prepare_synthetic, read_manifest
-from rfbench.data.rawfiles import STRAY
-from rfbench.data.synthetic import Plan
+from rfbench.data.synthetic.eye import draw_eye
+from rfbench.data.synthetic.lesions import KINDS, draw_lesions
+from rfbench.data.synthetic.plan import Plan
+from rfbench.data.synthetic.rawfiles import STRAY
 from rfbench.errors import DataError
+from rfbench.names import LESIONS
 
 from . import tiny_archive as tiny
 

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from rfbench.data import LESIONS
+from rfbench.names import LESIONS
 
 from . import tiny_archive as tiny
 

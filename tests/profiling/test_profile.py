@@ -1,6 +1,7 @@
 """The profile: every ratio follows from the recorded seconds, every count from another way to count."""
 
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import yaml
 
 import rfbench
 from rfbench import cli, provenance
+from rfbench.commands import profile as command
 from rfbench.config import complete
 from rfbench.errors import RFBenchError
 from rfbench.models import count_parameters
@@ -106,9 +108,9 @@ def test_every_pair_is_profiled_in_bfloat16_and_needs_no_configuration(monkeypat
     monkeypatch.delenv("RFBENCH_CONFIG", raising=False)
     parser = cli.build_parser("profile")
     words = ["--backbone", "hrnetv2_embedded", "--size", "64", "64", "--rounds", "1", "--dtype", "bfloat16"]
-    settings = profile._from_arguments(parser.parse_args(["profile", *words, "--output", "x"]))
+    settings = command._from_arguments(parser.parse_args(["profile", *words, "--output", "x"]))
     assert settings.fused == settings.pairs
-    pairs = profile.profile(profile.replace(settings, paper=False))["pairs"]
+    pairs = profile.profile(replace(settings, paper=False))["pairs"]
     assert len(pairs) == 18
     assert all(row["fps"] > 0 and row["fused"]["fps"] > 0 for row in pairs.values())
 

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from rfbench import config as configuration
+from rfbench import stages
+from rfbench.commands import ablation as command
 from rfbench.config import ConfigError
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline
@@ -85,7 +87,7 @@ def test_a_sweep_makes_table_1_and_on_validation_images_no_other():
     ]
     assert [Path(file).name for file in pipeline.table_files()] == ["tables.json"]
     run = Namespace(pair="m2mrf_c_alpha_8")
-    assert [Path(file).name for file in pipeline.operator_files(run)] == ["m2mrf.py"]
+    assert pipeline.run_code("train")(run) == stages.code_digest("train", "m2mrf_c")
     without = Pipeline({**SMALLEST, "sweep": {}, "evaluation": {"split": "test"}})
     assert without.ablation_files() == []
     assert "table3.md" in [Path(file).name for file in without.table_files()]
@@ -112,7 +114,7 @@ def metrics(synthetic: bool = False) -> pd.DataFrame:
 def written(tmp_path, frame: pd.DataFrame) -> dict[str, str]:
     """The table's three files; the figure's must be there."""
     frame.to_csv(tmp_path / "metrics.csv", index=False)
-    ablation.run(Namespace(metrics=tmp_path / "metrics.csv", output=tmp_path))
+    command.run(Namespace(metrics=tmp_path / "metrics.csv", output=tmp_path))
     for kind in ("png", "pdf"):
         assert (tmp_path / "figures" / f"table1.{kind}").stat().st_size > 1000
     return {kind: (tmp_path / "tables" / f"table1.{kind}").read_text() for kind in ("csv", "md", "tex")}

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rfbench import cli
-from rfbench.report import costs
+from rfbench.report import costs, plotting
 
 ABOUT = {"commit": "c" * 40, "dirty": False, "device": "cpu", "versions": {"torch": "2.13.0"}}
 
@@ -64,7 +64,7 @@ def test_points_of_the_figure_are_the_tables(profile):
 def test_nothing_in_the_figure_covers_or_leaves_it(profile, pairs):
     row = profile["pairs"]["m2mrf_c"] | {"row": "StrideConv/M2MRF one-step"}  # the longest name
     many = profile | {"pairs": {f"pair{k}": row for k in range(pairs)}}
-    with costs.plt.rc_context(costs.STYLE):
+    with plotting.plt.rc_context(plotting.STYLE):
         figure = costs.draw_speed(costs.costs(many), many)
         figure.draw_without_rendering()
         (axes,), (legend,) = figure.axes, figure.legends

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from rfbench.commands import figures as command
 from rfbench.errors import RFBenchError
 from rfbench.report import charts, curves, figures, plotting, tables
 from rfbench.report.aggregate import COLUMNS
@@ -201,11 +202,11 @@ def test_figures_that_are_no_longer_drawn_are_removed_and_no_finished_run_is_tol
 ):
     some(monkeypatch, "ap")
     arguments = Namespace(metrics=results / "metrics.csv", results=None, output=tmp_path / "out")
-    figures.run(arguments)
+    command.run(arguments)
     listed = (tmp_path / "out" / "figures.txt").read_text().split()
     assert sorted(listed) == sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".txt")
     read_metrics(results / "metrics.csv").assign(state="missing").to_csv(results / "metrics.csv", index=False)
-    assert figures.run(arguments) == 0
+    assert command.run(arguments) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["figures.txt"]
     assert "IDRiD: no finished run, no figure" in capsys.readouterr().err
 

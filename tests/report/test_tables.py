@@ -13,7 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rfbench.commands import tables as command
 from rfbench.errors import RFBenchError
+from rfbench.published import PUBLISHED
 from rfbench.report import rendering, tables
 from rfbench.report.aggregate import COLUMNS
 
@@ -144,7 +146,7 @@ def test_published_values_of_ddr_stand_beside_ddr_only(tmp_path):
     frame["kind"], frame["layout"], frame["eval_size"] = "ddr", "ddr", "prepared"
     source = tmp_path / "metrics.csv"
     frame.to_csv(source, index=False)
-    tables.run(Namespace(metrics=source, results=None, output=tmp_path / "out"))
+    command.run(Namespace(metrics=source, results=None, output=tmp_path / "out"))
     text = (tmp_path / "out" / "table3.md").read_text()
     assert "67.24" not in text, "IDRiD's value"
     assert "| 48.94 |" in text, "DDR's value of M2MRF-C"
@@ -195,7 +197,7 @@ def profile(*pairs: str) -> dict:
 def test_rows_follow_the_paper_and_own_ones_come_last():
     frame = pd.concat([pair("mine", "Mine/Bilinear", 0.4), metrics(), pair("maxpool", "MaxPool/Bilinear", 0.3)])
     rows = tables.rows_of(frame, tables.TABLES["table5"])
-    published = pd.read_csv(tables.PUBLISHED).query("source == 'arxiv-v2' and table == '5'")["name"].unique()
+    published = pd.read_csv(PUBLISHED).query("source == 'arxiv-v2' and table == '5'")["name"].unique()
     assert [row["row"] for row in rows] == [*published, "Mine/Bilinear"]
     assert {row["row"] for row in rows if row["configured"]} == {"Mine/Bilinear", "M2MRF-C", "MaxPool/Bilinear"}
     absent = next(row for row in rows if row["row"] == "A2U/A2U")
@@ -303,6 +305,6 @@ def test_every_other_table_compiles(tmp_path, layout, names):
     frame = metrics("hospital" if layout == "folder" else "DDR")
     frame["kind"] = frame["layout"] = layout
     frame.to_csv(tmp_path / "metrics.csv", index=False)
-    tables.run(Namespace(metrics=tmp_path / "metrics.csv", results=None, output=tmp_path / "out"))
+    command.run(Namespace(metrics=tmp_path / "metrics.csv", results=None, output=tmp_path / "out"))
     for name in names:
         assert_compiles(tmp_path / "out", name)

@@ -12,9 +12,10 @@ import yaml
 
 from rfbench import cli, provenance
 from rfbench import config as configuration
+from rfbench.commands import tables as command
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import run_folder
-from rfbench.report import aggregate, tables, trace
+from rfbench.report import aggregate, trace
+from rfbench.runs import run_folder
 
 from ..checkout import ROOT
 
@@ -33,7 +34,7 @@ def write_record(config: dict, seed: int, state: str = "done", reason: str | Non
     provenance.write_text(manifest, "a manifest\n")
     record = {
         "kind": "evaluation", "state": state, "reason": reason, "settings": settings,
-        "identity": {"settings": configuration.digest(settings), "manifest": provenance.sha256(manifest)},
+        "identity": {"settings": provenance.digest(settings), "manifest": provenance.sha256(manifest)},
         "evaluation": configuration.evaluation_settings(config, "SYN-IDRiD"),
         "training_provenance": ORIGIN, "provenance": ORIGIN,
         "checkpoint_sha256": provenance.sha256(folder / "work" / "model.pth"),
@@ -62,7 +63,7 @@ def rendered(config: dict) -> Path:
     metrics = Path(config["results"]) / "metrics.csv"
     provenance.write_text(metrics, aggregate.aggregate(config).to_csv(index=False, lineterminator="\n"))
     folder = Path(config["results"]).parent / "tables"
-    tables.run(Namespace(metrics=metrics, results=None, output=folder))
+    command.run(Namespace(metrics=metrics, results=None, output=folder))
     return folder / "table5.csv"
 
 

@@ -16,15 +16,15 @@ import pytest
 import torch
 import yaml
 
-from rfbench import config as configuration
-from rfbench import evaluate
+from rfbench import stages
 from rfbench.files import write_whole
-from rfbench.pipeline import Pipeline, run_folder
+from rfbench.pipeline import Pipeline
 from rfbench.report.aggregate import aggregate
+from rfbench.runs import run_folder
 from rfbench.training import train, watchdog, workfolder
 
 from ..checkout import ROOT
-from ..tiny_run import PAIR, make_config, run, same, weights
+from ..tiny_run import PAIR, evaluated, make_config, run, same, weights
 
 RECORDS = ("train.json", "curve.csv", "work/model.pth")
 
@@ -84,7 +84,7 @@ def test_a_timeout_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch):
     folder = run_folder(tmp_path, "SYN", PAIR, 0)
     run(config, manifest, folder)
     files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
-    assert "metrics" not in evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    assert "metrics" not in evaluated(config, "SYN", PAIR, 0, manifest, *files)
     table = aggregate(config)
     assert set(table["state"]) == {"timeout"}
     assert table["value"].isna().all()
@@ -97,7 +97,7 @@ def test_an_evaluation_of_other_settings_is_a_hole(manifest, tmp_path):
     folder = run_folder(tmp_path, "SYN", PAIR, 0)
     run(config, manifest, folder)
     files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
-    evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    evaluated(config, "SYN", PAIR, 0, manifest, *files)
     assert set(aggregate(config)["state"]) == {"done"}
     table = aggregate({**make_config(power=0.5), "results": str(tmp_path)})
     assert set(table["state"]) == {"missing"}
@@ -127,7 +127,7 @@ HANGING = """
 import sys, time
 from pathlib import Path
 from rfbench.training import train, watchdog
-from rfbench.data.training import TrainingStream
+from rfbench.training.stream import TrainingStream
 sys.path.insert(0, sys.argv[1])
 from tests.tiny_run import make_config, run
 
@@ -205,7 +205,7 @@ def test_what_snakemake_deletes_comes_back_from_the_work_folder(manifest, tmp_pa
 
 def test_checkpoints_of_other_code_are_not_resumed(manifest, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(configuration, "code_digest", lambda *patterns: "other")
+        patch.setattr(stages, "code_digest", lambda *of: "other")
         stop_after(patch, 4, Killed())
         with pytest.raises(Killed):
             run(make_config(), manifest, tmp_path)

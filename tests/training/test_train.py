@@ -15,16 +15,19 @@ import pytest
 import torch
 
 from rfbench import config as configuration
-from rfbench import evaluate
+from rfbench.commands.evaluate import show
 from rfbench.data.prepare import prepare_folder
-from rfbench.data.training import COPIES, TrainingStream
+from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import run_folder
+from rfbench.evaluation import run as evaluate
+from rfbench.models.initial import initial_model
 from rfbench.report.aggregate import aggregate
+from rfbench.runs import run_folder
 from rfbench.training import train, workfolder
+from rfbench.training.stream import COPIES, TrainingStream
 from rfbench.training.watchdog import Watchdog
 
-from ..tiny_run import PAIR, make_config, run, same, weights
+from ..tiny_run import PAIR, evaluated, make_config, run, same, weights
 
 
 @contextlib.contextmanager
@@ -118,7 +121,7 @@ def test_portrait_copies_stay_portrait_until_the_crop(manifest):
 
 def test_normalisation_comes_before_padding(manifest):
     config = make_config()
-    model, _ = train.initial_model(configuration.run_settings(config, "SYN", PAIR, 0), None)
+    model, _ = initial_model(configuration.run_settings(config, "SYN", PAIR, 0), None)
     small = torch.full((3, 40, 50), 200, dtype=torch.uint8)
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
@@ -193,7 +196,7 @@ def test_micro_batches_sum_to_the_gradient_of_the_whole(manifest, tmp_path):
         with open(folder / "curve.csv") as file:
             assert [row["iteration"] for row in csv.DictReader(file)] == ["1"], "an iteration is an update"
         updates.append(weights(folder)["decode_head.conv_seg.bias"])
-    start = train.initial_model(configuration.run_settings(make_config(), "SYN", PAIR, 0), None)[0]
+    start = initial_model(configuration.run_settings(make_config(), "SYN", PAIR, 0), None)[0]
     moved = [(u - start.decode_head.conv_seg.bias.detach()) for u in updates]
     assert all(m.abs().max() > 0 for m in moved)
     assert torch.allclose(moved[0], moved[1], rtol=0.2, atol=1e-4)  # batch statistics differ, the scale must not
@@ -215,7 +218,7 @@ def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
     record = run(make_config(), manifest, tmp_path)
     assert record["state"] == "diverged"
     assert "iteration 1" in record["reason"]
-    result = evaluate.evaluate(
+    result = evaluated(
         make_config(),
         "SYN",
         PAIR,
@@ -282,7 +285,7 @@ def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
 def test_missing_gpu_is_an_error_not_a_fallback(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RFBenchError, match="no GPU is visible"):
-        train.pick_device("cuda")
+        pick_device("cuda")
 
 
 def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path, monkeypatch):
@@ -290,7 +293,7 @@ def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path,
     monkeypatch.setattr("mmengine.runner.runner.get_device", lambda: "meta")
     config = make_config()
     settings = configuration.run_settings(config, "SYN", PAIR, 0)
-    model, _ = train.initial_model(settings, None)
+    model, _ = initial_model(settings, None)
     runner = train.build_runner(settings, config["recipe"], model, manifest, tmp_path, None, Watchdog(None, 6))
     runner.train()
     assert {parameter.device.type for parameter in runner.model.parameters()} == {"cpu"}
@@ -315,17 +318,17 @@ def test_half_precision_without_a_gpu_is_refused(manifest, tmp_path):
         run(make_config(amp="float16"), manifest, tmp_path)
 
 
-def evaluated(manifest: Path, folder: Path) -> dict:
+def trained_and_evaluated(manifest: Path, folder: Path) -> dict:
     """Train and evaluate in a folder."""
     run(make_config(), manifest, folder)
-    return evaluate.evaluate(
+    return evaluated(
         make_config(), "SYN", PAIR, 0, manifest, folder / "train.json", folder / "work", folder / "evaluation.json"
     )
 
 
 def test_evaluation_is_complete_and_repeatable(manifest, tmp_path):
-    record = evaluated(manifest, tmp_path / "a")
-    evaluated(manifest, tmp_path / "b")
+    record = trained_and_evaluated(manifest, tmp_path / "a")
+    trained_and_evaluated(manifest, tmp_path / "b")
     assert (tmp_path / "a" / "evaluation.json").read_bytes() == (tmp_path / "b" / "evaluation.json").read_bytes()
     assert record["n_images"] == 1
     assert set(record["metrics"]) == {"aupr11", "ap", "f", "iou", "precision", "recall"}
@@ -347,7 +350,7 @@ def test_evaluation_is_complete_and_repeatable(manifest, tmp_path):
 def test_prediction_follows_the_protocol_step_by_step(manifest):
     """Logits → network's input size → native size → sigmoid, against the steps written out."""
     settings = configuration.run_settings(make_config(), "SYN", PAIR, 0)
-    model = train.initial_model(settings, None)[0].eval()
+    model = initial_model(settings, None)[0].eval()
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (150, 201, 3), dtype=np.uint8)
     got = evaluate.predict(model, image, (120, 90), torch.device("cpu"))
@@ -365,7 +368,7 @@ def test_prediction_follows_the_protocol_step_by_step(manifest):
 def test_prepared_size_is_that_of_a_file_of_the_scale(manifest):
     """Resize, normalise, pad with zeros, sigmoid at that size, against the steps written out; a portrait image."""
     settings = configuration.run_settings(make_config(), "SYN", PAIR, 0)
-    model = train.initial_model(settings, None)[0].eval()
+    model = initial_model(settings, None)[0].eval()
     image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), dtype=np.uint8)
     got = evaluate.predict(model, image, (128, 128), torch.device("cpu"), "prepared")
     rgb = mmcv.imresize(image, (96, 128))[..., ::-1].astype(np.float32)
@@ -394,7 +397,7 @@ def test_evaluation_size_is_recorded_and_counts_its_own_pixels(manifest, tmp_pat
     config["datasets"]["SYN"] |= {"eval_size": "prepared", "scale": [214, 200]}
     run(config, manifest, tmp_path)
     files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
-    record = evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
+    record = evaluated(config, "SYN", PAIR, 0, manifest, *files)
     assert record["evaluation"]["eval_size"] == "prepared"
     assert {detail["pixels"] for detail in record["details"].values()} == {214 * 200}
 
@@ -420,9 +423,9 @@ def test_own_lesions_flow_from_the_configuration_to_every_number(tmp_path):
     folder = run_folder(config["results"], "Mine", PAIR, 0)
     train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
     files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
-    record = evaluate.evaluate(config, "Mine", PAIR, 0, manifest, *files)
+    record = evaluated(config, "Mine", PAIR, 0, manifest, *files)
     assert set(record["details"]) == {"NV", "Drusen"}
-    evaluate.show(record)
+    show(record)
     table = aggregate(config)
     assert set(table.loc[table["metric"] == "ap", "lesion"]) == {"NV", "Drusen", "mean"}
     assert set(table["eval_size"]) == {"native"}
@@ -438,7 +441,7 @@ def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path):
         run(make_config(workers=1), manifest, tmp_path)
         assert {path.parent.name for path in opened()} == {"train"}
         files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
-        evaluate.evaluate(make_config(workers=1), "SYN", PAIR, 0, manifest, *files)
+        evaluated(make_config(workers=1), "SYN", PAIR, 0, manifest, *files)
         assert {path.parent.name for path in opened()} == {"train", "test"}
 
 
@@ -452,6 +455,6 @@ def test_exchanged_checkpoint_is_refused(manifest, tmp_path):
 def test_record_of_other_settings_is_refused(manifest, tmp_path):
     run(make_config(), manifest, tmp_path)
     with pytest.raises(RFBenchError, match=r"trained with other settings \(recipe\)"):
-        evaluate.evaluate(
+        evaluated(
             make_config(power=0.5), "SYN", PAIR, 0, manifest, tmp_path / "train.json", tmp_path / "work", tmp_path / "e"
         )

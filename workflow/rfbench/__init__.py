@@ -23,7 +23,7 @@ warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformable
 
 _LAZY = {
     "build_model": "rfbench.models.segmentor",
-    "fuse": "rfbench.inference.fuse",
+    "fuse": "rfbench.models.fuse",
     "load_checkpoint": "rfbench.models.checkpoint",
 }
 

@@ -1,4 +1,4 @@
-"""One GPU per job: which devices this process may use, and the claim of a free one.
+"""Which device this process computes on: one GPU per job, or the CPU; and the claim of a free GPU.
 
 A claim is a lock on a file per physical device, in a folder that all users and projects of the machine share:
 /tmp/rfbench-gpus, unless RFBENCH_GPU_LOCKS names another (containers that share GPUs need a common one). It ends with
@@ -11,8 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rfbench import flocks
+from rfbench.errors import RFBenchError
+
+if TYPE_CHECKING:  # what asks for names and locks alone need not wait for torch
+    import torch
 
 _claimed: list[str] = []  # by this process
 
@@ -70,3 +75,29 @@ def _first_free(devices: list[str]) -> str:
             print(f"waiting for a GPU: all {len(devices)} are taken by other jobs", file=sys.stderr, flush=True)
             told = True
         time.sleep(1)
+
+
+def pick_device(name: str) -> "torch.device":
+    """Device of a configuration's `device`; a GPU is claimed for the life of this process (`claim`).
+
+    Raises:
+        RFBenchError: cuda is asked for and none is visible.
+    """
+    import torch
+
+    if name != "cpu" and not torch.cuda.is_initialized():  # a process that already computes on a GPU keeps it
+        claim()
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RFBenchError(
+            "device: cuda is configured, but no GPU is visible. Use `device: cpu`, or see `rfbench doctor`."
+        )
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: "torch.device") -> str:
+    """Name of a device for records, such as `cpu` or the GPU's model."""
+    if device.type != "cuda":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name(device)

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LESIONS = ("EX", "HE", "SE", "MA")
-METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
+from rfbench.names import LESIONS
 
 # The authors compare float32 probabilities with float32 thresholds: float32(0.3) is not above 0.3.
 THRESHOLDS = np.linspace(0, 1, 11).astype(np.float32)  # (11,)

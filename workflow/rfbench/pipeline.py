@@ -7,38 +7,19 @@ dataset, pair and seed.
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import yaml
 
-import operators
 from rfbench import config as configuration
-from rfbench import devices, flocks, provenance
-from rfbench.data import manifest
+from rfbench import devices, flocks, kept, provenance, stages
 from rfbench.errors import RFBenchError
+from rfbench.published import names_for
 from rfbench.report import tables
+from rfbench.runs import run_folder
 from rfbench.training import watchdog
-
-
-def _files(folder: str, *names: str) -> list[str]:
-    return [f"rfbench/{folder}/{name}" for name in names]
-
-
-# Library code by stage: a changed digest runs the stage again, a touched file does not.
-CODE = {
-    "data": ["rfbench/data/*.py"],
-    "model": ["rfbench/models/*.py", "rfbench/losses.py", "rfbench/reassembly.py", "operators/__init__.py"],
-    "train": [*_files("training", "train.py", "workfolder.py"), "rfbench/data/training.py"],
-    "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
-    "profile": [*_files("profiling", "profile.py", "flops.py", "memory.py"), "rfbench/inference/fuse.py"],
-    "aggregate": ["rfbench/report/aggregate.py"],
-    "tables": _files("report", "tables.py", "rendering.py", "templates/*", "published.csv"),
-    "costs": _files("report", "costs.py", "tables.py", "plotting.py", "published.csv"),
-    "figures": _files("report", "figures.py", "tables.py", "plotting.py", "charts.py", "curves.py", "published.csv"),
-    "ablation": _files("report", "ablation.py", "tables.py", "rendering.py", "plotting.py", "templates/ablation.*",
-                       "templates/artefacts.*", "published.csv"),
-}  # fmt: skip
 
 RENDERING_ONLY = (
     "torch is not installed, so nothing is computed: tables and figures are rendered from what the results folder "
@@ -72,8 +53,10 @@ class Pipeline:
             print(f"warning: {sentence}", file=sys.stderr)
         # The jobs read the complete configuration from this file. Its name changes with its content, so that a job
         # waiting in a queue never reads another one; it is no input, since each rule's params name what matters to it.
-        self.config_file = f"{self.results}/configurations/{configuration.digest(self.config)}.yaml"
+        self.config_file = f"{self.results}/configurations/{provenance.digest(self.config)}.yaml"
         os.environ["RFBENCH_CONFIG"] = self.config_file
+        self._repeats: set | None = None  # looked up when the first run is planned
+        self._refusal = ""
 
     def start(self) -> None:
         """Before the first job (not in a dry run): refuse what cannot run, write the configuration for the jobs."""
@@ -85,9 +68,40 @@ class Pipeline:
             raise RFBenchError("Nothing was started:\n" + "\n".join(problems))
         provenance.write_text(self.config_file, yaml.safe_dump(self.config, sort_keys=False))
 
-    def code(self, *stages: str) -> str:
-        """Digest of the library code of these stages."""
-        return configuration.code_digest(*(pattern for stage in stages for pattern in CODE[stage]))
+    def code(self, stage: str) -> str:
+        """Digest of a stage's code; of the profile's with every configured pair's operators."""
+        return stages.code_digest(stage)
+
+    def run_code(self, stage: str) -> Callable:
+        """For each run, the digest of a stage's code and of its own operators: editing another's leaves it alone."""
+
+        def digest(wildcards) -> str:
+            self._refuse_repeats(wildcards)
+            pair, _ = configuration.network(self.config, wildcards.pair)
+            return stages.code_digest(stage, pair)
+
+        return digest
+
+    def _refuse_repeats(self, wildcards) -> None:
+        """End Snakemake if this run is one of those that a change of code alone would repeat for hours.
+
+        Asked while Snakemake plans its jobs, in a dry run too; an exception would reach the user as a traceback.
+        """
+        if self._repeats is None:
+            found = [] if self.config["retrain"] else kept.repeats(self.config)
+            self._refusal = kept.refusal(self.config["results"], found, self.config["keep_hours"])
+            self._repeats = {(repeat.run.dataset, repeat.run.pair, repeat.run.seed) for repeat in found}
+        if self._refusal and (wildcards.dataset, wildcards.pair, int(wildcards.seed)) in self._repeats:
+            print(self._refusal, file=sys.stderr, flush=True)
+            os._exit(1)
+
+    def kept_digest(self) -> str:
+        """Digest of what a person decided about runs of earlier code, which the tables say."""
+        return provenance.digest(kept.read(self.results))
+
+    def profile_code(self) -> list[str]:
+        """Digests of the profile's code with each configured pair's operators."""
+        return [stages.code_digest("profile", pair) for pair in self.config["pairs"]]
 
     def every_run(self, name: str) -> list[str]:
         """A file of each configured run; without torch, of each run that has one."""
@@ -103,7 +117,7 @@ class Pipeline:
         layouts = {configuration.published_layout(dataset) for dataset in self.config["datasets"].values()}
         if self.config["evaluation"]["split"] == "val":
             layouts = set()  # the paper's tables but the ablation are about test images
-        names = [f"{name}.{kind}" for name in tables.names_for(layouts) for kind in ("csv", "md", "tex")]
+        names = [f"{name}.{kind}" for name in names_for(layouts) for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
 
     def tables_folder(self, wildcards) -> str:
@@ -112,7 +126,7 @@ class Pipeline:
 
     def profile_digest(self) -> str:
         """Digest of everything in the configuration that says what is profiled, and how."""
-        return configuration.digest(configuration.profile_settings(self.config))
+        return provenance.digest(configuration.profile_settings(self.config))
 
     def ablation_files(self) -> list[str]:
         """Table 1 and its figure, where the configuration sweeps options."""
@@ -120,15 +134,6 @@ class Pipeline:
             return []
         kinds = {"tables": ("csv", "md", "tex"), "figures": ("png", "pdf")}
         return [f"{self.reports}/{folder}/table1.{kind}" for folder, own in kinds.items() for kind in own]
-
-    def operator_files(self, wildcards) -> list[str]:
-        """Sources of the run's own operators: editing another operator leaves the run alone."""
-        pair, _ = configuration.network(self.config, wildcards.pair)
-        return [_named(file) for file in operators.files(pair)]
-
-    def all_operator_files(self) -> list[str]:
-        """Sources of every configured pair's operators."""
-        return sorted({_named(file) for pair in self.config["pairs"] for file in operators.files(pair)})
 
     def weight_files(self, wildcards) -> list[str]:
         """The ImageNet checkpoint, where the configuration names one."""
@@ -146,7 +151,7 @@ class Pipeline:
     def run_digest(self, wildcards) -> str:
         """Digest of everything in the configuration that can change this run's numbers."""
         settings = configuration.run_settings(self.config, wildcards.dataset, wildcards.pair, int(wildcards.seed))
-        return configuration.digest(settings)
+        return provenance.digest(settings)
 
     def continuations(self, wildcards) -> str:
         """After how many timeouts the run went, or will go, on: a raised `recipe.time_limit` changes it, so train runs.
@@ -165,7 +170,7 @@ class Pipeline:
 
     def evaluation_digest(self, wildcards) -> str:
         """Digest of how a data set's runs are evaluated."""
-        return configuration.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
+        return provenance.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
 
     def preparation(self, wildcards) -> str:
         """Arguments of `rfbench prepare` for one data set."""
@@ -194,18 +199,3 @@ def own_directory(folder: Path = Path(".snakemake")) -> IO | None:
         print(f"{stale}: left by a Snakemake that is gone; cleared", file=sys.stderr)
         stale.unlink()
     return file
-
-
-def _named(file: Path) -> str:
-    """A source file as an input: relative in the working directory, absolute elsewhere (an installed package's)."""
-    return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
-
-
-def manifest_path(results: str | Path, dataset: str) -> Path:
-    """Where a data set is, or will be, prepared."""
-    return Path(results) / "data" / dataset / manifest.NAME
-
-
-def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) -> Path:
-    """Folder of one run's records."""
-    return Path(results) / "runs" / dataset / pair / f"seed{seed}"

@@ -50,6 +50,12 @@ def collect(device: str) -> dict:
     }
 
 
+def digest(value) -> str:
+    """Short digest of a JSON-like value: the first 12 hexadecimal digits of its SHA-256."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:

@@ -9,6 +9,7 @@ rule aggregate:
         CONDA
     params:
         code=PIPELINE.code("aggregate"),
+        kept=PIPELINE.kept_digest(),
     shell:
         "rfbench aggregate --output '{output}' 2> >(tee '{log}' >&2)"
 

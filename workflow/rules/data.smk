@@ -11,7 +11,7 @@ rule prepare:
     params:
         arguments=PIPELINE.preparation,
         source=PIPELINE.source_fingerprint,
-        code=PIPELINE.code("data"),
+        code=PIPELINE.code("prepare"),
         folder=subpath(output.manifest, parent=True),
     shell:
         "rfbench prepare {params.arguments} --output '{params.folder}' 2> >(tee '{log}' >&2)"

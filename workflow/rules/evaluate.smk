@@ -17,7 +17,7 @@ rule evaluate:
         gpu=PIPELINE.gpus,
     params:
         evaluation=PIPELINE.evaluation_digest,
-        code=PIPELINE.code("evaluate"),
+        code=PIPELINE.run_code("evaluate"),
         work=f"{RUN}/work",
         weights=PIPELINE.weight_option,
     shell:

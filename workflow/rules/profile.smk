@@ -1,6 +1,4 @@
 rule profile:
-    input:
-        PIPELINE.all_operator_files(),
     output:
         f"{RESULTS}/profile.json",
     log:
@@ -12,6 +10,6 @@ rule profile:
         gpu=PIPELINE.gpus,
     params:
         settings=PIPELINE.profile_digest(),
-        code=PIPELINE.code("profile", "model"),
+        code=PIPELINE.profile_code(),
     shell:
         "rfbench profile --output '{output}' 2> >(tee '{log}' >&2)"

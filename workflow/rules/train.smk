@@ -1,7 +1,6 @@
 rule train:
     input:
         manifest=f"{RESULTS}/data/{{dataset}}/manifest.csv",
-        operators=PIPELINE.operator_files,
         weights=PIPELINE.weight_files,
     output:
         record=f"{RUN}/train.json",
@@ -16,7 +15,7 @@ rule train:
         gpu=PIPELINE.gpus,
     params:
         settings=PIPELINE.run_digest,
-        code=PIPELINE.code("train", "model"),
+        code=PIPELINE.run_code("train"),
         continuations=PIPELINE.continuations,
         work=f"{RUN}/work",
         weights=PIPELINE.weight_option,

@@ -3,8 +3,7 @@
 Used as a whole: ``from rfbench import config as configuration``.
 """
 
-from rfbench.config.checks import MIN_SIZE, network_problems
-from rfbench.config.digests import code_digest, digest
+from rfbench.config.checks import network_problems
 from rfbench.config.experiment import (
     evaluation_settings,
     network,
@@ -15,26 +14,18 @@ from rfbench.config.experiment import (
     variants,
 )
 from rfbench.config.protocol import (
-    PUBLISHED_DATASETS,
-    PUBLISHED_NORMALISATION,
     SCHEMA,
     deviations,
     published_layout,
 )
-from rfbench.config.reading import ConfigError, add_argument, complete, load
+from rfbench.config.reading import ConfigError, complete, load
 from rfbench.config.sources import expand, missing_sources, preparation, source_fingerprint
 
 __all__ = [
-    "MIN_SIZE",
-    "PUBLISHED_DATASETS",
-    "PUBLISHED_NORMALISATION",
     "SCHEMA",
     "ConfigError",
-    "add_argument",
-    "code_digest",
     "complete",
     "deviations",
-    "digest",
     "evaluation_settings",
     "expand",
     "load",

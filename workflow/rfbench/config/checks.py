@@ -8,11 +8,10 @@ import jsonschema
 import operators
 from rfbench.config.experiment import network, runs, variants
 from rfbench.config.protocol import plain, published_layout
-from rfbench.data import LESIONS
 from rfbench.errors import RFBenchError
+from rfbench.names import LESIONS, MIN_SIZE
 
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
-MIN_SIZE = 64  # px: HRNet's lowest branch needs two rows and columns
 _KINDS = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number",
           "string": "a text", "boolean": "true or false", "null": "null"}  # fmt: skip
 _LIMITS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most",

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 import operators
-from rfbench.config.protocol import printed_rows, published_layout
+from rfbench.config.protocol import published_layout
+from rfbench.published import printed_rows
 
 TECHNICAL = ("workers", "checkpoint_interval", "log_interval", "time_limit")  # change no number of a run
 

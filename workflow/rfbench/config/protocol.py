@@ -1,35 +1,17 @@
-"""The published protocol: what it fixes per data set, which rows it prints, where a run departs from it."""
+"""Which published protocol a data set follows, and where a run departs from it."""
 
-import functools
 from pathlib import Path
 
 import yaml
 
-# What the paper fixes per data set (v2, "Implementation details"; authors' configurations).
-PUBLISHED_DATASETS = {
-    "idrid": {"scale": [1440, 960], "crop": [1440, 960], "iterations": 40000},
-    "ddr": {"scale": [1024, 1024], "crop": [1024, 1024], "iterations": 60000},
-}
-# Mean and standard deviation of the training images in RGB, as in the authors' configurations.
-PUBLISHED_NORMALISATION = {
-    "idrid": {"mean": [116.513, 56.437, 16.309], "std": [80.206, 41.232, 13.293]},
-    "ddr": {"mean": [81.205, 50.636, 21.216], "std": [76.252, 48.798, 21.625]},
-}
+from rfbench.published.protocol import PUBLISHED_DATASETS
+
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"  # its defaults are the published recipe
 
 
 def published_layout(dataset: dict) -> str:
     """Which published protocol a data set's section follows: idrid, ddr, or folder for none."""
     return dataset["synthetic"]["layout"] if dataset["kind"] == "synthetic" else dataset["kind"]
-
-
-@functools.cache
-def printed_rows(layout: str) -> frozenset[str]:
-    """Rows that the paper's operator tables print on data sets of this layout."""
-    from rfbench.report.tables import TABLES, published_means  # pandas, which most commands need not wait for
-
-    tables = [table for table in TABLES.values() if table.layout == layout and table.number]
-    return frozenset(row for table in tables for row, _ in published_means(table))
 
 
 def deviations(settings: dict) -> list[str]:

@@ -1,8 +1,7 @@
 """Reading a configuration: the file, the schema, the defaults."""
 
-import argparse
+import contextlib
 import copy
-import os
 from pathlib import Path
 
 import yaml
@@ -15,13 +14,6 @@ from rfbench.errors import RFBenchError
 
 class ConfigError(RFBenchError):
     """A configuration that cannot be run; the message names the key, what was expected and what was found."""
-
-
-def add_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Declare `--config`, which the pipeline's jobs find in the environment."""
-    default = os.environ.get("RFBENCH_CONFIG")
-    sentence = "configuration file (default: $RFBENCH_CONFIG, which the pipeline sets)"
-    parser.add_argument("--config", type=Path, default=default, required=required and default is None, help=sentence)
 
 
 def load(path: str | Path) -> dict:
@@ -63,8 +55,11 @@ def complete(config: dict, origin: str = "configuration", registry: bool = True)
     # Snakemake hands `--config seeds=[0,1] paper_rows_only=true` over as texts.
     if isinstance(config.get("seeds"), list):
         config["seeds"] = [int(s) if isinstance(s, str) and s.isdigit() else s for s in config["seeds"]]
-    if config.get("paper_rows_only") in ("true", "false"):
-        config["paper_rows_only"] = config["paper_rows_only"] == "true"
+    for key in ("paper_rows_only", "retrain"):
+        if config.get(key) in ("true", "false"):
+            config[key] = config[key] == "true"
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        config["keep_hours"] = float(config["keep_hours"])
     problems = schema_problems(config, schema)
     if not problems:
         _fill(config, schema, schema)

@@ -4,9 +4,9 @@ import os
 import shlex
 from pathlib import Path
 
-from rfbench.config.digests import digest
 from rfbench.data.archive import open_source
 from rfbench.errors import DataError
+from rfbench.provenance import digest
 
 
 def missing_sources(config: dict) -> list[str]:

@@ -1,45 +1,9 @@
 """`rfbench check`: put one operator pair to every clause of the contract (operators/README.md)."""
 
-import argparse
-import difflib
-import json
 import warnings
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
-from rich.text import Text
-
-import operators
-from rfbench.errors import RFBenchError
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.add_argument(
-        "name",
-        metavar="NAME",
-        help="operator pair (`rfbench operators` lists them, those of installed packages too), an operator file, or "
-        "FILE.py:PAIR",
-    )
-    parser.add_argument("--only", nargs="+", metavar="CLAUSE", help="these clauses only, e.g. gradient 'every size'")
-    parser.add_argument("--fast", action="store_true", help="leave out the slow clauses (marked below the table)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.epilog = "Exit status 0 if every clause is kept. The contract, clause by clause: operators/README.md."
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print a table of clauses; 1 if one is broken."""
-    pairs = _pairs(args.name)
-    chosen = _chosen(args.only, args.fast)
-    results = {pair: examine(pair, chosen) for pair in pairs}
-    if args.json:
-        print(json.dumps(results, indent=1))
-    else:
-        for pair, rows in results.items():
-            _print(pair, rows, left_out=args.fast and not args.only)
-    return int(any(row["state"] == "broken" for rows in results.values() for row in rows))
 
 
 def examine(pair: str, clauses: list[str]) -> list[dict]:
@@ -58,43 +22,3 @@ def examine(pair: str, clauses: list[str]) -> list[dict]:
             row |= {"state": "broken", "expected": error.expected, "found": error.found}
         rows.append(row)
     return rows
-
-
-def _pairs(name: str) -> list[str]:
-    """The pairs that a name, a file or file:pair stands for."""
-    path, _, pair = name.partition(":")
-    if not path.endswith(".py"):
-        return [operators.get(name).name]
-    declared = operators.load_file(path)
-    if pair and pair not in declared:
-        raise RFBenchError(f"{path}: expected the pair '{pair}' in PAIRS, found {', '.join(declared) or 'none'}.")
-    if not declared:
-        raise RFBenchError(f"{path}: expected PAIRS with a pair to check, found none.")
-    return [pair] if pair else declared
-
-
-def _chosen(only: list[str] | None, fast: bool) -> list[str]:
-    from rfbench.contract.conformance import CLAUSES
-
-    for name in only or ():
-        if name not in CLAUSES:
-            close = difflib.get_close_matches(name, CLAUSES, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise RFBenchError(f"--only: unknown clause '{name}'.{hint} Clauses: {', '.join(CLAUSES)}.")
-    return [name for name, clause in CLAUSES.items() if name in (only or CLAUSES) and not (fast and clause.slow)]
-
-
-def _print(pair: str, rows: list[dict], left_out: bool) -> None:
-    table = Table("clause", "", "what is promised", title=f"{pair} ({operators.origin(pair)})", box=SIMPLE)
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True
-    for row in rows:
-        about = Text(row["expected"])
-        if row["state"] == "broken":
-            about = Text.assemble(("expected ", "bold"), row["expected"], ("\nfound ", "bold"), row["found"])
-        state = Text(row["state"], "green" if row["state"] == "kept" else "bold red")
-        table.add_row(row["clause"] + (" (slow)" if row["slow"] else ""), state, about)
-    console = Console()
-    console.print(table)
-    broken = sum(row["state"] == "broken" for row in rows)
-    slow = "; the slow clauses were left out (--fast)" if left_out else ""
-    console.print(f"{len(rows) - broken} of {len(rows)} clauses kept{slow}", highlight=False)

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 import operators
 from rfbench.errors import RFBenchError
-from rfbench.inference.fuse import fuse
 from rfbench.models import assemble, backbones, build_model, count_parameters
 from rfbench.models.checkpoint import load_checkpoint
+from rfbench.models.fuse import fuse
+from rfbench.names import BASELINE_PAIR
 from rfbench.profiling.memory import saved_bytes
 
 BACKBONE = "hrnetv2_embedded"
-BASELINE = "strideconv_bilinear"
 SIZES = ((64, 64), (65, 65), (97, 97), (96, 160), (100, 75), (64, 127))  # height, width in px
 GUIDES = ("", "mirror", "previous")
 MEMORY = 1.6  # times the baseline's
@@ -390,7 +390,7 @@ def _w48_bytes(pair: str) -> int:
 
 @functools.cache
 def _baseline_bytes() -> int:
-    return _w48_bytes(BASELINE)
+    return _w48_bytes(BASELINE_PAIR)
 
 
 @clause

@@ -1,9 +1,7 @@
 """`rfbench new-operator`: one commented file with a working toy operator, and the configuration line that runs it."""
 
-import argparse
 import keyword
 import re
-import sys
 from pathlib import Path
 
 import jinja2
@@ -70,33 +68,3 @@ def with_pair(config: Path, pair: str) -> tuple[str, str]:
     if yaml.safe_load(changed) != wanted:
         raise RFBenchError(f"{config}: its list 'pairs' is not one item a line; add '- {pair}' to it by hand.")
     return changed, f"{pair} added to pairs"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.add_argument("name", metavar="NAME", help="name of the operator and its file, e.g. blur_pool")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="also add the pair to this configuration")
-    parser.epilog = "The file is operators/NAME.py, its pair NAME_bilinear. What it has to do: operators/README.md."
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    if args.config and not args.config.is_file():
-        raise RFBenchError(f"--config {args.config}: no such file; nothing was written.")
-    # A list that cannot be edited is told before the operator's file is written.
-    text, added = with_pair(args.config, f"{args.name}_bilinear") if args.config else ("", "")
-    file, pair = write_operator(args.name)
-    print(f"{file}: written, with a working toy operator", file=sys.stderr)
-    configured = str(args.config or "config/default.yaml")
-    if args.config:
-        provenance.write_text(args.config, text)
-        print(f"{args.config}: {added}", file=sys.stderr)
-    else:
-        print(f"The line for `pairs` in {configured}:", file=sys.stderr)
-        print(f"  - {pair}")
-    option = "" if configured == "config/default.yaml" else f" --configfile {configured}"
-    print(
-        f"Then: rfbench check {pair}    snakemake --cores all{option}  (executes only this pair's runs)",
-        file=sys.stderr,
-    )
-    return 0

@@ -9,19 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rfbench.names import lesion_colour
+
 NAME = "areas.png"
 MARKS = (74, 256, 1920)
-COLOURS = {"EX": "#d62728", "HE": "#2ca02c", "SE": "#e0b400", "MA": "#1f4fd6"}
-"""The papers' colours (EX red, HE green, SE yellow, MA blue), a shade darker than pure for print."""
-
-OTHERS = ("#8c564b", "#9467bd", "#17becf", "#e377c2", "#7f7f7f", "#ff7f0e")
-"""For lesions that the papers do not have, in the configuration's order."""
-
-
-def colour(lesion: str, lesions: tuple[str, ...]) -> str:
-    """Colour of a lesion in figures, as #rrggbb."""
-    others = [name for name in lesions if name not in COLOURS]
-    return COLOURS.get(lesion) or OTHERS[others.index(lesion) % len(OTHERS)]
 
 
 def table(areas: Mapping[str, np.ndarray]) -> list[str]:
@@ -63,7 +54,7 @@ def draw(areas: Mapping[str, np.ndarray], unit: str) -> bytes:
     edges = np.linspace(0, max(np.log10(largest) + 0.05, 4.2), 64)  # log10: matplotlib's log scale is ten times slower
     for panel, lesion in zip(panels, lesions, strict=True):
         counts, _ = np.histogram(np.log10(np.maximum(areas[lesion], 1)), edges)
-        panel.stairs(counts, edges, fill=True, color=colour(lesion, lesions), alpha=0.85)
+        panel.stairs(counts, edges, fill=True, color=lesion_colour(lesion, lesions), alpha=0.85)
         for mark in MARKS:
             panel.axvline(np.log10(mark), color="black", linewidth=0.8, linestyle=(0, (4, 3)))
         panel.set_xlim(0, edges[-1])

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
 from rfbench.data.layout import (
     Item,
@@ -23,6 +22,7 @@ from rfbench.data.layout import (
     place,
     shared_stems,
 )
+from rfbench.names import LESIONS
 
 IMAGES = {"train": 383, "val": 149, "test": 225}
 OBTAIN = "Restore it from the official archive (github.com/nkicsl/DDR-dataset, ten parts DDR-dataset.zip.001 to .010)."

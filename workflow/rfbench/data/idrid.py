@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 import pandas as pd
 
-from rfbench.data import LESIONS
 from rfbench.data.findings import Finding
 from rfbench.data.layout import Item, Layout, in_order, is_dropping, letters, mixed, place, shared_stems
 from rfbench.data.manifest import region_totals
+from rfbench.names import LESIONS
 
 SPLITS = ("train", "test")
 

@@ -5,7 +5,6 @@ the lesions in painting order, native size), `manifest.csv`, `summary.md` and it
 last: where it stands, all is whole.
 """
 
-import argparse
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,35 +13,28 @@ from pathlib import Path
 
 import numpy as np
 
-from rfbench.data import LESIONS, areas, ddr, folder, idrid, rawfiles, synthetic
+from rfbench.data import areas, ddr, folder, idrid
 from rfbench.data.archive import Source, open_source
 from rfbench.data.files import refuse_leftovers
 from rfbench.data.findings import Finding, raise_findings
 from rfbench.data.ingest import Ingested, image_path, ingest, label_path
 from rfbench.data.layout import Item, Layout
-from rfbench.data.manifest import (
-    NAME,
-    SUMMARY,
-    area_unit,
-    describe,
-    encode_manifest,
-    read_manifest,
-    region_totals,
-    tabulate,
-)
+from rfbench.data.manifest import NAME, encode_manifest, read_manifest, tabulate
 from rfbench.data.progress import follow
-from rfbench.data.rawfiles import Subject
+from rfbench.data.summary import SUMMARY, area_unit, describe
+from rfbench.data.synthetic import plan as synthetic
+from rfbench.data.synthetic import rawfiles
+from rfbench.data.synthetic.rawfiles import Subject
 from rfbench.errors import DataError
 from rfbench.files import write_changed
+from rfbench.names import LESIONS
 
 __all__ = [
-    "add_arguments",
     "prepare_ddr",
     "prepare_folder",
     "prepare_idrid",
     "prepare_synthetic",
     "read_manifest",
-    "run",
 ]
 
 RAW = "raw"
@@ -199,90 +191,3 @@ def _finish(source: Source, output: Path, layout: Layout, results: list[Ingested
     write_changed(output / SUMMARY, summary.encode())
     write_changed(output / NAME, encode_manifest(frame))
     return output / NAME
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the data sets as sub-commands of `rfbench prepare`."""
-    datasets = parser.add_subparsers(dest="dataset", required=True, metavar="DATASET")
-    real = _add_real(
-        datasets,
-        "idrid",
-        help="IDRiD's lesion set, from the official zip or its extracted tree",
-        description="Check IDRiD's lesion set and write images, label maps, manifest.csv and summary.md. "
-        "The archive is read in place: idrid.grand-challenge.org, 'A. Segmentation.zip'.",
-    )
-    _add_unofficial(real, "skip the numbers of files, frame size and region totals")
-    real = _add_real(
-        datasets,
-        "ddr",
-        help="DDR's lesion set, from its ten parts, the joined zip or its extracted tree",
-        description="Check DDR's lesion set and write images, label maps, manifest.csv and summary.md. The ten parts "
-        "(github.com/nkicsl/DDR-dataset) are read in place: give the first, or the folder of all.",
-    )
-    _add_unofficial(real, "skip the numbers of images")
-    real = _add_real(
-        datasets,
-        "folder",
-        help="your own images and masks, described by a table dataset.csv",
-        description=folder.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    real.add_argument(
-        "--lesions", nargs="+", default=LESIONS, metavar="NAME", help="lesions in painting order (%(default)s)"
-    )
-    _add_synthetic(datasets)
-
-
-def _add_real(datasets, name: str, **about) -> argparse.ArgumentParser:
-    real = datasets.add_parser(name, **about)
-    what = "the zip, or the folder extracted from it"
-    real.add_argument("--source", type=Path, required=True, metavar="PATH", help=what)
-    real.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the prepared data set")
-    return real
-
-
-def _add_unofficial(real: argparse.ArgumentParser, what: str) -> None:
-    real.add_argument("--unofficial", action="store_true", help=f"a cut-down set: {what}")
-
-
-def _add_synthetic(datasets) -> None:
-    made = datasets.add_parser(
-        "synthetic",
-        help="generated images in the layout of IDRiD or DDR, for trying the suite without any download",
-        description="Generate images with the lesion statistics of IDRiD or DDR, then prepare them like the real set. "
-        "They test the machinery; results on them say nothing of eyes.",
-    )
-    made.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the prepared data set")
-    made.add_argument(
-        "--layout", choices=tuple(rawfiles.ZIPS), default="idrid", help="whose layout and statistics (%(default)s)"
-    )
-    made.add_argument(
-        "--pack", choices=("tree", "zip", "parts"), default="tree", help="form of the raw archive (%(default)s)"
-    )
-    made.add_argument("--train", type=int, default=16, metavar="N", help="training images (%(default)s)")
-    made.add_argument("--val", type=int, default=0, metavar="N", help="validation images, DDR only (%(default)s)")
-    made.add_argument("--test", type=int, default=8, metavar="N", help="test images (%(default)s)")
-    made.add_argument(
-        "--factor", type=float, default=0.125, metavar="F", help="length relative to the real frames (%(default)s)"
-    )
-    made.add_argument(
-        "--contrast", type=float, default=1.0, metavar="C", help="lesions' contrast relative to IDRiD's (%(default)s)"
-    )
-    made.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (%(default)s)")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Prepare the data set that the arguments name, print where its summary is and its regions; return 0."""
-    if args.dataset == "idrid":
-        manifest = prepare_idrid(args.source, args.output, expect_official=not args.unofficial)
-    elif args.dataset == "ddr":
-        manifest = prepare_ddr(args.source, args.output, expect_official=not args.unofficial)
-    elif args.dataset == "folder":
-        manifest = prepare_folder(args.source, args.output, lesions=args.lesions)
-    else:
-        options = ("train", "val", "test", "factor", "seed", "contrast", "layout", "pack")
-        manifest = prepare_synthetic(args.output, **{option: getattr(args, option) for option in options})
-    totals = region_totals(read_manifest(manifest))
-    print(f"{manifest.with_name(SUMMARY)}")
-    print("regions: " + ", ".join(f"{lesion} {count}" for lesion, count in totals.items()))
-    return 0

@@ -12,8 +12,7 @@ from rfbench.errors import RFBenchError
 from rfbench.losses import dice_loss
 from rfbench.models import backbones
 from rfbench.models.hrnet import OperatorHRNet
-
-MIN_SIZE = 64  # px; below it the lowest branch has a single row or column
+from rfbench.names import MIN_SIZE
 
 
 def build_model(

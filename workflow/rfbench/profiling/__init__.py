@@ -1,1 +1,1 @@
-"""What a network costs: parameters, FLOPs, memory and speed, and what a configuration will take."""
+"""What a network costs: parameters, FLOPs, memory and speed."""

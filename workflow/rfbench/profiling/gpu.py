@@ -4,7 +4,6 @@ Blocks run in the order of BLOCKS. The record is written after each, so that a c
 what the time does not allow is listed as missing, what fails as failed.
 """
 
-import argparse
 import gc
 import statistics
 import sys
@@ -17,25 +16,15 @@ import torch
 
 import operators
 from rfbench import provenance
+from rfbench.devices import device_name, pick_device
 from rfbench.losses import dice_loss
 from rfbench.models import build_model
-from rfbench.profiling.profile import (
-    BASELINE,
-    LESIONS,
-    Settings,
-    chosen,
-    clock,
-    compiled,
-    positive,
-    profile,
-    set_precision,
-    synthetic_batch,
-)
-from rfbench.training.train import device_name, pick_device
+from rfbench.names import BASELINE_PAIR, LESIONS
+from rfbench.profiling.profile import Settings, clock, compiled, profile, set_precision, synthetic_batch
 
-TRAINED = {"training_baseline": BASELINE, "training_m2mrf_c": "m2mrf_c"}
+TRAINED = {"training_baseline": BASELINE_PAIR, "training_m2mrf_c": "m2mrf_c"}
 BLOCKS = ("bfloat16", "float32", "tf32", "compiled_bfloat16", "compiled_float32", *TRAINED)
-COMPILED = (BASELINE, "m2mrf_a", "m2mrf_c")
+COMPILED = (BASELINE_PAIR, "m2mrf_a", "m2mrf_c")
 WARM_UP = 10  # steps that compile and try kernels; no time of theirs counts
 
 
@@ -183,7 +172,7 @@ def _train(suite: Suite, pair: str, step: Step, iterations: int, deadline: float
     set_precision(step.tf32)
     torch.manual_seed(0)
     with torch.device(device):
-        model = build_model(pair, suite.backbone, LESIONS).train()
+        model = build_model(pair, suite.backbone, len(LESIONS)).train()
     memory_format = torch.channels_last if step.channels_last else torch.contiguous_format
     model = model.to(memory_format=memory_format)
     optimizer = torch.optim.SGD(
@@ -221,54 +210,3 @@ def _update(
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach()
-
-
-EPILOG = """blocks, in this order:
-  bfloat16, float32, tf32              every pair, eager; M2MRF's fused form, too
-  compiled_bfloat16, compiled_float32  baseline, M2MRF-A and M2MRF-C
-  training_baseline, training_m2mrf_c  a step on the same batches: mmseg's stock settings against channels last,
-                                       bfloat16, fused optimiser and torch.compile; are the losses within noise?
-Training takes several minutes: give it a command of its own (--only training_baseline training_m2mrf_c). A block that
-has begun is only stopped in training: --minutes leaves the last one room before a limit of ten minutes. `rfbench
-costs` makes tables and figures of the record.
-envs/wheels.sh packs what a machine without network needs. A rehearsal without a GPU:
-
-  rfbench gpu --device cpu --backbone hrnetv2_embedded --size 128 128 --crop 96 64 --rounds 2 --iterations 4 \\
-      --only bfloat16 float32 training_baseline --output rehearsal.json
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
-    parser.add_argument("--output", type=Path, required=True, help="record (JSON), written after every block")
-    parser.add_argument("--minutes", type=float, default=8, help="no block starts later (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=BLOCKS, default=BLOCKS, help="blocks to run (default: all)")
-    parser.add_argument("--pairs", nargs="+", default=["all"], help="pairs to profile (default: all)")
-    parser.add_argument("--backbone", default=Suite.backbone, help="network (default: %(default)s)")
-    sides = {"type": positive, "nargs": 2, "metavar": ("WIDTH", "HEIGHT")}
-    parser.add_argument("--size", default=Suite.size, help="of the profiled images (default: %(default)s)", **sides)
-    parser.add_argument("--rounds", type=positive, default=Suite.rounds, help="timings (default: %(default)s)")
-    parser.add_argument("--crop", default=Suite.crop, help="of the training step (default: %(default)s)", **sides)
-    parser.add_argument(
-        "--batch", type=positive, default=Suite.batch, help="of the training step (default: %(default)s)"
-    )
-    parser.add_argument("--iterations", type=positive, default=Suite.iterations, help="steps (default: %(default)s)")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default=Suite.device, help="(default: %(default)s)")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command; 1 when a block failed or is missing."""
-    pairs = chosen("pairs", args.pairs, tuple(operators.available()))
-    given = {key: value for key, value in vars(args).items() if key in Suite.__dataclass_fields__}
-    suite = Suite(**given | {"pairs": pairs, "size": tuple(args.size), "crop": tuple(args.crop)})
-    only = tuple(name for name in BLOCKS if name in args.only)
-    record = measure(suite, only, args.minutes, args.output)
-    for name, block in record["blocks"].items():
-        if name in TRAINED:
-            print(f"{name}: {told(block)}", file=sys.stderr)
-    for name, reason in record["failed"].items():
-        print(f"{name}: failed ({reason})", file=sys.stderr)
-    if record["missing"]:
-        print(f"missing, no time was left: {', '.join(record['missing'])}", file=sys.stderr)
-    return int(bool(record["failed"] or record["missing"]))

@@ -5,17 +5,14 @@ a pair's ratio is the median over the rounds of baseline seconds / own seconds o
 eager unless compiled). FLOPs and, on a CPU, memory are counted on the device `meta`, without computing.
 """
 
-import argparse
 import functools
 import itertools
 import json
 import math
 import statistics
-import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -26,19 +23,18 @@ from torch import Tensor, nn
 import operators
 from rfbench import config as configuration
 from rfbench import provenance
+from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
-from rfbench.inference.fuse import fuse
 from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model, count_parameters
+from rfbench.models.fuse import fuse
+from rfbench.names import BASELINE_PAIR, LESIONS
 from rfbench.profiling import flops
 from rfbench.profiling.memory import saved_bytes
-from rfbench.training.train import device_name, pick_device
 
-BASELINE = "strideconv_bilinear"
 PAPER = {"backbone": "hrnetv2_w48", "size": [512, 512], "batch": 1, "dtype": "float32"}  # of flops_w48, memory_w48
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 LEAST_SECONDS = 0.05  # of one timing: shorter passes are repeated
-LESIONS = 4
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def profile(settings: Settings) -> dict:
     """
     device = _prepare(settings)
     counted, networks, shared = {}, {}, {}
-    for pair in _progress(dict.fromkeys((BASELINE, *settings.pairs)), "counting"):
+    for pair in _progress(dict.fromkeys((BASELINE_PAIR, *settings.pairs)), "counting"):
         before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
         model = build(settings, pair, device)
         if pair in settings.pairs:
@@ -100,11 +96,11 @@ def profile(settings: Settings) -> dict:
             _share(network, shared.setdefault(form, {}))
         networks |= forms
     seconds, first = _time_all(networks, torch.randn(settings.shape, device=device), settings)
-    baseline = seconds[BASELINE, "plain"]
+    baseline = seconds[BASELINE_PAIR, "plain"]
     return {
         **recorded(settings),
         "pairs": {pair: _pair_record(settings, pair, counted[pair], seconds, first) for pair in settings.pairs},
-        "baseline": BASELINE,
+        "baseline": BASELINE_PAIR,
         "baseline_seconds": baseline,
         "memory_kind": "max_memory_allocated" if device.type == "cuda" else "saved for backward",
         "provenance": provenance.collect(device_name(device)),
@@ -138,7 +134,7 @@ def set_precision(tf32: bool) -> None:
 def build(settings: Settings, pair: str, device: torch.device) -> nn.Module:
     """The pair's network on the device, in the type and memory format to measure."""
     with torch.device(device):
-        model = build_model(pair, settings.backbone, LESIONS, operator_options=settings.operator_options)
+        model = build_model(pair, settings.backbone, len(LESIONS), operator_options=settings.operator_options)
     return model.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
 
 
@@ -185,8 +181,8 @@ def _counted(
 ) -> dict:
     """`count`, of which several precisions in one process share what they can; options as JSON."""
     with torch.device("meta"):
-        model = assemble(pair, backbone, LESIONS, operator_options=json.loads(options)).to(dtype)
-        w48 = assemble(pair, PAPER["backbone"], LESIONS)
+        model = assemble(pair, backbone, len(LESIONS), operator_options=json.loads(options)).to(dtype)
+        w48 = assemble(pair, PAPER["backbone"], len(LESIONS))
     counts = {"params": count_parameters(model), "params_w48": count_parameters(w48)}
     counts["params_w48_expected"] = operators.get(pair).params
     counts["flops"], counts["memory"] = _cost(model, shape, dtype)
@@ -263,7 +259,7 @@ def clock(device: torch.device) -> float:
 
 def _pair_record(settings: Settings, pair: str, counts: dict, seconds: dict, first: dict) -> dict:
     """Counts of a pair and its speed: `fps`, `fps_ratio` to the baseline's plain form, and the same of other forms."""
-    baseline, plain = seconds[BASELINE, "plain"], seconds[pair, "plain"]
+    baseline, plain = seconds[BASELINE_PAIR, "plain"], seconds[pair, "plain"]
     record = {"row": operators.get(pair).published_name, **counts, **_speed(plain, baseline, settings.batch)}
     for form in ("fused", "compiled"):
         if (pair, form) in seconds:
@@ -300,36 +296,6 @@ def from_config(config: dict) -> Settings:
     return Settings(pairs, size=size, fused=fused, **values)
 
 
-def _from_arguments(args: argparse.Namespace) -> Settings:
-    """The configuration's settings, or those of the paper's network without one; options go before both."""
-    every = tuple(operators.available())
-    settings = from_config(configuration.load(args.config)) if args.config else Settings(every, fused=every)
-    given = {key: value for key, value in vars(args).items() if key in asdict(settings) and value is not None}
-    pairs = chosen("pairs", given.get("pairs", settings.pairs), every)
-    given["pairs"], given["size"] = pairs, tuple(given.get("size", settings.size))
-    given["fused"] = chosen("fused", given.get("fused", ["all" if settings.fused else "none"]), pairs)
-    given["compiled"] = chosen("compile", given.get("compiled", ["none"]), pairs)
-    return replace(settings, **given)
-
-
-def chosen(option: str, words: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Pairs by name, `all` of the known ones, or `none`."""
-    if list(words) in (["all"], ["none"]):
-        return known if words[0] == "all" else ()
-    unknown = [word for word in words if word not in known]
-    if unknown:
-        raise RFBenchError(f"--{option}: expected some of {', '.join(known)}, found {', '.join(unknown)}.")
-    return tuple(dict.fromkeys(words))
-
-
-def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
-    return number
-
-
 EPILOG = """Without a configuration the paper's network, HRNetV2-W48, is profiled; options override the configuration.
 A pair's ratio is the median over rounds of baseline seconds / own seconds of the same round; the record holds every
 round's seconds. A multiply-add is two FLOPs. `rfbench costs` makes a table and a figure of the record.
@@ -338,40 +304,3 @@ examples:
   rfbench profile --size 512 512 --threads 2 --output profile.json
   rfbench profile --pairs m2mrf_a m2mrf_c --size 1024 1024 --dtype bfloat16 --channels-last --output profile.json
 """
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
-    configuration.add_argument(parser, required=False)
-    parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="pairs to profile, or `all` (default: configured)")
-    parser.add_argument("--backbone", help="network (default: the configured one, else hrnetv2_w48)")
-    size = "of the images in px (default: profile.size, else 512 512)"
-    parser.add_argument("--size", type=positive, nargs=2, metavar=("WIDTH", "HEIGHT"), help=size)
-    parser.add_argument("--batch", type=positive, help="images a pass (default: 1)")
-    parser.add_argument(
-        "--rounds", type=positive, help="timings of each network, interleaved (default: configured, else 9)"
-    )
-    parser.add_argument("--threads", type=positive, help="CPU threads (default: recipe.threads, else 1)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: the configured one, else auto)")
-    dtype = "float32, tf32 (GPU: float32 with TF32 products) or bfloat16 (weights and images; default: float32)"
-    parser.add_argument("--dtype", choices=tuple(DTYPES), help=dtype)
-    last = "channels last in memory"
-    parser.add_argument("--channels-last", action="store_true", default=None, help=last)
-    fused = "pairs whose fused form is timed, too, `all` or `none` (default: configured, else all)"
-    parser.add_argument("--fused", nargs="+", metavar="PAIR", help=fused)
-    compiled = "pairs timed under torch.compile, too, `all` or `none` (default: none)"
-    parser.add_argument("--compile", nargs="+", metavar="PAIR", dest="compiled", help=compiled)
-    parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    report = profile(_from_arguments(args))
-    provenance.write_json(args.output, report)
-    print(f"{'pair':28} {'params':>12} {'GFLOPs':>9} {'MB':>8}  fps ratio to {report['baseline']}", file=sys.stderr)
-    for pair, row in report["pairs"].items():
-        print(f"{pair:28} {row['params']:12} {row['flops'] / 1e9:9.2f} {row['memory'] / 1e6:8.1f}  "
-              f"{row['fps_ratio']:.2f} ({row['fps_ratio_min']:.2f}–{row['fps_ratio_max']:.2f})",
-              file=sys.stderr)  # fmt: skip
-    return 0

@@ -4,18 +4,13 @@ A GPU that waits for images is the usual reason for a slow training; the number 
 (`recipe.workers`) it takes, and what the cache at twice the training scale is worth.
 """
 
-import argparse
-import sys
 import time
 from pathlib import Path
 
 import cv2
 import torch
 
-from rfbench import config as configuration
-from rfbench import provenance
-from rfbench.data.training import TrainingStream
-from rfbench.training.train import load_run_config
+from rfbench.training.stream import TrainingStream
 
 
 def measure(config: dict, dataset: str, manifest: Path, samples: int) -> dict[str, float]:
@@ -46,24 +41,3 @@ def measure(config: dict, dataset: str, manifest: Path, samples: int) -> dict[st
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
     return rates
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    configuration.add_argument(parser)
-    parser.add_argument("--dataset", required=True, help="data set, as the configuration names it")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
-    parser.add_argument("--samples", type=int, default=24, metavar="N", help="samples to time (%(default)s)")
-    parser.add_argument("--output", type=Path, help="record to write (JSON)")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    config = load_run_config(args)
-    rates = measure(config, args.dataset, args.manifest, args.samples)
-    for source, rate in rates.items():
-        print(f"{source:10} {rate:6.2f} samples/s on one core", file=sys.stderr)
-    if args.output:
-        record = {"dataset": args.dataset, "samples": args.samples, "samples_per_second": rates}
-        provenance.write_json(args.output, record | {"provenance": provenance.collect("cpu")})
-    return 0

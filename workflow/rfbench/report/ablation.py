@@ -4,34 +4,16 @@ One option at a time: a block of the table, or a panel of the figure, holds the 
 own setting in that option alone, and the pair's own.
 """
 
-import argparse
-import csv
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rfbench import provenance
-from rfbench.errors import RFBenchError
-from rfbench.report import plotting, rendering, tables
+from rfbench.published import PAPER_NAMES, published_ablation
+from rfbench.report import plotting, tables
 from rfbench.report.plotting import plt
 
 METRICS = [column for column in tables.COLUMNS if column[0] != "ap_untrained"]
-NUMBER = "1"  # in published.csv
-PAPER_NAMES = {"patch_size": "patch_size", "reduction": "r", "alpha": "alpha"}  # option: column of published.csv
-
-
-def published(source: str = "arxiv-v2") -> dict[tuple, dict[str, float]]:
-    """Published percent by metric, for each (row, patch size, r, alpha) of Table 1."""
-    values: dict[tuple, dict[str, float]] = {}
-    with tables.PUBLISHED.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if (row["source"], row["table"]) == (source, NUMBER):
-                key = (row["name"], *(float(row[column]) for column in PAPER_NAMES.values()))
-                values.setdefault(key, {})[row["metric"]] = float(row["value"])
-    return values
 
 
 def options_of(text: str) -> dict[str, str]:
@@ -80,7 +62,7 @@ def _row(runs: pd.DataFrame, name: str) -> dict:
     first, options = runs.iloc[0], options_of(runs["options"].iloc[0])
     compared = _compared(first)
     key = (name, *(float(options.get(option, "nan")) for option in PAPER_NAMES))
-    printed = published().get(key, {}) if compared else {}
+    printed = published_ablation().get(key, {}) if compared else {}
     return {
         "synthetic": bool(first["synthetic"]),
         "compared": compared,
@@ -111,6 +93,7 @@ def notes(metrics: pd.DataFrame) -> list[dict]:
                 "backbone": runs["backbone"].iloc[0],
                 "recipe": runs["recipe"].iloc[0],
                 "commits": tables.commits(runs[runs["state"] == "done"]),
+                "kept": tables.keepings(runs[runs["state"] == "done"]),
             }
         )
     return found
@@ -168,29 +151,3 @@ def _panel(axes, rows: list[dict]) -> dict[str, object]:
     axes.set_xticks(places, [f"{row['value']}\nn={row['n']}" for row in rows])
     axes.margins(x=0.15)
     return handles
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.add_argument(
-        "--metrics", type=Path, required=True, help="results/metrics.csv of a configuration with a sweep"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="reports folder: tables/table1.*, figures/table1.*")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    metrics = tables.read_metrics(args.metrics)
-    rows, about = rows_of(metrics), notes(metrics)
-    if not rows:
-        raise RFBenchError(f"{args.metrics}: expected runs of a sweep, found none. Configure `sweep`; see the schema.")
-    provenance.write_text(args.output / "tables" / "table1.csv", to_csv(rows))
-    headings = [{"name": name, "printed": bool(printed)} for _, name, printed, _ in METRICS]
-    for kind in ("md", "tex"):
-        text = rendering.render(f"ablation.{kind}.j2", rows=rows, about=about, headings=headings)
-        provenance.write_text(args.output / "tables" / f"table1.{kind}", text)
-    (args.output / "figures").mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(plotting.STYLE):
-        plotting.save(draw(rows, about), args.output / "figures", "table1")
-    print(f"{args.output}/tables/table1.csv, .md, .tex, figures/table1.*: {len(rows)} rows", file=sys.stderr)
-    return 0

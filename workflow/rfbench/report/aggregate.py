@@ -4,24 +4,19 @@ One row per data set × pair × seed × metric × lesion. Times have no place he
 twice gives the same bytes.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
 import pandas as pd
 
 import operators
 from rfbench import config as configuration
-from rfbench import provenance
-from rfbench.pipeline import run_folder
+from rfbench import kept, runs
+from rfbench.names import METRICS
 
 COLUMNS = [
     *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
     *("kind", "layout", "split", "eval_size", "synthetic", "base", "options"),
     *("row", "downsample", "upsample", "backbone", "recipe", "deviations"),
-    *("settings", "manifest", "commit", "dirty", "torch", "device"),
+    *("settings", "manifest", "commit", "dirty", "torch", "device", "kept"),
 ]
-METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")
 
 
 def aggregate(config: dict) -> pd.DataFrame:
@@ -34,20 +29,19 @@ def aggregate(config: dict) -> pd.DataFrame:
     Values are fractions; `n` is the number of evaluated images.
     """
     rows = []
-    for dataset, pair, seed in configuration.runs(config):
-        rows += _rows(config, dataset, pair, seed)
+    for run in runs.configured(config):
+        rows += _rows(config, run)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
-    section, swept = config["datasets"][dataset], configuration.swept_options(config, pair)
-    base, variant = configuration.network(config, pair)[0], configuration.variants(config).get(pair)
+def _rows(config: dict, run: runs.Run) -> list[dict]:
+    section, swept = config["datasets"][run.dataset], configuration.swept_options(config, run.pair)
+    base, variant = configuration.network(config, run.pair)[0], configuration.variants(config).get(run.pair)
     about = operators.get(base)
-    settings = configuration.run_settings(config, dataset, pair, seed)
     common = {
-        "dataset": dataset,
-        "pair": pair,
-        "seed": seed,
+        "dataset": run.dataset,
+        "pair": run.pair,
+        "seed": run.seed,
         "kind": section["kind"],
         "layout": configuration.published_layout(section),
         "split": config["evaluation"]["split"],
@@ -60,13 +54,13 @@ def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
         "upsample": about.up,
         "backbone": config["model"]["backbone"],
         "recipe": config["recipe"]["name"],
-        "deviations": "; ".join(configuration.deviations(settings)),
+        "deviations": "; ".join(configuration.deviations(run.settings)),
     }
-    folder = run_folder(config["results"], dataset, pair, seed)
-    hole = _hole(folder, settings, configuration.evaluation_settings(config, dataset))
-    if hole:
-        return [{**common, **hole, "lesion": "mean", "n": 0, "metric": metric} for metric in METRICS]
-    record = provenance.read_json(folder / "evaluation.json")
+    record = run.evaluation_record()
+    if record is None:
+        state, reason = run.hole()
+        common |= {"state": state, "reason": reason, "n": 0}
+        return [{**common, "metric": metric, "lesion": "mean"} for metric in METRICS]
     trained = record["training_provenance"]
     common |= {
         "state": record["state"],
@@ -78,6 +72,7 @@ def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
         "dirty": trained["dirty"],
         "torch": trained["versions"]["torch"],
         "device": trained["device"],
+        "kept": "; ".join(kept.notes(config, run)),
     }
     if record["state"] != "done":
         return [{**common, "metric": metric, "lesion": "mean"} for metric in METRICS]
@@ -93,37 +88,3 @@ def _rows(config: dict, dataset: str, pair: str, seed: int) -> list[dict]:
         for metric, by_lesion in measured.items()
         for lesion, value in by_lesion.items()
     ]
-
-
-def _hole(folder: Path, settings: dict, evaluation: dict) -> dict | None:
-    """State and reason of a run that has no evaluation with these settings; None if it has one.
-
-    The pipeline never meets another configuration's records, `snakemake partial` does after an edit.
-    """
-    path, error = folder / "evaluation.json", folder / "work" / "error.json"
-    record = provenance.read_json(path) if path.exists() else None
-    if record and (record["settings"], record["evaluation"]) == (settings, evaluation):
-        return None
-    if error.exists():
-        return {"state": "error", "reason": provenance.read_json(error)["reason"]}
-    if record:
-        return {"state": "missing", "reason": "recorded with other settings, to be run again"}
-    reason = "trained, not evaluated yet" if (folder / "train.json").exists() else "not trained yet"
-    return {"state": "missing", "reason": reason}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    configuration.add_argument(parser)
-    parser.add_argument("--output", type=Path, required=True, help="metrics.csv to write")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    config = configuration.load(args.config)
-    table = aggregate(config)
-    provenance.write_text(args.output, table.to_csv(index=False, lineterminator="\n"))
-    runs = table.drop_duplicates(["dataset", "pair", "seed"])
-    states = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())
-    print(f"{args.output}: {len(runs)} runs ({states})", file=sys.stderr)
-    return 0

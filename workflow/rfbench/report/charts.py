@@ -8,10 +8,11 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
+from rfbench.names import BASELINE_ROW, lesion_colour
+from rfbench.published import TABLES, published_means
 from rfbench.report.plotting import (
     ACCENT,
     GREY,
-    LESION_COLOURS,
     MM,
     WIDTH,
     draw_seeds,
@@ -24,13 +25,13 @@ from rfbench.report.plotting import (
     seeds,
     signs,
 )
-from rfbench.report.tables import BASELINE, TABLES, conditions, published_means
+from rfbench.report.tables import conditions
 
 METRICS = {"aupr11": "mAUPR (11 thresholds)", "ap": "mAP (exact)", "f": "mF (at 0.5)", "iou": "mIoU (at 0.5)"}
 
 COSTS = {
     "params": "learnable parameters at HRNetV2-W48, millions",
-    "fps": f"frames per second, ratio to {BASELINE}",
+    "fps": f"frames per second, ratio to {BASELINE_ROW}",
 }
 
 
@@ -76,7 +77,7 @@ def draw_lesions(metrics: pd.DataFrame, metric: str = "ap") -> plt.Figure:
         figsize=(WIDTH, (6 + down * (9 + 3.3 * len(rows))) * MM),
     )  # fmt: skip
     for k, lesion in enumerate(names):
-        axes, colour = grid.flat[k], LESION_COLOURS.get(lesion, f"C{k}")
+        axes, colour = grid.flat[k], lesion_colour(lesion, tuple(names))
         for place, row in enumerate(rows):
             values = data.loc[(data["row"] == row) & (data["lesion"] == lesion), "percent"]
             if len(values):

@@ -4,15 +4,16 @@ Of a record of `rfbench gpu`, the same for each of its profiles, and the loss cu
 torch nor the networks. Speeds are ratios to the baseline, ours to ours and the published to theirs.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 import pandas as pd
 
 from rfbench import provenance
-from rfbench.report.plotting import ACCENT, CONTRAST, MM, STYLE, WIDTH, entitle, legend, plt, save
-from rfbench.report.tables import BASELINE, conditions, published_costs, read_published
+from rfbench.names import BASELINE_ROW
+from rfbench.published import published_costs, read_published
+from rfbench.report.plotting import ACCENT, CONTRAST, MM, WIDTH, entitle, legend, plt, save
+from rfbench.report.tables import conditions
 
 # Column of profile.csv: heading in profile.md, decimals there, divisor there.
 COLUMNS = {
@@ -41,7 +42,7 @@ def costs(profile: dict) -> pd.DataFrame:
         for form in ("fused", "compiled"):
             line |= {f"{form}_{key}": value for key, value in record.get(form, {}).items()}
         if (name, "fps") in published:
-            line["fps_ratio_published"] = published[name, "fps"] / published[BASELINE, "fps"]
+            line["fps_ratio_published"] = published[name, "fps"] / published[BASELINE_ROW, "fps"]
         if (name, "params_M") in published:
             line["params_published"] = round(1e6 * published[name, "params_M"])
         rows.append(line)
@@ -94,7 +95,7 @@ def _notes(profile: dict) -> str:
         f"median (smallest–largest) of {profile['rounds']} interleaved rounds.\n"
         "- fused: `rfbench.fuse(model)`, to the unfused baseline; fused / own: to the pair's own unfused form.\n"
         f"- published: the M2MRF paper (arXiv:2111.00193v2) with HRNetV2-W48, its frames per second divided by its "
-        f"baseline's ({published_costs()[BASELINE, 'fps']}), measured once on the authors' machine.\n"
+        f"baseline's ({published_costs()[BASELINE_ROW, 'fps']}), measured once on the authors' machine.\n"
         "- FLOPs of a forward pass, a multiply-add counted as two: convolutions, matrix products and the weighted sums "
         "of reassembly (accumulated and averaged windows, bilinear interpolation); no other element-wise work.\n"
         f"- memory: {memory}.\n{w48}"
@@ -125,7 +126,7 @@ def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
         )
     axes.axvline(1, color="0.6", lw=0.8, ls=":")
     axes.set_yticks(places, frame["row"])
-    axes.set(xlim=(0, None), ylim=(len(frame) - 0.4, -0.6), xlabel=f"FPS, ratio to {BASELINE}")
+    axes.set(xlim=(0, None), ylim=(len(frame) - 0.4, -0.6), xlabel=f"FPS, ratio to {BASELINE_ROW}")
     entitle(figure, [f"ours: median, smallest to largest of {profile['rounds']} rounds", conditions(profile)])
     legend(figure, handles)
     return figure
@@ -149,32 +150,6 @@ def draw_losses(trainings: dict[str, dict], record: dict) -> plt.Figure:
     images = f"synthetic images, {width}x{height}, batch {suite['batch']}"
     figure.suptitle(f"{suite['backbone']}, {images},\n{record['provenance']['device']}", fontsize="medium")
     return figure
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    record = "record of `rfbench profile`, or of `rfbench gpu` (JSON)"
-    parser.add_argument("--profile", type=Path, required=True, help=record)
-    suffix = "_<block> goes before the ending for a record of `rfbench gpu`"
-    parser.add_argument("--tables", type=Path, required=True, help=f"folder of profile.csv and profile.md; {suffix}")
-    figures = f"folder of profile_speed.png and .pdf; {suffix}, and training_losses"
-    parser.add_argument("--figures", type=Path, required=True, help=figures)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    record = provenance.read_json(args.profile)
-    blocks = {f"_{name}": block for name, block in record["blocks"].items()} if "blocks" in record else {"": record}
-    trainings = {name: block for name, block in blocks.items() if "losses" in block.get("ours", {})}
-    args.figures.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(STYLE):
-        for suffix, profile in blocks.items():
-            if suffix not in trainings:
-                render(profile, suffix, args.tables, args.figures)
-        if trainings:
-            save(draw_losses(trainings, record), args.figures, "training_losses")
-            print(f"{args.figures}/training_losses.png, .pdf", file=sys.stderr)
-    return 0
 
 
 def render(profile: dict, suffix: str, tables: Path, figures: Path) -> None:

@@ -8,9 +8,10 @@ from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import run_folder
+from rfbench.names import BASELINE_ROW
+from rfbench.published import read_published
 from rfbench.report.plotting import ACCENT, COLOURS, GREY, MM, WIDTH, head, legend, lesions, means, order, seeds, signs
-from rfbench.report.tables import BASELINE, read_published
+from rfbench.runs import run_folder
 
 POLYGON = {"color": "k", "ls": "--", "lw": 0.7, "marker": "o", "ms": 2.2, "mfc": "white", "mew": 0.6}
 SHOWN = 5  # more coloured curves than these in one panel cannot be told apart
@@ -21,7 +22,7 @@ def highlighted(metrics: pd.DataFrame) -> list[str]:
     average = means(metrics, "ap").groupby("row")["percent"].mean()
     rows = [row for row in order(metrics) if row in average]
     own = [row for row in rows if row not in set(read_published()["row"])]
-    chosen = [average.idxmax(), *(row for row in rows if row == BASELINE), *own]
+    chosen = [average.idxmax(), *(row for row in rows if row == BASELINE_ROW), *own]
     return list(dict.fromkeys(chosen + (rows if len(rows) <= SHOWN else [])))[:SHOWN]
 
 
@@ -111,7 +112,7 @@ def draw_training(results: Path, metrics: pd.DataFrame) -> plt.Figure:
     figure, grid = plt.subplots(
         down, across, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, (4 + 19 * down) * MM)
     )
-    baseline = _mean_curve(_losses(results, metrics, BASELINE)) if BASELINE in rows else None
+    baseline = _mean_curve(_losses(results, metrics, BASELINE_ROW)) if BASELINE_ROW in rows else None
     for axes, row in zip(grid.flat, rows, strict=False):
         runs = _losses(results, metrics, row)
         if baseline is not None:
@@ -150,6 +151,6 @@ def _name_training(figure: plt.Figure, metrics: pd.DataFrame, baseline: bool) ->
     if (~metrics["state"].isin(["done", "missing"])).any():
         handles["diverged or stopped"] = Line2D([], [], color=GREY, lw=0.5, ls="--")
     if baseline:
-        handles[f"mean of {BASELINE}"] = Line2D([], [], color="0.2", lw=0.6, ls=":")
+        handles[f"mean of {BASELINE_ROW}"] = Line2D([], [], color="0.2", lw=0.6, ls=":")
     head(figure, metrics, "loss against parameter updates; n: seeds done/configured")
     legend(figure, handles)

@@ -4,7 +4,6 @@ Column width (85 mm), colour-blind safe, vector (PDF) and raster (PNG). Every fi
 where it is synthetic; every axis its unit; every figure its n. A run that is not done is left out and counted.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,10 +12,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from rfbench import provenance
 from rfbench.report import charts, curves
 from rfbench.report.plotting import STYLE, save
-from rfbench.report.tables import add_input_arguments, read_metrics, read_profile
+from rfbench.report.tables import read_profile
 
 LIST = "figures.txt"
 
@@ -61,22 +59,3 @@ def draw_all(metrics: pd.DataFrame, results: Path, folder: Path) -> list[Path]:
             for name, draw in drawings(rows, results, profile).items():
                 written += save(draw(), folder, f"{dataset}_{name}")
     return written
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    add_input_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, help=f"folder of the figures; {LIST} in it lists them")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command. Figures of an earlier call that are no longer drawn are removed."""
-    metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
-    list_file = args.output / LIST
-    earlier = set(list_file.read_text().split()) if list_file.exists() else set()
-    names = [path.name for path in draw_all(metrics, results, args.output)]
-    for name in earlier - set(names):
-        (args.output / name).unlink(missing_ok=True)
-    provenance.write_text(list_file, "".join(f"{name}\n" for name in names))
-    print(f"{args.output}: {len(names)} files", file=sys.stderr)
-    return 0

@@ -12,8 +12,8 @@ import pandas as pd
 import seaborn as sns
 from scipy import stats
 
-from rfbench.data import LESIONS
-from rfbench.report.tables import read_published
+from rfbench.names import LESIONS
+from rfbench.published import read_published
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -41,8 +41,6 @@ STYLE = {
 # Okabe and Ito's colours without the yellow, and markers of another period: every pair of both is one row's own.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
-# The paper's colours, darkened to be told apart on white: HE green, MA blue, EX red, SE yellow.
-LESION_COLOURS = {"EX": "#d55e00", "HE": "#009e73", "SE": "#e69f00", "MA": "#0072b2"}
 ACCENT, CONTRAST, GREY = COLOURS[0], COLOURS[1], "0.6"
 # What a seed's point looks like: (flagged, name in the legend, style).
 SEEDS = (

@@ -3,10 +3,7 @@
 What a table holds is decided here; rendering.py writes it as CSV, Markdown and TeX.
 """
 
-import argparse
-import functools
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +13,10 @@ import pandas as pd
 
 from rfbench import provenance
 from rfbench.errors import RFBenchError
-from rfbench.report import rendering
+from rfbench.names import BASELINE_ROW
+from rfbench.published import TABLES, Table, published_costs, published_means, read_published
 
-PUBLISHED = Path(__file__).parent / "published.csv"
 INDEX = "tables.json"  # beside the tables: which files they were rendered from
-BASELINE = "StrideConv/Bilinear"  # the paper's first row, HRNetV2's own operators
 # Our metric, its heading, the name under which the papers print it (exact AP they do not print), its full heading.
 COLUMNS = (
     ("aupr11", "mAUPR", "mAUPR", "mAUPR (11 thresholds)"),
@@ -29,25 +25,6 @@ COLUMNS = (
     ("ap", "mAP", None, "mAP (exact)"),
     ("ap_untrained", "mAP before training", None, "mAP before training"),
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the paper (v2): the data sets that it is about, its number in published.csv, its title."""
-
-    layout: str  # idrid, ddr, or folder for own data, which the paper knows nothing of
-    dataset: str  # as published.csv names it
-    number: str
-    title: str
-
-
-TABLES = {
-    "table2_ds": Table("ddr", "DDR", "2-DS", "Table 2, downsampling operators on DDR"),
-    "table2_us": Table("ddr", "DDR", "2-US", "Table 2, upsampling operators on DDR"),
-    "table3": Table("ddr", "DDR", "3", "Table 3, operator pairs on DDR"),
-    "table5": Table("idrid", "IDRiD", "5", "Table 5, operator pairs on IDRiD"),
-    "table_own": Table("folder", "", "", "Operator pairs on own data"),
-}
 
 
 @dataclass
@@ -82,32 +59,6 @@ class Cell:
         if math.isnan(self.published):
             return "–"
         return f"{self.published:.2f}" + ("" if math.isnan(self.frames) else f" ({self.frames:.2f})")
-
-
-@functools.cache
-def read_published(source: str = "arxiv-v2") -> pd.DataFrame:
-    """Published values of the operator tables; `row` is the row's name in the papers."""
-    data = pd.read_csv(PUBLISHED, dtype={"table": str}).rename(columns={"name": "row"})
-    return data[(data["source"] == source) & (data["kind"] == "operator")]
-
-
-def published_means(table: Table) -> dict[tuple[str, str], float]:
-    """Published values of one table by (row, metric): accuracies in percent, params_M, fps; see published.csv."""
-    data = read_published()
-    data = data[(data["table"] == table.number) & (data["dataset"] == table.dataset)]
-    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
-
-
-def published_costs() -> dict[tuple[str, str], float]:
-    """Published params_M and fps by (row, metric). Table 5 prints none; a row has the same in every table."""
-    data = read_published()
-    data = data[data["metric"].isin(["params_M", "fps"])]
-    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
-
-
-def names_for(layouts: set[str]) -> list[str]:
-    """Names of the tables that data sets of these layouts appear in."""
-    return [name for name, table in TABLES.items() if table.layout in layouts]
 
 
 def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
@@ -190,7 +141,7 @@ def _costs(row: pd.Series, profile: dict | None, compared: bool) -> dict[str, Ce
     own, published = (profile or {"pairs": {}})["pairs"].get(row["pair"]), published_costs()
     frames = published.get((row["row"], "fps"), math.nan) if compared else math.nan
     param = Cell(0, math.nan, published=published.get((row["row"], "params_M"), math.nan))
-    speed = Cell(0, math.nan, published=frames / published[BASELINE, "fps"], frames=frames)
+    speed = Cell(0, math.nan, published=frames / published[BASELINE_ROW, "fps"], frames=frames)
     if own:
         param.n, param.mean = 1, own["params_w48"] / 1e6
         speed.n, speed.mean, speed.low, speed.high = 1, own["fps_ratio"], own["fps_ratio_min"], own["fps_ratio_max"]
@@ -241,9 +192,10 @@ def notes(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> d
         "backbones": sorted(data["backbone"].unique()),
         "recipes": sorted(data["recipe"].unique()),
         "commits": commits(done),
+        "kept": keepings(done),
         "ap_bound": f"{100 * bounds.max():.4f}" if len(bounds) else None,
         "all_synthetic": bool(data["synthetic"].all()),
-        "baseline": BASELINE,
+        "baseline": BASELINE_ROW,
         "labelled": [f"{row.row}: {row.downsample} / {row.upsample}" for row in labelled.itertuples()],
         "speed": _speed(profile),
         "unprofiled": sorted(set(part["pair"]) - set(profile["pairs"])) if profile else [],
@@ -289,6 +241,13 @@ def commits(done: pd.DataFrame) -> list[str]:
     )
 
 
+def keepings(done: pd.DataFrame) -> list[str]:
+    """Why finished runs of earlier code count as current, and how many of them (`rfbench keep`)."""
+    runs = done.drop_duplicates(["dataset", "pair", "seed"])
+    counts = runs.loc[runs["kept"] != "", "kept"].value_counts(sort=False)
+    return [f"{count} run{'s' if count > 1 else ''}: {why}" for why, count in counts.items()]
+
+
 def artefacts(data: pd.DataFrame) -> list[str]:
     """Pair, seed and lesion of the finished runs whose AUPR of 11 thresholds is an artefact."""
     flagged = data[(data["state"] == "done") & (data["metric"] == "aupr11_artefact") & (data["value"] == 1)]
@@ -327,6 +286,8 @@ def read_metrics(path: Path) -> pd.DataFrame:
         raise RFBenchError(
             f"{path}: expected the columns of `rfbench aggregate`, missing {', '.join(sorted(missing))}."
         )
+    if "kept" not in metrics:
+        metrics["kept"] = ""  # written before anything could be kept
     return metrics
 
 
@@ -337,35 +298,3 @@ def read_profile(results: Path) -> dict | None:
         print(f"{path}: not found; Param and FPS stay empty. `rfbench profile` writes it.", file=sys.stderr)
         return None
     return provenance.read_json(path)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    add_input_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the tables (.csv, .md, .tex)")
-
-
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that name the results."""
-    parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv, which `rfbench aggregate` writes")
-    parser.add_argument(
-        "--results", type=Path, help="folder with runs/ and profile.json (default: the folder of metrics.csv)"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
-    metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
-    profile = read_profile(results)
-    for name in names_for(set(metrics["layout"])):
-        table = TABLES[name]
-        if select(metrics, table).empty:
-            print(f"{args.output}/{name}: none of its rows is configured", file=sys.stderr)
-        rows, about = rows_of(metrics, table, profile), notes(metrics, table, profile)
-        rendering.write(args.output, name, rows, about)
-        print(f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows", file=sys.stderr)
-    index = {"metrics": os.path.relpath(args.metrics, args.output), "metrics_sha256": provenance.sha256(args.metrics),
-             "results": os.path.relpath(results, args.output)}  # fmt: skip
-    provenance.write_json(args.output / INDEX, index)
-    return 0

@@ -4,7 +4,6 @@ A cell agrees if the metrics file is the one that the table was rendered from, e
 the metrics file, and mean and sample standard deviation of the records' values are the cell's.
 """
 
-import argparse
 import math
 import os
 import statistics
@@ -13,11 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import manifest_path, run_folder
 from rfbench.report.tables import COLUMNS, INDEX, read_metrics
+from rfbench.runs import manifest_path, run_folder
 
 METRICS = {heading: metric for metric, heading, _, _ in COLUMNS}
 COSTS = {"Param": ("Param_M", "params_w48", 1e6), "FPS": ("FPS_ratio", "fps_ratio", 1)}  # column, key, unit
@@ -138,7 +136,7 @@ def _run(found: Trace, results: Path, seed: int, rows: pd.DataFrame, metric: str
 def _provenance(found: Trace, record: dict, folder: Path, results: Path) -> list[str]:
     """Lines on where a record comes from; whatever of it still lies on disk is checked against the record's digests."""
     identity, name = record["identity"], record["settings"]["dataset"]["name"]
-    if configuration.digest(record["settings"]) != identity["settings"]:
+    if provenance.digest(record["settings"]) != identity["settings"]:
         found.problems.append(f"{folder}: the record's settings are not those of its digest {identity['settings']}.")
     manifest = _check(found, manifest_path(results, name), identity["manifest"])
     weights = _check(found, folder / "work" / "model.pth", record["checkpoint_sha256"])
@@ -191,22 +189,3 @@ def _same(value: float, printed: float) -> bool:
 
 def _numbers(cell: dict[str, float]) -> str:
     return ", ".join(f"{key} –" if math.isnan(value) else f"{key} {value:.4f}" for key, value in cell.items())
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.epilog = "Exit status: 0 if the cell agrees with the records, 1 if it does not. " + (
-        "Example: rfbench trace reports/tables/table5.csv --pair m2mrf_c --metric mAUPR"
-    )
-    parser.add_argument("table", type=Path, help="a table's CSV file, such as reports/tables/table5.csv")
-    parser.add_argument("--pair", required=True, help="operator pair, as the table's column `pair` has it")
-    parser.add_argument("--metric", required=True, help=", ".join([*METRICS, *COSTS]))
-    parser.add_argument("--dataset", help="data set, where the table holds several")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    found = trace(args.table, args.pair, args.metric, args.dataset)
-    print("\n".join(found.lines))
-    print("\n".join(f"DISAGREES: {problem}" for problem in found.problems) or "The cell agrees with the records.")
-    return int(bool(found.problems))

@@ -5,30 +5,25 @@ authors' released code runs it. mmengine's runner drives it. Checkpoints live in
 failed job; the record is written whole when the training has ended.
 """
 
-import argparse
 import json
 import math
-import random
 import sys
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-import operators
 from rfbench import config as configuration
-from rfbench import devices, provenance
+from rfbench import provenance, stages
 from rfbench.data.manifest import read_manifest
-from rfbench.data.training import Draws, TrainingStream
+from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
-from rfbench.models import build_model
-from rfbench.models.checkpoint import load_backbone_weights
-from rfbench.pipeline import CODE
+from rfbench.models.initial import initial_model
+from rfbench.training.stream import Draws, TrainingStream
 from rfbench.training.watchdog import TimedOut, Watchdog, count_timeout
 from rfbench.training.workfolder import (
     CheckpointHook,
@@ -122,61 +117,6 @@ class CurveHook(Hook):
               file=sys.stderr, flush=True)  # fmt: skip
 
 
-def pick_device(name: str) -> torch.device:
-    """Device of a configuration's `device`; a GPU is claimed for the life of this process (`devices.claim`).
-
-    Raises:
-        RFBenchError: cuda is asked for and none is visible.
-    """
-    if name != "cpu" and not torch.cuda.is_initialized():  # a process that already computes on a GPU keeps it
-        devices.claim()
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RFBenchError(
-            "device: cuda is configured, but no GPU is visible. Use `device: cpu`, or see `rfbench doctor`."
-        )
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def device_name(device: torch.device) -> str:
-    """Name of a device for records, such as `cpu` or the GPU's model."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def initial_model(settings: dict, weights: Path | None) -> tuple[torch.nn.Module, dict | None]:
-    """The network of a run before its first update, drawn from the run's seed.
-
-    Args:
-        settings: a run's settings (`config.run_settings`).
-        weights: ImageNet checkpoint of the backbone, where the configuration names one.
-
-    Returns:
-        The model and the report of the loaded weights (None without weights).
-    """
-    seed, dataset = settings["seed"], settings["dataset"]
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (mmcv's transforms use the global generator)
-    torch.manual_seed(seed)
-    width, height = dataset["crop"]
-    model = build_model(
-        settings["pair"],
-        settings["model"]["backbone"],
-        len(dataset["lesions"]),
-        operator_options=settings["model"]["operator_options"],
-        data_preprocessor={
-            "type": "SegDataPreProcessor",
-            "mean": dataset["mean"],
-            "std": dataset["std"],
-            "bgr_to_rgb": True,
-            "size": (height, width),  # a smaller crop is padded right and below after normalisation
-            "pad_val": 0,
-            "seg_pad_val": 0,
-        },
-    )
-    if weights is None:
-        return model, None
-    return model, load_backbone_weights(model, weights)
-
-
 def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manifest: Path, work: Path,
                  checkpoint: Path | None, watchdog: Watchdog) -> Runner:  # fmt: skip
     """mmengine's runner for one training, which resumes from `checkpoint` where there is one."""
@@ -260,11 +200,10 @@ def train(config: dict, dataset: str, pair: str, seed: int, manifest: Path, work
 
 def _identity(settings: dict, manifest: Path) -> dict:
     """Digests of all that decides a training's numbers: only checkpoints of the same are its own."""
-    sources = [provenance.sha256(file) for file in operators.files(settings["pair"])]
     return {
-        "settings": configuration.digest(settings),
+        "settings": provenance.digest(settings),
         "manifest": provenance.sha256(manifest),
-        "code": configuration.digest([configuration.code_digest(*CODE["train"], *CODE["model"]), *sources]),
+        "code": stages.code_digest("train", settings["pair"]),
     }
 
 
@@ -342,42 +281,3 @@ def _save_weights(model: torch.nn.Module, path: Path, settings: dict) -> str:
     meta = json.loads(json.dumps(meta, sort_keys=True))  # the same bytes for any order in the configuration file
     torch.save({"state_dict": weights, "meta": meta}, path)
     return provenance.sha256(path)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    add_run_arguments(parser)
-    parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints; found ones are resumed")
-    parser.add_argument("--weights", type=Path, help="ImageNet checkpoint of the backbone (see `rfbench weights`)")
-    parser.add_argument("--output", type=Path, required=True, help="record of the finished run (JSON)")
-
-
-def add_run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Declare the options that name one run."""
-    configuration.add_argument(parser, required)
-    parser.add_argument("--dataset", required=required, help="data set, as the configuration names it")
-    parser.add_argument("--pair", required=required, help="operator pair (`rfbench operators` lists them)")
-    parser.add_argument("--seed", type=int, required=required, help="seed of the run")
-    parser.add_argument("--manifest", type=Path, required=required, help="manifest.csv of the prepared data set")
-
-
-def load_run_config(args: argparse.Namespace) -> dict:
-    """The complete configuration of a run's arguments.
-
-    Raises:
-        RFBenchError: the configuration has no such data set.
-    """
-    config = configuration.load(args.config)
-    if args.dataset not in config["datasets"]:
-        known = ", ".join(config["datasets"])
-        raise RFBenchError(f"--dataset {args.dataset}: {args.config} has no such data set; it has {known}.")
-    return config
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    config = load_run_config(args)
-    record = train(config, args.dataset, args.pair, args.seed, args.manifest, args.work, args.output, args.weights)
-    if record["state"] != "done":
-        print(f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole", file=sys.stderr)
-    return 0

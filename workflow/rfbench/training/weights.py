@@ -1,9 +1,7 @@
 """Fetch the ImageNet checkpoint of a backbone and check its digest."""
 
-import argparse
 import os
 import shutil
-import sys
 from pathlib import Path
 from urllib.error import URLError
 
@@ -44,17 +42,3 @@ def fetch(source: str, sha256: str, output: Path) -> None:
         ) from None
     finally:
         partial.unlink(missing_ok=True)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.add_argument("--source", required=True, help="file or URL of the checkpoint")
-    parser.add_argument("--sha256", required=True, help="its digest, or at least the first eight digits")
-    parser.add_argument("--output", type=Path, required=True, help="where to keep it")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    fetch(args.source, args.sha256, args.output)
-    print(f"{args.output}: SHA-256 begins with {args.sha256}, as expected", file=sys.stderr)
-    return 0

@@ -1,0 +1,92 @@
+"""Say what is missing before anything is started: environment, data, devices."""
+
+import argparse
+import re
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rfbench import config as configuration
+from rfbench import devices
+from rfbench.errors import RFBenchError
+
+ROOT = Path(__file__).parents[3]
+Finding = tuple[str, str, str]  # what, "ok" | "note" | "missing", sentence
+
+
+def check_environment(lock: Path) -> list[Finding]:
+    """Compare Python and the installed packages with a lock."""
+    python = sys.version_info[:2]
+    findings = [("Python", "ok" if python == (3, 11) else "note", f"{python[0]}.{python[1]}; the locks are for 3.11")]
+    wrong = []
+    for name, pin in re.findall(r"^([A-Za-z0-9_.-]+)==([^\s\\]+)", lock.read_text(), flags=re.MULTILINE):
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "not installed"
+        if found.split("+")[0] != pin:
+            wrong.append(f"{name} {found} (expected {pin})")
+    if wrong:
+        return [*findings, ("packages", "missing", f"{'; '.join(wrong)}. Run `make env`.")]
+    findings.append(("packages", "ok", f"all as pinned in {lock.relative_to(ROOT)}"))
+    for tool in ("git", "snakemake", "rfbench"):
+        where = shutil.which(tool)
+        sentence = where or "not on PATH; activate the environment: . .venv/bin/activate"
+        findings.append((tool, "ok" if where else "missing", sentence))
+    return findings
+
+
+def check_device() -> list[Finding]:
+    """What torch can compute on."""
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        return [("device", "ok", f"{len(names)} GPU: {', '.join(names)}")]
+    gpus = len(devices.visible())
+    if gpus:
+        return [
+            (
+                "device",
+                "missing",
+                f"{gpus} GPU, but this torch cannot use it. Install envs/gpu.txt (README, GPU).",
+            )
+        ]
+    return [("device", "note", "CPU only: enough for the embedded benchmark, not for the paper's experiment")]
+
+
+def check_configuration(path: Path) -> list[Finding]:
+    """Whether a configuration is valid and its archives and weights are there."""
+    name = str(path)
+    try:
+        config = configuration.load(path)
+    except RFBenchError as error:
+        return [(name, "missing", str(error))]
+    missing = configuration.missing_sources(config)
+    if missing:
+        return [(name, "missing", sentence) for sentence in missing]
+    return [(name, "ok", "valid; its data is there")]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--lock", type=Path, default=ROOT / "envs" / "cpu.txt", help="lock to compare with")
+    parser.add_argument("--config", type=Path, nargs="*", help="configurations to check (default: all of config/)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; status 1 if the environment or a configuration that was named lacks something."""
+    environment = check_environment(args.lock) + check_device()
+    paths = args.config if args.config else sorted((ROOT / "config").glob("*.yaml"))
+    configurations = [finding for path in paths for finding in check_configuration(path)]
+    table = Table("what", "state", "finding")
+    for what, state, sentence in environment + configurations:
+        colour = {"ok": "green", "note": "yellow", "missing": "red"}[state]
+        table.add_row(what, f"[{colour}]{state}[/]", sentence)
+    Console().print(table)
+    decisive = environment + (configurations if args.config else [])
+    return int(any(state == "missing" for _, state, _ in decisive))

@@ -1,0 +1,29 @@
+"""`rfbench figures`: every figure."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rfbench import provenance
+from rfbench.commands.options import add_input_arguments
+from rfbench.report.figures import LIST, draw_all
+from rfbench.report.tables import read_metrics
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_input_arguments(parser)
+    parser.add_argument("--output", type=Path, required=True, help=f"folder of the figures; {LIST} in it lists them")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command. Figures of an earlier call that are no longer drawn are removed."""
+    metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
+    list_file = args.output / LIST
+    earlier = set(list_file.read_text().split()) if list_file.exists() else set()
+    names = [path.name for path in draw_all(metrics, results, args.output)]
+    for name in earlier - set(names):
+        (args.output / name).unlink(missing_ok=True)
+    provenance.write_text(list_file, "".join(f"{name}\n" for name in names))
+    print(f"{args.output}: {len(names)} files", file=sys.stderr)
+    return 0

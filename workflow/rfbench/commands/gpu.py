@@ -1,0 +1,59 @@
+"""`rfbench gpu`: measure on a GPU within minutes."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import operators
+from rfbench.commands.options import chosen, positive
+from rfbench.profiling.gpu import BLOCKS, TRAINED, Suite, measure, told
+
+EPILOG = """blocks, in this order:
+  bfloat16, float32, tf32              every pair, eager; M2MRF's fused form, too
+  compiled_bfloat16, compiled_float32  baseline, M2MRF-A and M2MRF-C
+  training_baseline, training_m2mrf_c  a step on the same batches: mmseg's stock settings against channels last,
+                                       bfloat16, fused optimiser and torch.compile; are the losses within noise?
+Training takes several minutes: give it a command of its own (--only training_baseline training_m2mrf_c). A block that
+has begun is only stopped in training: --minutes leaves the last one room before a limit of ten minutes. `rfbench
+costs` makes tables and figures of the record.
+envs/wheels.sh packs what a machine without network needs. A rehearsal without a GPU:
+
+  rfbench gpu --device cpu --backbone hrnetv2_embedded --size 128 128 --crop 96 64 --rounds 2 --iterations 4 \\
+      --only bfloat16 float32 training_baseline --output rehearsal.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    parser.add_argument("--output", type=Path, required=True, help="record (JSON), written after every block")
+    parser.add_argument("--minutes", type=float, default=8, help="no block starts later (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=BLOCKS, default=BLOCKS, help="blocks to run (default: all)")
+    parser.add_argument("--pairs", nargs="+", default=["all"], help="pairs to profile (default: all)")
+    parser.add_argument("--backbone", default=Suite.backbone, help="network (default: %(default)s)")
+    sides = {"type": positive, "nargs": 2, "metavar": ("WIDTH", "HEIGHT")}
+    parser.add_argument("--size", default=Suite.size, help="of the profiled images (default: %(default)s)", **sides)
+    parser.add_argument("--rounds", type=positive, default=Suite.rounds, help="timings (default: %(default)s)")
+    parser.add_argument("--crop", default=Suite.crop, help="of the training step (default: %(default)s)", **sides)
+    parser.add_argument(
+        "--batch", type=positive, default=Suite.batch, help="of the training step (default: %(default)s)"
+    )
+    parser.add_argument("--iterations", type=positive, default=Suite.iterations, help="steps (default: %(default)s)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default=Suite.device, help="(default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; 1 when a block failed or is missing."""
+    pairs = chosen("pairs", args.pairs, tuple(operators.available()))
+    given = {key: value for key, value in vars(args).items() if key in Suite.__dataclass_fields__}
+    suite = Suite(**given | {"pairs": pairs, "size": tuple(args.size), "crop": tuple(args.crop)})
+    only = tuple(name for name in BLOCKS if name in args.only)
+    record = measure(suite, only, args.minutes, args.output)
+    for name, block in record["blocks"].items():
+        if name in TRAINED:
+            print(f"{name}: {told(block)}", file=sys.stderr)
+    for name, reason in record["failed"].items():
+        print(f"{name}: failed ({reason})", file=sys.stderr)
+    if record["missing"]:
+        print(f"missing, no time was left: {', '.join(record['missing'])}", file=sys.stderr)
+    return int(bool(record["failed"] or record["missing"]))

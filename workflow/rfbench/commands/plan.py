@@ -1,0 +1,75 @@
+"""`rfbench plan`: what a configuration will take."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from rfbench import config as configuration
+from rfbench.errors import RFBenchError
+from rfbench.planning.plan import default_jobs, plan
+from rfbench.training.workfolder import KEPT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("config", type=Path, help="configuration file, such as config/paper.yaml")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs at the same time (default: one a GPU, else a core)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    config = configuration.load(args.config)
+    jobs = default_jobs(config) if args.jobs is None else args.jobs
+    if jobs < 1:
+        raise RFBenchError(f"--jobs: expected at least 1, found {jobs}.")
+    report = plan(config, jobs)
+    print(json.dumps(report, indent=2)) if args.json else show(report, config, Console())
+    return 0
+
+
+def show(report: dict, config: dict, console: Console) -> None:
+    """Print the plan and how it was made."""
+    jobs, runs, measured = report["jobs"], report["runs"], report["measured"]
+    table = Table("stage", box=SIMPLE, pad_edge=False)
+    for heading in ("jobs", "to do", "one by one", f"{jobs} at a time", "disk, GB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    everything = {"stage": "all"} | {
+        key: sum(row[key] for row in report["stages"]) for key in report["stages"][0] if key != "stage"
+    }
+    rows = [row for row in report["stages"] if row["jobs"]]
+    for row in (*rows, everything):
+        times = [duration(row[key]) for key in ("seconds", "seconds_parallel")]
+        last = row is rows[-1]
+        table.add_row(
+            row["stage"], str(row["jobs"]), str(row["to_do"]), *times, f"{row['bytes'] / 1e9:,.2f}", end_section=last
+        )
+    console.print(table)
+    small, side = measured["sides"]
+    most = max(math.prod(section["crop"]) for section in config["datasets"].values())
+    threads = f"{measured['threads']} thread{'s' * (measured['threads'] > 1)}"
+    notes = [
+        f"{sum(runs.values())} runs: {runs['done']} done, {runs['trained']} trained but not evaluated, "
+        f"{runs['missing']} missing, by their settings; `snakemake -n` also looks at code and data.",
+        f"Networks: measured on {measured['device']}, {threads}, at {small}x{small} and {side}x{side}, batch 1; "
+        f"extrapolated to the configured batch and crops of up to {most / side**2:.3g} times the pixels.",
+        *(f"{name}: measured on {images['measured_on']}." for name, images in measured["images"].items()),
+        f"Disk: images, weights of every run, {KEPT + 1} checkpoints of each running training.",
+        "Profile: counting, and timing alone on the machine; the fused form is taken to be as fast as the plain one.",
+        "An estimate: jobs that share cores, memory or a GPU slow one another down. Of the stages from aggregate on, "
+        "and of weights, only the start of the job is counted.",
+    ]
+    for note in notes:
+        console.print(note, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: seconds, minutes or hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"

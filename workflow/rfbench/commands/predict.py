@@ -1,0 +1,59 @@
+"""`rfbench predict`: lesion probabilities of photographs."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from rfbench import provenance
+from rfbench.commands.options import add_network_arguments, network_values
+from rfbench.devices import device_name
+from rfbench.errors import RFBenchError
+from rfbench.evaluation import predict, trained
+from rfbench.evaluation.predict import FORMATS, FULL_SCALE, RECORD, predict_file, predicted_before
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = predict.__doc__
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=f"photographs ({', '.join(FORMATS)})")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE",
+                        help="weights: a run's work/model.pth, or the M2MRF authors'")  # fmt: skip
+    parser.add_argument("--pair", help="operator pair (default: the checkpoint's own)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the maps and overlays")
+    parser.add_argument("--threshold", type=float, default=0.5, help="probability outlined from (%(default)s)")
+    parser.add_argument("--layout", choices=("idrid", "ddr"), default="idrid",
+                        help="protocol where neither option nor checkpoint say (%(default)s)")  # fmt: skip
+    add_network_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict every photograph; 1 if one could not be read, after the others are done."""
+    twice = [stem for stem, count in Counter(path.stem for path in args.images).items() if count > 1]
+    if twice:
+        raise RFBenchError(f"IMAGE: two photographs are named {twice[0]}, and so would their maps be. Rename one.")
+    if not 0 < args.threshold < 1:
+        raise RFBenchError(f"--threshold: expected a probability between 0 and 1, found {args.threshold:g}.")
+    settings, sources = trained.settle(args.checkpoint, network_values(args), args.layout)
+    record = {"kind": "prediction", "settings": settings, "sources": sources, "threshold": args.threshold,
+              "full_scale": FULL_SCALE, "checkpoint": trained.identity(args.checkpoint)}  # fmt: skip
+    earlier = predicted_before(args.output, record)
+    model, device = trained.network(settings, args.checkpoint, args.device)
+    print("\n".join(trained.describe(settings, sources)), file=sys.stderr)
+    done, failed, console = {}, [], Console(stderr=True)
+    for path in track(args.images, "predicting", console=console, disable=not console.is_terminal):
+        try:
+            done[path.name] = predict_file(path, model, settings["dataset"], device, args.output, args.threshold)
+        except RFBenchError as error:
+            failed.append(path)
+            named = error if str(error).startswith(str(path)) else f"{path}: {error}"
+            print(f"rfbench predict: {named}", file=sys.stderr)
+    kept = {name: image for name, image in earlier.items() if Path(name).stem not in {Path(new).stem for new in done}}
+    record |= {"images": kept | done, "provenance": provenance.collect(device_name(device))}
+    provenance.write_json(args.output / RECORD, record)
+    print(f"{args.output}: {len(done)} of {len(args.images)} photographs predicted", file=sys.stderr)
+    return int(bool(failed))

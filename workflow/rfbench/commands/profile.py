@@ -1,0 +1,61 @@
+"""`rfbench profile`: what the operator pairs cost."""
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import operators
+from rfbench import config as configuration
+from rfbench import provenance
+from rfbench.commands.options import add_config_argument, chosen, positive
+from rfbench.profiling.profile import DTYPES, EPILOG, Settings, from_config, profile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    add_config_argument(parser, required=False)
+    parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="pairs to profile, or `all` (default: configured)")
+    parser.add_argument("--backbone", help="network (default: the configured one, else hrnetv2_w48)")
+    size = "of the images in px (default: profile.size, else 512 512)"
+    parser.add_argument("--size", type=positive, nargs=2, metavar=("WIDTH", "HEIGHT"), help=size)
+    parser.add_argument("--batch", type=positive, help="images a pass (default: 1)")
+    parser.add_argument(
+        "--rounds", type=positive, help="timings of each network, interleaved (default: configured, else 9)"
+    )
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: recipe.threads, else 1)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: the configured one, else auto)")
+    dtype = "float32, tf32 (GPU: float32 with TF32 products) or bfloat16 (weights and images; default: float32)"
+    parser.add_argument("--dtype", choices=tuple(DTYPES), help=dtype)
+    last = "channels last in memory"
+    parser.add_argument("--channels-last", action="store_true", default=None, help=last)
+    fused = "pairs whose fused form is timed, too, `all` or `none` (default: configured, else all)"
+    parser.add_argument("--fused", nargs="+", metavar="PAIR", help=fused)
+    compiled = "pairs timed under torch.compile, too, `all` or `none` (default: none)"
+    parser.add_argument("--compile", nargs="+", metavar="PAIR", dest="compiled", help=compiled)
+    parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
+
+
+def _from_arguments(args: argparse.Namespace) -> Settings:
+    """The configuration's settings, or those of the paper's network without one; options go before both."""
+    every = tuple(operators.available())
+    settings = from_config(configuration.load(args.config)) if args.config else Settings(every, fused=every)
+    given = {key: value for key, value in vars(args).items() if key in asdict(settings) and value is not None}
+    pairs = chosen("pairs", given.get("pairs", settings.pairs), every)
+    given["pairs"], given["size"] = pairs, tuple(given.get("size", settings.size))
+    given["fused"] = chosen("fused", given.get("fused", ["all" if settings.fused else "none"]), pairs)
+    given["compiled"] = chosen("compile", given.get("compiled", ["none"]), pairs)
+    return replace(settings, **given)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    report = profile(_from_arguments(args))
+    provenance.write_json(args.output, report)
+    print(f"{'pair':28} {'params':>12} {'GFLOPs':>9} {'MB':>8}  fps ratio to {report['baseline']}", file=sys.stderr)
+    for pair, row in report["pairs"].items():
+        print(f"{pair:28} {row['params']:12} {row['flops'] / 1e9:9.2f} {row['memory'] / 1e6:8.1f}  "
+              f"{row['fps_ratio']:.2f} ({row['fps_ratio_min']:.2f}–{row['fps_ratio_max']:.2f})",
+              file=sys.stderr)  # fmt: skip
+    return 0

@@ -1,0 +1,25 @@
+"""`rfbench trace`: the runs behind a cell of a table."""
+
+import argparse
+from pathlib import Path
+
+from rfbench.report.trace import COSTS, METRICS, trace
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.epilog = "Exit status: 0 if the cell agrees with the records, 1 if it does not. " + (
+        "Example: rfbench trace reports/tables/table5.csv --pair m2mrf_c --metric mAUPR"
+    )
+    parser.add_argument("table", type=Path, help="a table's CSV file, such as reports/tables/table5.csv")
+    parser.add_argument("--pair", required=True, help="operator pair, as the table's column `pair` has it")
+    parser.add_argument("--metric", required=True, help=", ".join([*METRICS, *COSTS]))
+    parser.add_argument("--dataset", help="data set, where the table holds several")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    found = trace(args.table, args.pair, args.metric, args.dataset)
+    print("\n".join(found.lines))
+    print("\n".join(f"DISAGREES: {problem}" for problem in found.problems) or "The cell agrees with the records.")
+    return int(bool(found.problems))

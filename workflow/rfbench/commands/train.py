@@ -1,0 +1,27 @@
+"""`rfbench train`: train one network."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rfbench import kept, runs
+from rfbench.commands.options import add_run_arguments, load_with_dataset
+from rfbench.training.train import train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_run_arguments(parser)
+    parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints; found ones are resumed")
+    parser.add_argument("--weights", type=Path, help="ImageNet checkpoint of the backbone (see `rfbench weights`)")
+    parser.add_argument("--output", type=Path, required=True, help="record of the finished run (JSON)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    config = load_with_dataset(args.config, args.dataset)
+    kept.remember(config["results"], "train", runs.of(config, args.dataset, args.pair, args.seed).settings["pair"])
+    record = train(config, args.dataset, args.pair, args.seed, args.manifest, args.work, args.output, args.weights)
+    if record["state"] != "done":
+        print(f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole", file=sys.stderr)
+    return 0

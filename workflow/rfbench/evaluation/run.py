@@ -1,0 +1,202 @@
+"""Evaluate one trained network, one image at a time.
+
+Protocol (the authors' released code): logits → bilinear to the network's input size → bilinear to the size of
+the image on disk → sigmoid; no flips, no multi-scale. Every count is summed over all images of the split.
+
+The size of the image on disk is a question for DDR, whose files the authors seem to have resized beforehand, so
+`eval_size` decides and is recorded with every row:
+
+- native: image and label map as in the archive. The network's input is the image fitted into `scale` (aspect kept,
+  bilinear), without padding.
+- prepared: as if the file were the image fitted into `scale` and padded to it, for DDR 1024x1024. The image is
+  resized bilinearly, the label map by nearest neighbour, both from native size; both are padded with 0 on the right
+  and below, the image after normalisation (as in training). Every pixel of the padded frame counts, the padding as
+  background.
+"""
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mmcv
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch.nn import functional as F
+
+from rfbench import provenance, stages
+from rfbench.data.images import read_native
+from rfbench.data.manifest import read_manifest
+from rfbench.devices import device_name, pick_device
+from rfbench.errors import RFBenchError
+from rfbench.metrics import LesionMetrics
+from rfbench.models.checkpoint import load_checkpoint
+from rfbench.models.initial import initial_model
+
+if TYPE_CHECKING:
+    from rfbench.runs import Run
+
+AP_BOUND = 1e-4  # the histogram's average precision is this sure unless a network gives nearly one score everywhere
+
+
+@torch.inference_mode()
+def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch.device,
+            eval_size: str = "native") -> torch.Tensor:  # fmt: skip
+    """Lesion probabilities of one image.
+
+    Args:
+        model: network with its data preprocessor, in evaluation mode.
+        image: (H, W, 3) uint8 in BGR order.
+        scale: width and height that the image is fitted into, aspect kept.
+        eval_size: native, or prepared (see above).
+
+    Returns:
+        (num_lesions, H, W) float32 on `device`, or (num_lesions, *reversed(scale)) for prepared.
+    """
+    resized = mmcv.imrescale(image, tuple(scale))
+    inputs = torch.from_numpy(resized).permute(2, 0, 1).to(device)
+    batch = model.data_preprocessor({"inputs": [inputs]}, False)["inputs"]  # (1, 3, h, w), normalised RGB
+    if eval_size == "prepared":
+        width, height = scale
+        batch = F.pad(batch, (0, width - batch.shape[3], 0, height - batch.shape[2]))  # (1, 3, H, W)
+        logits = model(batch).float()  # (1, L, H, W)
+    else:
+        logits = F.interpolate(model(batch).float(), image.shape[:2], mode="bilinear", align_corners=False)
+    return logits[0].sigmoid()  # (L, H, W)
+
+
+def fit_label(label: np.ndarray, scale: tuple[int, int], eval_size: str) -> np.ndarray:
+    """The label map (H, W) uint8 that `predict`'s probabilities are held against."""
+    if eval_size == "native":
+        return label
+    resized = mmcv.imrescale(label, tuple(scale), interpolation="nearest")
+    width, height = scale
+    return np.pad(resized, ((0, height - resized.shape[0]), (0, width - resized.shape[1])))
+
+
+def evaluate_model(
+    model: torch.nn.Module, dataset: dict, manifest: Path, split: str, device: torch.device,
+    keep: Callable[[str, torch.Tensor], None] | None = None,
+) -> tuple[LesionMetrics, list[dict]]:  # fmt: skip
+    """Metrics of a network over a split, and its counts at 0.5 per image (rows stem, lesion, tp, predicted, positives).
+
+    `dataset` is a data set's section of a complete configuration. `keep` is given each image's stem and probabilities
+    (L, H, W). Memory does not grow with the number of images.
+    """
+    model = model.to(device).eval()
+    scale, eval_size = dataset["scale"], dataset["eval_size"]
+    metrics, rows = LesionMetrics(dataset["lesions"]), []
+    images = list(read_manifest(manifest, split, dataset["lesions"]).itertuples())
+    console = Console(stderr=True)
+    for row in track(images, f"evaluating {split}", console=console, disable=not console.is_terminal):
+        image, label = read_native(manifest.parent, row)
+        target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
+        maps = predict(model, image, scale, device, eval_size)
+        counts = metrics.update(maps, target)
+        if keep:
+            keep(row.stem, maps)
+        rows += [{"stem": row.stem, "lesion": lesion, **count} for lesion, count in counts.items()]
+    return metrics, rows
+
+
+def trained_model(record: dict, work: Path) -> torch.nn.Module:
+    """The network of a finished training, its checkpoint checked against the record's digest.
+
+    Raises:
+        RFBenchError: the checkpoint is gone or is not the one that the record describes.
+    """
+    checkpoint = work / "model.pth"
+    if not checkpoint.exists() or provenance.sha256(checkpoint) != record["checkpoint_sha256"]:
+        found = "another file" if checkpoint.exists() else "none"
+        raise RFBenchError(
+            f"{checkpoint}: expected the checkpoint of digest {record['checkpoint_sha256'][:12]}…, found {found}. "
+            "Train this run again (delete its train.json and run snakemake)."
+        )
+    model, _ = initial_model(record["settings"], None)
+    load_checkpoint(model, checkpoint)
+    return model
+
+
+def evaluate(
+    run: "Run",
+    config: dict,
+    *,
+    manifest: Path,
+    train_record: Path,
+    work: Path,
+    output: Path,
+    weights: Path | None = None,
+) -> dict:
+    """Evaluate one run and write its record; per_image.csv, pr_curves.csv and evaluation_times.json go beside it.
+
+    Args:
+        run: which run.
+        config: the complete configuration that it belongs to.
+        manifest: the prepared data set's manifest.csv.
+        train_record: record that `train` wrote.
+        work: the training's work folder with model.pth.
+        output: the record (JSON) to write.
+        weights: ImageNet checkpoint of the backbone (only the untrained network needs it).
+
+    Returns:
+        The record: `metrics` (fractions 0 to 1), `details` per lesion, `n_images`.
+    """
+    started = time.monotonic()
+    training = provenance.read_json(train_record)
+    settings = run.settings
+    run.require_own(training, train_record)
+    record = {
+        "kind": "evaluation",
+        "state": training["state"],
+        "reason": training["reason"],
+        "settings": settings,
+        "identity": training["identity"],
+        "evaluation": run.evaluation,
+        "training_provenance": training["provenance"],
+        "checkpoint_sha256": training["checkpoint_sha256"],
+        "code": stages.code_digest("evaluate", settings["pair"]),
+    }
+    rows: list[dict] = []
+    curves: list[dict] = []
+    device = pick_device(config["device"])
+    torch.set_num_threads(settings["recipe"]["threads"])
+    if training["state"] == "done":
+        split, section = config["evaluation"]["split"], config["datasets"][run.dataset]
+        metrics, rows = evaluate_model(trained_model(training, work), section, manifest, split, device)
+        curves = curve_points(metrics)
+        record |= {
+            "metrics": metrics.compute(),
+            "details": metrics.details(),
+            "n_images": metrics.images,
+        }
+        if config["evaluation"]["untrained"]:
+            untrained, _ = initial_model(settings, weights)
+            record["untrained"] = evaluate_model(untrained, section, manifest, split, device)[0].compute()
+    record["provenance"] = provenance.collect(device_name(device))
+    _write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
+    _write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
+    provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})
+    provenance.write_json(output, record)
+    return record
+
+
+def curve_points(metrics: LesionMetrics) -> list[dict]:
+    """Precision-recall curves for figures: `exact` (thinned, every point exact) and the 11 points of `aupr11`."""
+    return [
+        {"lesion": lesion, "curve": name, "recall": float(recall), "precision": float(precision)}
+        for name, curves in (("exact", metrics.pr_curve(200)), ("aupr11", metrics.curve11()))
+        for lesion, curve in curves.items()
+        for recall, precision in zip(curve["recall"], curve["precision"], strict=True)
+    ]
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    provenance.write_text(path, buffer.getvalue())

@@ -1,0 +1,82 @@
+"""A network from a checkpoint file alone: what it must know besides the weights, and where that comes from.
+
+Our own checkpoints carry it. The M2MRF authors' and others' do not; then options say it, or the published protocol.
+"""
+
+from pathlib import Path
+
+import torch
+
+from rfbench import provenance
+from rfbench.devices import pick_device
+from rfbench.errors import RFBenchError
+from rfbench.models.checkpoint import load_checkpoint, read_meta
+from rfbench.models.initial import initial_model
+from rfbench.names import LESIONS
+from rfbench.published.protocol import PUBLISHED_DATASETS, PUBLISHED_NORMALISATION
+
+NETWORK = ("pair", "backbone", "operator_options", "lesions")  # part of the weights' meaning
+PHOTOGRAPH = ("scale", "mean", "std")  # how an image enters the network
+
+
+def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dict[str, str]]:
+    """Everything about the network, and where each value comes from.
+
+    Args:
+        checkpoint: a weights file.
+        given: what the user says, by the names of NETWORK and PHOTOGRAPH; None for what is left to the others.
+        layout: idrid or ddr, whose published protocol fills what neither the user nor the checkpoint says; None for
+            none.
+
+    Returns:
+        Settings as `models.initial.initial_model` takes them, and by key: option, checkpoint, published or default.
+
+    Raises:
+        RFBenchError: an option contradicts what the checkpoint says of its network, or a value is known nowhere.
+    """
+    known = {"option": given}
+    meta = read_meta(checkpoint)
+    known["checkpoint"] = {key: meta[key] for key in (*NETWORK, *PHOTOGRAPH) if key in meta}
+    if layout:
+        scale = {"scale": PUBLISHED_DATASETS[layout]["scale"]}
+        known[f"published for {layout}"] = scale | PUBLISHED_NORMALISATION[layout]
+    known["default"] = {"backbone": "hrnetv2_w48", "operator_options": {}, "lesions": list(LESIONS)}
+    for key in NETWORK:
+        said, own = given[key], known["checkpoint"].get(key)
+        if said is not None and own is not None and said != own:
+            option = f"--{key.replace('_', '-')}"
+            raise RFBenchError(f"{checkpoint}: was trained with {key} {own}, found {option} {said}. Leave it out.")
+    values, sources = {}, {}
+    for key in (*NETWORK, *PHOTOGRAPH):
+        origin = next((origin for origin, values_ in known.items() if values_.get(key) is not None), None)
+        if origin is None:
+            raise RFBenchError(f"{checkpoint}: does not say its {key}. Give --{key}{' or --layout' * (key != 'pair')}.")
+        values[key], sources[key] = known[origin][key], origin
+    model = {"backbone": values["backbone"], "operator_options": values["operator_options"], "pretrained": "none"}
+    dataset = {key: values[key] for key in ("lesions", *PHOTOGRAPH)} | {"crop": values["scale"]}
+    return {"pair": values["pair"], "seed": 0, "model": model, "dataset": dataset}, sources
+
+
+def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Module, torch.device]:
+    """The network with the checkpoint's weights, in evaluation mode, on the device of that name."""
+    chosen = pick_device(device)
+    model, _ = initial_model(settings, None)
+    load_checkpoint(model, checkpoint)
+    return model.to(chosen).eval(), chosen
+
+
+def describe(settings: dict, sources: dict[str, str]) -> list[str]:
+    """The settings in lines for people, each with where it comes from."""
+    model, dataset = settings["model"], settings["dataset"]
+    values = {
+        "pair": settings["pair"],
+        **{key: model[key] for key in ("backbone", "operator_options")},
+        **{key: dataset[key] for key in ("lesions", *PHOTOGRAPH)},
+    }
+    shown = {key: " ".join(map(str, v)) if isinstance(v, list) else v or "none" for key, v in values.items()}
+    return [f"{key}: {value} ({sources[key]})" for key, value in shown.items()]
+
+
+def identity(checkpoint: Path) -> dict:
+    """Name and digest of the checkpoint, for records."""
+    return {"file": checkpoint.name, "sha256": provenance.sha256(checkpoint)}

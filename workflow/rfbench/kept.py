@@ -1,0 +1,156 @@
+"""What took hours is never repeated for a change of code alone without being asked.
+
+A finished training or evaluation whose stage has other code by now would run again. Beyond `keep_hours` nothing
+starts until a person decides: `rfbench keep` declares that the change alters no result, `retrain: true` runs it.
+Decisions stand in results/kept.csv; the tables that show such runs say so.
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rfbench import provenance, runs, stages
+from rfbench.files import write_changed
+
+FIELDS = ("stage", "old", "new", "reason", "commit", "date")
+UNKNOWN = "unknown"  # the code of records from before digests were kept
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A finished run that a change of code would repeat: because of which stage, from which code to which, how long."""
+
+    run: runs.Run
+    stage: str
+    old: str
+    new: str
+    seconds: float
+
+
+def remember(results: str | Path, stage: str, pair: str | None = None) -> str:
+    """Keep the pieces of a stage's present code, to name later what has changed; returns the code's digest."""
+    digest = stages.code_digest(stage, pair)
+    write_changed(_pieces(results, digest), json.dumps(stages.parts(stage, pair), indent=1, sort_keys=True).encode())
+    return digest
+
+
+def _pieces(results: str | Path, digest: str) -> Path:
+    return Path(results) / "code" / f"{digest}.json"
+
+
+def read(results: str | Path) -> list[dict[str, str]]:
+    """The decisions so far, one dict of FIELDS each."""
+    path = Path(results) / "kept.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def keep(config: dict, why: str, date: str) -> list[dict[str, str]]:
+    """Count every run that a change of code would repeat as current; returns the decisions made, dicts of FIELDS."""
+    results, made = config["results"], []
+    commit, dirty = provenance.commit()
+    about = {"reason": why, "commit": commit + (" with uncommitted changes" if dirty else ""), "date": date}
+    while found := repeats(config):  # a stage that is kept lets the next one of the same run come to light
+        changes = dict.fromkeys((repeat.stage, repeat.old, repeat.new) for repeat in found)
+        made += [dict(zip(FIELDS, change, strict=False)) | about for change in changes]
+        _write(results, [*read(results), *made[-len(changes) :]])
+    return made
+
+
+def _write(results: str | Path, rows: list[dict[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    provenance.write_text(Path(results) / "kept.csv", text.getvalue())
+
+
+def reason(results: str | Path, stage: str, old: str, new: str) -> str | None:
+    """Why code `old` counts as the present one: empty if it is, None if nobody said so."""
+    if old == new:
+        return ""
+    rows = [row for row in read(results) if (row["stage"], row["old"], row["new"]) == (stage, old, new)]
+    return rows[-1]["reason"] if rows else None
+
+
+def repeats(config: dict) -> list[Repeat]:
+    """The finished runs of a complete configuration that a change of code, kept by nobody, would repeat."""
+    found, results = [], config["results"]
+    for run in runs.configured(config):
+        for stage, old, new, seconds in _codes(config, run):
+            if reason(results, stage, old, new) is None:
+                found.append(Repeat(run, stage, old, new, seconds))
+                break  # what follows is repeated with it
+    return found
+
+
+def notes(config: dict, run: runs.Run) -> list[str]:
+    """For a run of earlier code that somebody keeps: stage and reason."""
+    found = [(stage, reason(config["results"], stage, old, new)) for stage, old, new, _ in _codes(config, run)]
+    return [f"{stage} of earlier code, kept: {why}" for stage, why in found if why]
+
+
+def _codes(config: dict, run: runs.Run) -> list[tuple[str, str, str, float]]:
+    """Stage, code of the record, code of today, and seconds that repeating it would take, of finished stages."""
+    trained = run.training_record()
+    if trained is None:
+        return []
+    pair = run.settings["pair"]
+    evaluated = run.evaluation_record()
+    training, evaluation = _seconds(run.folder / "times.json"), _seconds(run.folder / "evaluation_times.json")
+    prepared = runs.manifest_path(config["results"], run.dataset).with_name(runs.PREPARED)
+    found = [
+        ("prepare", _recorded(prepared), stages.code_digest("prepare"), training + evaluation),
+        ("train", trained["identity"]["code"], stages.code_digest("train", pair), training + evaluation),
+    ]
+    if evaluated:
+        found.append(("evaluate", evaluated.get("code", UNKNOWN), stages.code_digest("evaluate", pair), evaluation))
+    return found
+
+
+def _recorded(path: Path) -> str:
+    return provenance.read_json(path)["code"] if path.exists() else UNKNOWN
+
+
+def _seconds(path: Path) -> float:
+    return float(provenance.read_json(path)["seconds"]) if path.exists() else 0.0
+
+
+def refusal(results: str | Path, found: list[Repeat], limit: float) -> str:
+    """What a person must know to decide: runs, hours, what changed, and both ways on. Empty within `limit` hours."""
+    hours = sum(repeat.seconds for repeat in found) / 3600
+    if not found or hours <= limit:
+        return ""
+    names = [f"{repeat.run.dataset}/{repeat.run.pair}/seed{repeat.run.seed}" for repeat in found]
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    changes = {(repeat.stage, repeat.old, repeat.new): repeat for repeat in found}
+    lines = [f"  {repeat.stage}: {_changed(results, repeat)}" for repeat in changes.values()]
+    return "\n".join(
+        [
+            f"Nothing was started: {len(found)} finished runs, {hours:.2g} hours of computing, would be repeated for a "
+            f"change of code alone (keep_hours: {limit:g}).",
+            f"Runs: {shown}",
+            "Changed:",
+            *dict.fromkeys(lines),
+            'If the change alters no result: rfbench keep --because "why it does not".',
+            "To compute them again: snakemake … --config retrain=true.",
+        ]
+    )
+
+
+def _changed(results: str | Path, repeat: Repeat) -> str:
+    """The files and functions in which the recorded code differs from today's."""
+    path = _pieces(results, repeat.old)
+    if not path.exists():
+        return "the code of these records was not kept in pieces"
+    pair = None if repeat.stage == "prepare" else repeat.run.settings["pair"]
+    names = stages.changed(json.loads(path.read_text()), stages.parts(repeat.stage, pair))
+    by_file: dict[str, list[str]] = {}
+    for name in names:
+        file, _, piece = name.partition(":")
+        by_file.setdefault(file, []).append(piece)
+    return "; ".join(f"{file} ({', '.join(filter(None, pieces)) or 'module'})" for file, pieces in by_file.items())

@@ -1,0 +1,1 @@
+"""What a configuration will take, estimated on this machine before anything starts."""

@@ -1,0 +1,30 @@
+"""`rfbench plan`: what a configuration will cost on this machine, estimated before anything starts."""
+
+import os
+
+from rfbench import devices
+from rfbench.planning.estimate import stages
+from rfbench.planning.sample import measure
+
+
+def plan(config: dict, jobs: int) -> dict:
+    """The plan of a complete configuration: `stages` (see there), `measured`, runs by state, jobs at a time."""
+    measured = measure(config)
+    rows = stages(config, measured, jobs)
+    train, evaluate = (next(row for row in rows if row["stage"] == stage) for stage in ("train", "evaluate"))
+    return {
+        "jobs": jobs,
+        "runs": {
+            "done": evaluate["jobs"] - evaluate["to_do"],
+            "trained": evaluate["to_do"] - train["to_do"],
+            "missing": train["to_do"],
+        },
+        "stages": rows,
+        "measured": measured,
+    }
+
+
+def default_jobs(config: dict) -> int:
+    """Runs that this machine does at a time: one a GPU, or as many as its cores allow."""
+    gpus = 0 if config["device"] == "cpu" else len(devices.visible())
+    return gpus or max((os.cpu_count() or 1) // config["recipe"]["threads"], 1)

@@ -1,0 +1,260 @@
+"""A quick sample of what a configuration's parts cost on this machine.
+
+Each pair's training step and forward pass at two small sizes (batch 1), counting one pair's parameters and FLOPs,
+reading and drawing samples, the evaluation of an image without its network, the preparation of two images, the start of
+one job.
+"""
+
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from rfbench import config as configuration
+from rfbench.data.ddr import IMAGES as DDR_IMAGES
+from rfbench.data.images import read_native
+from rfbench.data.manifest import read_manifest
+from rfbench.data.prepare import prepare_ddr, prepare_idrid, prepare_synthetic
+from rfbench.devices import device_name, pick_device
+from rfbench.errors import RFBenchError
+from rfbench.evaluation.run import fit_label, predict
+from rfbench.losses import dice_loss
+from rfbench.metrics import LesionMetrics
+from rfbench.models import assemble
+from rfbench.names import BASELINE_PAIR
+from rfbench.profiling import profile
+from rfbench.runs import manifest_path
+from rfbench.training.stream import TrainingStream
+
+BUDGET = 60  # seconds for the passes of all pairs together
+SMALL = 64  # px: side of the smaller measured size
+FACTOR = 0.25  # length of the images generated for measuring, where the data set is not prepared
+IDRID_IMAGES = {"train": 54, "val": 0, "test": 27}
+
+
+def measure(config: dict) -> dict:
+    """Measure this machine.
+
+    Returns:
+        `networks` by pair or variant, `images` by data set, `counting` (seconds to build one pair and count what its
+        profile counts), `start` (seconds of a job before its work), device, threads and the sides of the squares.
+    """
+    device = pick_device(config["device"])
+    torch.set_num_threads(config["recipe"]["threads"])
+    runs = [pair for _, pair, _ in configuration.runs(config)]
+    pairs = dict.fromkeys([*runs, BASELINE_PAIR, *config["pairs"]])
+    side = _affordable_side(config, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
+    console = Console(stderr=True)
+    shown = {"console": console, "disable": not console.is_terminal}
+    networks = {pair: measure_network(config, pair, device, side) for pair in track(pairs, "networks", **shown)}
+    images = {name: measure_images(config, name, device) for name in track(config["datasets"], "images", **shown)}
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "rfbench", "train", "--help"], check=True, capture_output=True)
+    return {
+        "device": device_name(device),
+        "threads": config["recipe"]["threads"],
+        "sides": [SMALL, side],
+        "start": time.perf_counter() - start,
+        "counting": _counting(profile.from_config(config), device),
+        "networks": networks,
+        "images": images,
+    }
+
+
+def _counting(settings: profile.Settings, device: torch.device) -> float:
+    """Seconds to build a pair's network and to count its parameters, FLOPs and memory."""
+    started = profile.clock(device)
+    profile.build(settings, settings.pairs[-1], device)
+    profile.count(settings, settings.pairs[-1], device)
+    return profile.clock(device) - started
+
+
+def _affordable_side(config: dict, pair: str, device: torch.device, limit: float) -> int:
+    """The largest side, doubled from 128 px up to the largest crop's, at which a step takes at most `limit` seconds."""
+    most = max(math.prod(section["crop"]) for section in config["datasets"].values())
+    model, _ = _network(config, pair, device)
+    side = 2 * SMALL
+    while (2 * side) ** 2 <= most:
+        _step(model, side, device, config["recipe"]["amp"])
+        if 4 * _step(model, side, device, config["recipe"]["amp"])[0] > limit:
+            break
+        side *= 2
+    return side
+
+
+def _network(config: dict, pair: str, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """A run's network and optimiser; its weights have torch's initial values, which no time depends on."""
+    datasets = [name for name, own, _ in configuration.runs(config) if own == pair]
+    dataset = (datasets or list(config["datasets"]))[0]  # a pair that is only profiled has no run
+    settings = configuration.run_settings(config, dataset, pair, 0)
+    lesions = len(settings["dataset"]["lesions"])
+    model = assemble(
+        settings["pair"],
+        settings["model"]["backbone"],
+        lesions,
+        operator_options=settings["model"]["operator_options"],
+    ).to(device)
+    options = {key: value for key, value in settings["recipe"]["optimizer"].items() if key != "type"}
+    return model, getattr(torch.optim, settings["recipe"]["optimizer"]["type"])(model.parameters(), **options)
+
+
+def measure_network(config: dict, pair: str, device: torch.device, side: int, passes: int = 2) -> dict:
+    """Measure one pair at SMALL and at `side` pixels, batch 1, the fastest of `passes` after one to warm up.
+
+    Returns:
+        step and forward: constant and seconds per pixel; optimizer: seconds an update; bytes of the weights and of a
+        checkpoint.
+    """
+    model, optimizer = _network(config, pair, device)
+    _step(model, SMALL, device, config["recipe"]["amp"])
+    optimizer.step()
+    started = profile.clock(device)
+    optimizer.step()
+    update = profile.clock(device) - started
+    steps, forwards = [], []
+    for size in (SMALL, side):
+        timed = [_step(model, size, device, config["recipe"]["amp"]) for _ in range(passes)]
+        steps.append((size**2, min(step for step, _ in timed)))
+        forwards.append((size**2, min(forward for _, forward in timed)))
+    state = [tensor for entry in optimizer.state.values() for tensor in entry.values() if torch.is_tensor(tensor)]
+    weights = _bytes(model.state_dict().values())
+    return {
+        "step": line(*steps),
+        "forward": line(*forwards),
+        "optimizer": update,
+        "bytes": weights,
+        "checkpoint": weights + _bytes(state),
+    }
+
+
+def line(small: tuple[float, float], large: tuple[float, float]) -> tuple[float, float]:
+    """Constant and slope through two measurements (pixels, seconds); proportional where noise leaves no slope."""
+    (x0, y0), (x1, y1) = small, large
+    slope = (y1 - y0) / (x1 - x0)
+    if slope <= 0 or y0 < slope * x0:
+        return 0.0, y1 / x1
+    return y0 - slope * x0, slope
+
+
+def _step(model: torch.nn.Module, side: int, device: torch.device, amp: str) -> tuple[float, float]:
+    """Seconds of a forward and backward pass over one square image, and of the forward pass alone."""
+    image = torch.randn(1, 3, side, side, device=device)
+    label = torch.zeros(1, side, side, dtype=torch.long, device=device)
+    model.train()
+    started = profile.clock(device)
+    with torch.autocast(device.type, torch.float16 if amp == "float16" else torch.bfloat16, enabled=amp != "none"):
+        logits = model(image)
+    forward = profile.clock(device)
+    dice_loss(logits.float(), label).backward()
+    return profile.clock(device) - started, forward - started
+
+
+def _bytes(tensors) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
+    """Measure a data set's images: as prepared, else on generated ones, scaled to the real ones by their pixels.
+
+    Returns:
+        Numbers of images by split; seconds an image to prepare, read, draw a sample of it beyond reading, judge (all
+        of an evaluation but the network); bytes an image; measured_on.
+
+    Raises:
+        RFBenchError: kind folder that is not prepared, whose images nobody knows.
+    """
+    section = config["datasets"][dataset]
+    with tempfile.TemporaryDirectory() as folder:
+        manifest, ratio, prepare = _images_to_measure(config, dataset, Path(folder))
+        row = next(read_manifest(manifest, "train", section["lesions"]).itertuples())
+        read = _fastest(lambda: read_native(manifest.parent, row))
+        stream = TrainingStream(manifest, section, {**config["recipe"], "train_source": "native"}, seed=0)
+        draw = max(_fastest(lambda: stream[0]) - read, 0.0)
+        image, label = read_native(manifest.parent, row)
+        judge = _fastest(lambda: _judge(section, image, label, device), passes=1)
+        kept = sum((manifest.parent / name).stat().st_size for name in (row.image, row.label))
+        if section["kind"] == "synthetic":  # the generated archive stays, two images of it
+            kept += sum(file.stat().st_size for file in (manifest.parent / "raw").rglob("*") if file.is_file()) // 2
+        counts = _counts(config, dataset)
+    native = section["eval_size"] == "native"
+    return counts | {
+        "prepare": prepare * ratio,
+        "read": read * ratio,
+        "draw": draw,
+        "judge": judge * (ratio if native else 1),
+        "bytes": round(kept * ratio),
+        "measured_on": "prepared images" if not prepare else f"generated images, pixels x{ratio:g}",
+    }
+
+
+def _images_to_measure(config: dict, dataset: str, folder: Path) -> tuple[Path, float, float]:
+    """A manifest, the real images' pixels as a multiple of its images', seconds that preparing one of them took."""
+    section, prepared = config["datasets"][dataset], manifest_path(config["results"], dataset)
+    if prepared.exists() and section["kind"] != "synthetic":
+        return prepared, 1.0, 0.0
+    if section["kind"] == "folder":
+        raise RFBenchError(
+            f"{prepared}: not found, and nobody knows the images of datasets.{dataset} before. "
+            f"Prepare them first: snakemake --cores all {prepared}."
+        )
+    layout = configuration.published_layout(section)
+    full = section["synthetic"] if section["kind"] == "synthetic" else {"factor": 1.0, "seed": 0}
+    factor = min(FACTOR, full["factor"])
+    plan = {"train": 1, "test": 1, "factor": factor, "seed": full["seed"], "layout": layout}
+    started = time.perf_counter()
+    manifest = prepare_synthetic(folder / "generated", **plan, progress=False)
+    if section["kind"] != "synthetic":
+        ingest = prepare_ddr if layout == "ddr" else prepare_idrid
+        started = time.perf_counter()
+        manifest = ingest(folder / "generated" / "raw", folder / "out", expect_official=False, progress=False)
+    return manifest, (full["factor"] / factor) ** 2, (time.perf_counter() - started) / 2
+
+
+def _counts(config: dict, dataset: str) -> dict[str, int]:
+    """Numbers of images by split: configured, counted in the manifest, or the official release's."""
+    section, prepared = config["datasets"][dataset], manifest_path(config["results"], dataset)
+    if section["kind"] == "synthetic":
+        return {split: section["synthetic"][split] for split in ("train", "val", "test")}
+    if prepared.exists():
+        splits = read_manifest(prepared)["split"]
+        return {split: int((splits == split).sum()) for split in ("train", "val", "test")}
+    return dict(DDR_IMAGES if section["kind"] == "ddr" else IDRID_IMAGES)
+
+
+def _judge(section: dict, image, label, device: torch.device) -> None:
+    """All of an image's evaluation but reading it and the network."""
+    metrics = LesionMetrics(section["lesions"])
+    scale, eval_size = section["scale"], section["eval_size"]
+    target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
+    metrics.update(predict(_Nothing(len(section["lesions"])), image, scale, device, eval_size), target)
+
+
+class _Nothing(torch.nn.Module):
+    """A network that costs nothing, with the data preprocessor's form."""
+
+    def __init__(self, lesions: int) -> None:
+        super().__init__()
+        self.lesions = lesions
+
+    def data_preprocessor(self, data: dict, training: bool) -> dict:
+        return {"inputs": torch.stack([image.float() for image in data["inputs"]])}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :1].expand(-1, self.lesions, -1, -1) / 255
+
+
+def _fastest(work: Callable, passes: int = 3) -> float:
+    """Seconds of the fastest pass."""
+    seconds = []
+    for _ in range(passes):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

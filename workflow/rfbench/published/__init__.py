@@ -1,0 +1,89 @@
+"""The papers' numbers as data (results.csv), and their readers. Nobody types a published number.
+
+results.csv has one number a line: source (a version of the paper, or the authors' README), table, data set, split,
+kind, name of the row, its paths and options, metric, lesion, value (percent; params_M in millions, fps in frames a
+second) and what it aggregates.
+"""
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rfbench.published.protocol import DATASET_NAMES
+
+PUBLISHED = Path(__file__).parent / "results.csv"
+PAPER_NAMES = {"patch_size": "patch_size", "reduction": "r", "alpha": "alpha"}  # option: column of results.csv
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper (v2): the data sets that it is about, its number in results.csv, its title."""
+
+    layout: str  # idrid, ddr, or folder for own data, which the paper knows nothing of
+    dataset: str  # as results.csv names it
+    number: str
+    title: str
+
+
+TABLES = {
+    "table2_ds": Table("ddr", "DDR", "2-DS", "Table 2, downsampling operators on DDR"),
+    "table2_us": Table("ddr", "DDR", "2-US", "Table 2, upsampling operators on DDR"),
+    "table3": Table("ddr", "DDR", "3", "Table 3, operator pairs on DDR"),
+    "table5": Table("idrid", "IDRiD", "5", "Table 5, operator pairs on IDRiD"),
+    "table_own": Table("folder", "", "", "Operator pairs on own data"),
+}
+
+
+@functools.cache
+def read_published(source: str = "arxiv-v2") -> pd.DataFrame:
+    """Published values of the operator tables; `row` is the row's name in the papers."""
+    data = pd.read_csv(PUBLISHED, dtype={"table": str}).rename(columns={"name": "row"})
+    return data[(data["source"] == source) & (data["kind"] == "operator")]
+
+
+def published_means(table: Table) -> dict[tuple[str, str], float]:
+    """Published values of one table by (row, metric): accuracies in percent, params_M, fps; see results.csv."""
+    data = read_published()
+    data = data[(data["table"] == table.number) & (data["dataset"] == table.dataset)]
+    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
+
+
+def published_costs() -> dict[tuple[str, str], float]:
+    """Published params_M and fps by (row, metric). Table 5 prints none; a row has the same in every table."""
+    data = read_published()
+    data = data[data["metric"].isin(["params_M", "fps"])]
+    return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
+
+
+def names_for(layouts: set[str]) -> list[str]:
+    """Names of the tables that data sets of these layouts appear in."""
+    return [name for name, table in TABLES.items() if table.layout in layouts]
+
+
+@functools.cache
+def printed_rows(layout: str) -> frozenset[str]:
+    """Rows that the paper's operator tables print on data sets of this layout."""
+    tables = [table for table in TABLES.values() if table.layout == layout and table.number]
+    return frozenset(row for table in tables for row, _ in published_means(table))
+
+
+def published_ablation(source: str = "arxiv-v2") -> dict[tuple, dict[str, float]]:
+    """Published percent by metric, for each (row, patch size, r, alpha) of Table 1."""
+    values: dict[tuple, dict[str, float]] = {}
+    with PUBLISHED.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if (row["source"], row["table"]) == (source, "1"):
+                key = (row["name"], *(float(row[column]) for column in PAPER_NAMES.values()))
+                values.setdefault(key, {})[row["metric"]] = float(row["value"])
+    return values
+
+
+def best_of_three(row: str, layout: str | None) -> dict[str, float]:
+    """What the M2MRF authors' README prints for a row's released checkpoint, in percent by metric."""
+    data = pd.read_csv(PUBLISHED)
+    printed = (data["source"] == "readme") & (data["name"] == row)
+    found = data[printed & (data["dataset"] == DATASET_NAMES.get(layout))]
+    return dict(zip(found["metric"], found["value"], strict=True))
