@@ -9,9 +9,12 @@ In short, an operator file declares
   A path may miss its nominal size on odd maps; the fusion aligns it.
 - A down path may return (y, records) instead of y: one record a step, highest resolution first, any structure. The
   up paths of a pair with a `guide` are called as ``up_path(x, records)`` with those that the guide names;
-- ``OPTIONS`` (where it has any): option -> default; every path of the file takes all of them;
+- ``OPTIONS`` (where it has any): option -> default, e.g. `options_of(Module)`; every path of the file takes all;
 - ``PAIRS``: the benchmark rows it brings, each one down path and one up path;
-- ``init_operator()``, a method of modules whose initialisation replaces HRNet's (Kaiming on every Conv2d).
+- ``OF_HRNET``: those of its paths that are HRNet's own, module for module, so that ImageNet's weights belong in them;
+- ``init_operator()``, a method of modules whose initialisation replaces HRNet's (Kaiming on every Conv2d);
+- ``fused()``, a method of modules that have a shorter form for inference; it returns that form, a module, which may
+  have a method ``fold(norm)`` that absorbs the batch norm behind it.
 
 An installed package brings operators of its own through the entry-point group ``rfbench.operators``: the entry point
 names the operator and loads a module with the same declarations.
@@ -25,6 +28,7 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import re
 import sys
@@ -91,6 +95,11 @@ def operators_of(name: str) -> list[str]:
     return sorted({_owner("DOWN", pair.down), _owner("UP", pair.up)})
 
 
+def pairs_of(operator: str) -> list[str]:
+    """The pairs that use an operator, sorted; none for what is no operator's name."""
+    return [name for name in available() if operator in operators_of(name)]
+
+
 def origin(name: str) -> str:
     """Where the pair is declared: `operators/lip.py`, or a package and its entry point."""
     return next(source.origin for source in _sources().values() if name in {pair.name for pair in source.pairs})
@@ -107,6 +116,17 @@ def builders(name: str, options: Options | None = None) -> tuple[Callable, Calla
 def defaults(operator: str) -> Mapping[str, object]:
     """The operator's options with their defaults."""
     return getattr(_sources()[operator].module, "OPTIONS", {})
+
+
+def is_of_hrnet(path: str) -> bool:
+    """Whether a DOWN or UP path is HRNet's own, module for module."""
+    return any(path in getattr(source.module, "OF_HRNET", ()) for source in _sources().values())
+
+
+def options_of(module: type) -> dict[str, object]:
+    """The keyword arguments of a module's constructor with their defaults, for OPTIONS: each is written once."""
+    parameters = inspect.signature(module).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
 def taken(operator: str, pair: str, path: str) -> str:

@@ -28,10 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from operators import Pair
+from operators import Pair, options_of
 from rfbench import reassembly
 
-OPTIONS = {"up_kernel": 3, "shared": True}  # see A2UDownsample
 SIDE = 6  # of the down window and of the filters
 OFFICIAL_NAMES = {  # ours: the authors'
     "norm_u": "bnu.0",
@@ -168,6 +167,7 @@ class A2UUpPath(nn.Module):
         return x
 
 
+OPTIONS = options_of(A2UDownsample)
 DOWN = {"A2U": A2UDownPath}
 UP = {"A2U": A2UUpPath}
 PAIRS = (Pair("a2u", "A2U", "A2U", params=66_514_232, confidence="medium-high", guide="previous"),)

@@ -17,4 +17,5 @@ def up(in_channels: int, out_channels: int, steps: int) -> nn.Sequential:
     )
 
 
+OF_HRNET = ("Bilinear",)
 UP = {"Bilinear": up}

@@ -21,10 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from operators import Pair
+from operators import Pair, options_of
 from rfbench import reassembly
-
-OPTIONS = {"compressed": 64, "kernel": 5, "encoder_kernel": 3}  # see _CARAFE
 
 
 class _CARAFE(nn.Module):
@@ -39,7 +37,9 @@ class _CARAFE(nn.Module):
         encoder_kernel: side of the encoder's convolution, odd.
     """
 
-    def __init__(self, channels: int, scale: int, stride: int, compressed: int, kernel: int, encoder_kernel: int):
+    def __init__(
+        self, channels: int, scale: int, stride: int, compressed: int = 64, kernel: int = 5, encoder_kernel: int = 3
+    ):
         super().__init__()
         for name, side in (("kernel", kernel), ("encoder_kernel", encoder_kernel)):
             if side < 1 or side % 2 == 0:
@@ -71,8 +71,8 @@ class _CARAFE(nn.Module):
 class CARAFEUpsample(_CARAFE):
     """(N, C, H, W) -> (N, C, scale·H, scale·W). Options as in _CARAFE."""
 
-    def __init__(self, channels: int, scale: int, compressed: int = 64, kernel: int = 5, encoder_kernel: int = 3):
-        super().__init__(channels, scale, 1, compressed, kernel, encoder_kernel)
+    def __init__(self, channels: int, scale: int, **options: int):
+        super().__init__(channels, scale, 1, **options)
 
     def forward(self, x: Tensor) -> Tensor:
         return reassembly.upsample(x, self.weights(x), self.scale).to(x.dtype)
@@ -81,8 +81,8 @@ class CARAFEUpsample(_CARAFE):
 class CARAFEDownsample(_CARAFE):
     """(N, C, H, W) -> (N, C, ⌈H/2⌉, ⌈W/2⌉). Options as in _CARAFE."""
 
-    def __init__(self, channels: int, compressed: int = 64, kernel: int = 5, encoder_kernel: int = 3):
-        super().__init__(channels, 1, 2, compressed, kernel, encoder_kernel)
+    def __init__(self, channels: int, **options: int):
+        super().__init__(channels, 1, 2, **options)
 
     def forward(self, x: Tensor) -> Tensor:
         return reassembly.window_sum(x, self.weights(x), stride=2).squeeze(2).to(x.dtype)
@@ -109,6 +109,7 @@ def up(in_channels: int, out_channels: int, steps: int, **options) -> nn.Sequent
     )
 
 
+OPTIONS = options_of(_CARAFE)
 DOWN = {"CARAFE++": down}
 UP = {"CARAFE++": up}
 PAIRS = (

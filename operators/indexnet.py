@@ -21,9 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from operators import Pair
+from operators import Pair, options_of
 
-OPTIONS = {"kind": "holistic", "nonlinear": False, "context": False}  # see IndexNetDownsample
 KINDS = ("holistic", "o2o", "m2o")
 
 
@@ -132,6 +131,7 @@ class IndexNetUpPath(nn.Module):
         return x
 
 
+OPTIONS = options_of(IndexNetDownsample)
 DOWN = {"IndexNet": IndexNetDownPath}
 UP = {"IndexNet": IndexNetUpPath}
 PAIRS = (

@@ -23,9 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from operators import Pair
+from operators import Pair, options_of
 
-OPTIONS = {"kind": "bottleneck", "width": 128}  # see LIP
 KINDS = ("bottleneck", "simplified")
 SCALE = 12  # of the sigmoid
 
@@ -125,5 +124,6 @@ def _step(in_channels: int, out_channels: int, relu: bool, options: dict) -> nn.
     return nn.Sequential(layers)
 
 
+OPTIONS = options_of(LIP)
 DOWN = {"LIP": down}
 PAIRS = (Pair("lip_bilinear", "LIP", "Bilinear", params=75_438_212, confidence="high"),)

@@ -22,9 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from operators import Pair
+from operators import Pair, options_of
 
-OPTIONS = {"patch_size": 8, "reduction": 4, "alpha": 64, "init": "xavier"}  # see M2MRF
 INITS = ("xavier", "gaussian")
 OFFICIAL_NAMES = {  # ours: the authors'
     "compress": "sample_encode_conv",
@@ -99,12 +98,67 @@ class M2MRF(nn.Module):
                 nn.init.xavier_uniform_(conv.weight.view(conv.out_channels, -1))
             nn.init.zeros_(conv.bias)
 
+    def fused(self) -> "FusedM2MRF":
+        """The shorter form for inference."""
+        return FusedM2MRF(self)
+
     def load_official(self, state_dict: dict[str, Tensor]) -> None:
         """Load the authors' tensors of one operator (names as in OFFICIAL_NAMES), strictly."""
         self.load_state_dict(state_dict, strict=True)
 
     def extra_repr(self) -> str:
         return f"scale={self.scale}, patch_size={self.patch_size}, init={self.init}"
+
+
+class FusedM2MRF(nn.Module):
+    """M2MRF with both 1x1 convolutions absorbed: one strided convolution, one 1x1, a pixel shuffle.
+
+    The compression is absorbed with its bias, whole patches at a time, padded cells included. That is exact because
+    M2MRF pads with zeros before it compresses: a padded cell becomes the bias there, and here, too.
+    (N, C_in, H, W) -> (N, C_out, max(⌊H·scale⌋, 1), max(⌊W·scale⌋, 1))
+    """
+
+    def __init__(self, operator: M2MRF):
+        super().__init__()
+        self.scale, self.patch_size, self.out_patch_size = operator.scale, operator.patch_size, operator.out_patch_size
+        compress, recover = (conv.weight.double()[:, :, 0, 0] for conv in (operator.compress, operator.recover))
+        gather = operator.gather.weight.double()  # (f, e, S, S)
+        cells = self.out_patch_size**2
+        scatter = operator.scatter.weight.double()[:, :, 0, 0].unflatten(0, (-1, cells))  # (e, (S·s)², f)
+        self.gather = _conv(
+            torch.einsum("feij,ec->fcij", gather, compress),
+            operator.gather.bias + torch.einsum("feij,e->f", gather, operator.compress.bias.double()),
+            operator.gather,
+        )
+        bias = recover @ operator.scatter.bias.double().unflatten(0, (-1, cells)) + operator.recover.bias[:, None]
+        self.scatter = _conv(
+            torch.einsum("oe,epf->opf", recover, scatter).flatten(0, 1)[:, :, None, None],
+            bias.flatten(),
+            operator.scatter,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        x = F.pad(x, (0, -width % self.patch_size, 0, -height % self.patch_size))
+        x = self.scatter(self.gather(x))  # (N, C_out·(S·s)², a, b)
+        x = F.pixel_shuffle(x, self.out_patch_size)
+        return x[:, :, : max(int(height * self.scale), 1), : max(int(width * self.scale), 1)]
+
+    @torch.no_grad()
+    def fold(self, norm: nn.BatchNorm2d) -> None:
+        """Absorb the batch norm that follows."""
+        scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        shift = norm.bias - norm.running_mean * scale
+        scale, shift = (value.repeat_interleave(self.out_patch_size**2) for value in (scale, shift))
+        self.scatter.weight.copy_(self.scatter.weight * scale[:, None, None, None])
+        self.scatter.bias.copy_(self.scatter.bias * scale + shift)
+
+
+def _conv(weight: Tensor, bias: Tensor, like: nn.Conv2d) -> nn.Conv2d:
+    """A convolution of this weight and bias, with the other's kernel, stride, type and device."""
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], like.kernel_size, like.stride)
+    conv.weight, conv.bias = (nn.Parameter(value.detach().to(like.weight)) for value in (weight, bias))
+    return conv
 
 
 def _out_patch_size(scale: float, patch_size: int) -> int:
@@ -129,7 +183,7 @@ def _accept_official(module: M2MRF, state_dict: dict[str, Tensor], prefix: str, 
 
 def down_onestep(in_channels: int, out_channels: int, steps: int, relu: bool, **options) -> nn.Sequential:
     """M2MRF(2^-t) + BN. A patch must shrink to at least one cell: patches of max(patch_size, 2^t)."""
-    options["patch_size"] = max(options.get("patch_size", OPTIONS["patch_size"]), 2**steps)
+    options["patch_size"] = max({**OPTIONS, **options}["patch_size"], 2**steps)
     return nn.Sequential(_down_step(2**-steps, in_channels, out_channels, relu, options))
 
 
@@ -163,6 +217,7 @@ def _lateral(in_channels: int, out_channels: int) -> tuple[nn.Module, nn.Module]
     return nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False), nn.BatchNorm2d(out_channels)
 
 
+OPTIONS = options_of(M2MRF)
 DOWN = {"M2MRF one-step": down_onestep, "M2MRF cascade": down_cascade}
 UP = {"M2MRF one-step": up_onestep, "M2MRF cascade": up_cascade}
 

@@ -21,5 +21,6 @@ def _step(in_channels: int, out_channels: int, relu: bool) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), *([nn.ReLU()] if relu else []))
 
 
+OF_HRNET = ("StrideConv",)
 DOWN = {"StrideConv": down}
 PAIRS = (Pair("strideconv_bilinear", "StrideConv", "Bilinear", params=65_847_844, confidence="certain"),)

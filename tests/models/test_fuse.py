@@ -6,9 +6,8 @@ from torch import nn
 
 import operators
 import rfbench
-from operators.m2mrf import M2MRF
+from operators.m2mrf import M2MRF, FusedM2MRF
 from rfbench.contract.conformance import lived_in
-from rfbench.models.fuse import FusedM2MRF
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import operators
-from rfbench import stages
+from rfbench import cli, stages
 from rfbench.commands.operators import add_arguments, run
 from rfbench.contract.operators_table import counted, table_rows
 from rfbench.errors import RFBenchError
@@ -207,6 +208,36 @@ def test_a_broken_package_is_named(outside, module, entry, message):
     paths = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     shown = subprocess.run([sys.executable, "-m", "rfbench", "--help"], env={**os.environ, "PYTHONPATH": paths})
     assert shown.returncode == 0
+
+
+def test_an_operators_name_stands_for_all_its_pairs(capsys):
+    assert operators.pairs_of("carafe") == ["carafe_bilinear", "carafe_carafe", "strideconv_carafe"]
+    assert operators.pairs_of("carafe_carafe") == []
+    assert cli.main(["check", "carafe", "--only", "declaration", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == set(operators.pairs_of("carafe"))
+    assert cli.main(["check", "carafee"]) == 1
+    assert "Unknown operator pair 'carafee'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        ("m2mrf", {"patch_size": 8, "reduction": 4, "alpha": 64, "init": "xavier"}),
+        ("carafe", {"compressed": 64, "kernel": 5, "encoder_kernel": 3}),
+        ("lip", {"kind": "bottleneck", "width": 128}),
+        ("indexnet", {"kind": "holistic", "nonlinear": False, "context": False}),
+        ("a2u", {"up_kernel": 3, "shared": True}),
+        ("maxpool", {}),
+    ],
+)
+def test_options_and_defaults_are_those_of_the_papers(operator, expected):
+    assert operators.defaults(operator) == expected
+
+
+def test_hrnets_own_paths_are_declared():
+    assert operators.is_of_hrnet("StrideConv")
+    assert operators.is_of_hrnet("Bilinear")
+    assert not operators.is_of_hrnet("M2MRF cascade")
 
 
 def test_a_pair_is_frozen():

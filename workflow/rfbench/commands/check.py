@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
         metavar="NAME",
-        help="operator pair (`rfbench operators` lists them, those of installed packages too), an operator file, or "
-        "FILE.py:PAIR",
+        help="operator pair (`rfbench operators` lists them, those of installed packages too), operator (all its "
+        "pairs), operator file, or FILE.py:PAIR",
     )
     parser.add_argument("--only", nargs="+", metavar="CLAUSE", help="these clauses only, e.g. gradient 'every size'")
     parser.add_argument("--fast", action="store_true", help="leave out the slow clauses (marked below the table)")
@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pairs(name: str) -> list[str]:
-    """The pairs that a name, a file or file:pair stands for."""
+    """The pairs that a pair's or an operator's name, a file or file:pair stands for."""
     path, _, pair = name.partition(":")
     if not path.endswith(".py"):
-        return [operators.get(name).name]
+        return operators.pairs_of(name) or [operators.get(name).name]
     declared = operators.load_file(path)
     if pair and pair not in declared:
         raise RFBenchError(f"{path}: expected the pair '{pair}' in PAIRS, found {', '.join(declared) or 'none'}.")

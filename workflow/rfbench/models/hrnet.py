@@ -1,8 +1,8 @@
 """mmseg's HRNetV2 with an operator pair at every fusion path and every strided transition.
 
 Stem, stage 1 and the branches stay mmseg's; only the paths between resolutions are replaced. The names
-(`branches`, `fuse_layers.i.j`, `transition1.1`) are mmseg's: with StrideConv / Bilinear, keys and
-outputs equal mmseg's. What the down steps of guided pairs record (see `operators`) is passed from module to module.
+(`branches`, `fuse_layers.i.j`, `transition1.1`) are mmseg's: with the paths that are HRNet's own, keys
+and outputs equal mmseg's. What the down steps of guided pairs record (see `operators`) is passed from module to module.
 """
 
 import torch.nn.functional as F
@@ -64,9 +64,9 @@ class OperatorHRNet(HRNet):
                 module.init_operator()
 
     def replaced_sites(self) -> tuple[str, ...]:
-        """Key prefixes of the paths that are not HRNet's own (StrideConv down, Bilinear up)."""
+        """Key prefixes of the paths that are not HRNet's own."""
         sites = []
-        if self.pair.down != "StrideConv":
+        if not operators.is_of_hrnet(self.pair.down):
             sites += [f"transition{n}.{n}." for n in (1, 2, 3)]
         for name, module in self.named_modules():
             if isinstance(module, FusionModule):
@@ -74,7 +74,7 @@ class OperatorHRNet(HRNet):
         return tuple(sites)
 
     def _replaces(self, i: int, j: int) -> bool:
-        return self.pair.up != "Bilinear" if j > i else self.pair.down != "StrideConv"
+        return not operators.is_of_hrnet(self.pair.up if j > i else self.pair.down)
 
 
 class FusionModule(BaseModule):

@@ -1,7 +1,7 @@
 """Floating-point operations of a forward pass; a multiply-add counts as two.
 
 torch counts convolutions and matrix products. Reassembly is often neither, so that its weighted sums are added:
-accumulated windows (`rfbench.reassembly`), the averaged windows of LIP and IndexNet, bilinear interpolation. Norms,
+accumulated windows (`rfbench.reassembly`), averaged windows, bilinear interpolation. Norms,
 activations, softmax, maxima and other element-wise work are not counted, nor are the weightings x·w before an average.
 """
 

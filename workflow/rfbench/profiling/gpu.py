@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-import operators
 from rfbench import provenance
 from rfbench.devices import device_name, pick_device
 from rfbench.losses import dice_loss
-from rfbench.models import build_model
+from rfbench.models import assemble, build_model
+from rfbench.models.fuse import has_shorter_form
 from rfbench.names import BASELINE_PAIR, LESIONS
 from rfbench.profiling.profile import Settings, clock, compiled, profile, set_precision, synthetic_batch
 
@@ -105,7 +105,8 @@ def _block(suite: Suite, name: str, deadline: float) -> dict:
     if name.startswith("compiled_"):
         settings = replace(settings, pairs=COMPILED, compiled=COMPILED, dtype=name.removeprefix("compiled_"))
     else:
-        shorter = tuple(p for p in suite.pairs if "m2mrf" in {file.stem for file in operators.files(p)})
+        with torch.device("meta"):
+            shorter = tuple(pair for pair in suite.pairs if has_shorter_form(assemble(pair)))
         settings = replace(settings, fused=shorter, dtype=name)
     return profile(settings)
 
