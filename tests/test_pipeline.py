@@ -163,13 +163,16 @@ def test_what_triggers_what(finished, tmp_path):
     checkout.edit("workflow/rfbench/report/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/report/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
-    checkout.edit("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many')
+    for file, old, new in WORDS:
+        checkout.edit(file, old, new)
+    assert checkout.planned() == {}, "comments, docstrings, formatting and help texts change no result"
+    checkout.edit("operators/m2mrf.py", "hidden = int(", "hidden = round(")
     assert checkout.planned() == one_run, "only the runs of the edited operator"
-    checkout.edit("operators/m2mrf.py", '"""M2MRF, many', '"""M2MRF: many')
+    checkout.edit("operators/m2mrf.py", "hidden = round(", "hidden = int(")
     checkout.edit("config/ci.yaml", "rounds: 1", "rounds: 2")
     assert checkout.planned() == {"profile": 1, "costs": 1, "figures": 1, "tables": 1}, "only what is measured"
     checkout.edit("config/ci.yaml", "rounds: 2", "rounds: 1")
-    checkout.edit("operators/lip.py", "LIP: local", "LIP, local")
+    checkout.edit("operators/lip.py", "SCALE = 12", "SCALE = 13")
     assert checkout.planned() == {}, "no run uses the edited operator"
     checkout.edit("config/ci.yaml", "log_interval: 1", "log_interval: 2")
     assert checkout.planned() == {}, "how often is logged changes no number"
@@ -179,6 +182,44 @@ def test_what_triggers_what(finished, tmp_path):
     checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = 1e-4")
     again = {**evaluations, "train": 2, "profile": 1, "costs": 1}
     assert checkout.planned() == again, "the loss is part of every training, and of the memory of a step"
+    checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-4", "EPS = 1e-5")
+    checkout.edit("workflow/rfbench/data/manifest.py", "list(columns(lesions)))", "list(columns(lesions)))[::-1]")
+    prepared = {**again, "prepare": 1}
+    assert {**checkout.planned(), "profile": 1, "costs": 1} == prepared, "the rows' order feeds the draws"
+
+
+WORDS = (  # edits that change no result
+    ("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many'),
+    ("operators/m2mrf.py", "        # Before the compression,", "        # This comes before the compression,"),
+    ("workflow/rfbench/training/train.py", "import json\n", "import json  # of the checkpoint's meta\n"),
+    ("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = (\n    1e-5\n)"),
+    ("workflow/rfbench/commands/train.py", "found ones are resumed", "those in it are resumed"),
+    ("workflow/rfbench/data/prepare.py", '"""Ingest every item,', '"""Ingest all items,'),
+    ("workflow/rfbench/errors.py", '"""A problem the user', '"""Some problem the user'),
+)
+
+
+@pytest.mark.slow
+def test_hours_are_not_repeated_for_a_change_of_code_unless_asked(finished, tmp_path):
+    checkout = copied(finished, tmp_path / "updated")
+    checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = 1e-4")
+    command = [SNAKEMAKE, "--configfile", "config/ci.yaml", "--config", "keep_hours=0"]
+    for words in (["--dry-run"], ["--cores", "2"]):
+        refused = subprocess.run(
+            [*command, *words], cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True
+        )
+        assert refused.returncode == 1
+        assert "Nothing was started: 2 finished runs" in refused.stderr
+        assert "train: rfbench/losses.py (module)" in refused.stderr
+    assert checkout.planned("--config", "keep_hours=0", "retrain=true")["train"] == 2
+    keep = [sys.executable, "-m", "rfbench", "keep", "--because", "no effect", "--config", "config/ci.yaml"]
+    subprocess.run(keep, cwd=checkout.folder, env=checkout.environment, check=True)
+    left = checkout.planned("--config", "keep_hours=0")
+    assert not left.keys() & {"prepare", "train", "evaluate"}
+    checkout.snakemake("--cores", "2")
+    table = (checkout.folder / "reports/ci/tables/table5.md").read_text()
+    assert "Earlier code: 2 runs: train of earlier code, kept: no effect" in table
+    assert checkout.planned("--config", "keep_hours=0") == {}
 
 
 def copied(finished: Checkout, folder: Path) -> Checkout:
@@ -250,6 +291,8 @@ def test_an_installed_packages_pair_runs_and_runs_again_when_its_file_changes(fi
     checkout.snakemake("--cores", "2")
     assert checkout.planned() == {}
     (site / "toy_module.py").write_text(text + "# edited\n")
+    assert checkout.planned() == {}, "a comment"
+    (site / "toy_module.py").write_text(text + "EDITED = True\n")
     assert checkout.planned() == own
 
 
