@@ -1,0 +1,151 @@
+"""docs/ against the code: what its tables say of operators, generator, protocol and metrics; its links."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from sklearn.metrics import average_precision_score
+
+import operators
+from rfbench.data.synthetic.lesions import KINDS
+from rfbench.metrics import LesionMetrics
+from rfbench.models import assemble, count_parameters
+from rfbench.names import LESIONS
+
+from .checkout import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "operators/README.md"))]
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Cells of the table whose header row begins with `heading`."""
+    lines = iter((DOCS / page).read_text().splitlines())
+    assert any(line.startswith(f"| {heading} |") for line in lines), f"{page} has no table '{heading}'"
+    next(lines)
+    table = []
+    for line in lines:
+        if not line.startswith("|"):
+            return table
+        table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return table
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors that GitHub gives the page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_operators_are_those_registered():
+    listed = rows("operators.md", "pair")
+    table = {pair.strip("`"): cells for pair, *cells in listed}
+    assert len(table) == len(listed), "each once"
+    assert table.keys() == {name for name in operators.available() if operators.get(name).params}
+    for name, (paths, params, confidence) in table.items():
+        pair = operators.get(name)
+        assert (int(params.replace(",", "")), confidence) == (pair.params, pair.confidence), name
+        down, up = paths.split(",")[0].split(" / ")
+        family = down.partition(" ")[0]  # "M2MRF one-step / cascade"
+        assert pair.down == down, name
+        assert pair.up in (up, f"{family} {up}"), name
+
+
+@pytest.mark.parametrize(
+    ("pair", "options", "label"),
+    [
+        ("lip_bilinear", {"lip": {"kind": "simplified"}}, ["LIP simplified for bottleneck"]),
+        ("a2u", {"a2u": {"shared": False}}, ["A2U with filters for every channel"]),
+        ("indexnet", {"indexnet": {"context": True}}, ["IndexNet holistic with context; nonlinear", 0]),
+        ("indexnet", {"indexnet": {"nonlinear": True}}, ["IndexNet holistic with context; nonlinear", 1]),
+        ("indexnet", {"indexnet": {"kind": "o2o"}}, ["IndexNet one-to-one, linear; nonlinear", 0]),
+        ("indexnet", {"indexnet": {"kind": "o2o", "nonlinear": True}}, ["IndexNet one-to-one, linear; nonlinear", 1]),
+    ],
+)
+def test_counts_of_other_settings(pair, options, label):
+    name, *which = label
+    (printed,) = [count for row, count, _ in rows("operators.md", "instead of") if row == name]
+    value = printed.split("; ")[which[0] if which else 0].strip("*")
+    with torch.device("meta"):
+        network = assemble(pair, "hrnetv2_w48", operator_options=options)
+    assert f"{count_parameters(network) / 1e6:.2f}" == value
+
+
+def test_generator_draws_what_is_said():
+    heads = (DOCS / "datasets.md").read_text().split("| drawn per lesion")[1].splitlines()[0]
+    assert [cell.strip() for cell in heads.strip("|").split("|")[1:]] == list(LESIONS)
+    table = {what: cells for what, *cells in rows("datasets.md", "drawn per lesion (`data/lesions.py`, `KINDS`)")}
+    for lesion, column in zip(LESIONS, zip(*table.values(), strict=True), strict=True):
+        said, kind = dict(zip(table, column, strict=True)), KINDS[lesion]
+        assert _numbers(said["ln regions per image: mean / sd"]) == list(kind.count)
+        assert _numbers(said["regions per image, from – to"]) == list(kind.count_range)
+        assert _numbers(said["ln area (px): mean / sd"]) == list(kind.area)
+        assert _numbers(said["area (px), from – to"]) == list(kind.area_range)
+        assert _numbers(said["distance from the centre over the radius, quantiles 10 / 50 / 90 %"]) == [
+            *kind.reach[1:4]
+        ]
+        assert _numbers(said["ln change of green at median area: mean / sd"]) == list(kind.contrast)
+        assert (said["brighter or darker"] == "brighter") == (kind.tint[1] > 0)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in re.split(r" / |–", text)]
+
+
+def test_protocol_is_that_of_the_paper_configuration():
+    config = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    text = (DOCS / "protocol.md").read_text()
+    for name, dataset in config["datasets"].items():
+        mean, std = (f"({', '.join(map(str, dataset[key]))})" for key in ("mean", "std"))
+        assert f"{name} {mean} / {std}" in text
+        assert f"{dataset['iterations']:,} on {name}" in text
+        assert f"{name} {'fitted ' * (name == 'IDRiD')}into {'x'.join(map(str, dataset['scale']))}" in text
+
+
+def test_artefacts_of_the_11_thresholds():
+    """The metrics page's table: measured again, and by the formulas beside it."""
+    said = {name: list(map(_plain, values)) for name, *values in rows("protocol.md", "scores")}
+    rng, pixels = np.random.default_rng(0), 1_000_000
+    label = rng.random(pixels) < 0.01
+    share, found, wrong = label.mean(), np.flatnonzero(label), np.flatnonzero(~label)
+    hits = int(0.3 * len(found))
+    marked = np.zeros(pixels, bool)
+    marked[rng.choice(found, hits, replace=False)] = True
+    marked[rng.choice(wrong, int(hits * 0.7 / 0.3), replace=False)] = True
+    precision, recall = hits / marked.sum(), hits / len(found)
+    low = np.where(marked, 1 - 1e-4, 1e-9)
+    curves = {
+        "noise, uniform in 0–0.1": (rng.random(pixels) / 10, (1 + share) / 2),
+        "two values, 0.0001 and 0.9999, precision = recall = 0.3": (np.where(marked, 1 - 1e-4, 1e-4), None),
+        "the same with 1e-9 for the lower": (low, None),
+        "… stored in 16 bits, where 1e-9 becomes 0": (low.astype(np.float16), recall * (1 + precision) / 2),
+    }
+    saturated = recall * (1 + precision) / 2 + (1 - recall) * (precision + share) / 2
+    assert said.keys() == curves.keys()
+    for name, (scores, area) in curves.items():
+        metrics, scores = LesionMetrics(["EX"]), scores.astype(np.float32)
+        metrics.update(
+            torch.from_numpy(scores).view(1, 1000, -1), torch.from_numpy(label.astype(np.int64)).view(1000, -1)
+        )
+        values = metrics.compute()
+        aupr11, ap, f = (values[metric]["EX"] for metric in ("aupr11", "ap", "f"))
+        assert aupr11 == pytest.approx(saturated if area is None else area, abs=1e-6), name
+        assert ap == pytest.approx(average_precision_score(label, scores), abs=1e-5), name
+        assert [round(aupr11, 3), round(ap, 3), round(f, 3)] == said[name], name
+        assert metrics.details()["EX"]["aupr11_artefact"] == name.startswith("noise")
+
+
+def _plain(cell: str) -> float:
+    return float(cell.strip("*"))
