@@ -13,7 +13,8 @@ resolution stays unmodulated (authors: modulated); an odd map is padded with zer
 after upsampling; an up path takes the decoder maps of the previous module's mirrored down path, else those of the
 transitions. A depthwise transition's maps have another number of channels than the path: their mean over
 channels is taken.
-Confidence: consistent with the published row, not identified: other settings have counts close by.
+Confidence: consistent with the published row, not identified: the depthwise one-to-one block has the same
+count (docs/operators.md).
 Initialisation, the authors': convolutions N(0, √(2 / (k²·C_out))).
 """
 

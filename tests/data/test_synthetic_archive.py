@@ -134,7 +134,7 @@ IMAGES = {"EX": 81, "HE": 80, "SE": 40, "MA": 81}  # with the lesion
 
 @pytest.mark.slow
 def test_acceptance_of_the_numbers_of_regions():
-    """Datasets.md 3.3, item 7: regions per image that has the lesion within 15 % of IDRiD's, all classes present."""
+    """Acceptance (docs/datasets.md): regions per image with the lesion within 15 % of IDRiD's, all classes present."""
     regions = {lesion: [] for lesion in LESIONS}
     for image in range(120):
         rng = np.random.default_rng([1, image])
@@ -148,7 +148,7 @@ def test_acceptance_of_the_numbers_of_regions():
 
 @pytest.mark.slow
 def test_acceptance_of_sizes_and_colour():
-    """Item 7, continued: the papers' shares about 74, 256 and 1920 px within 15 %, the mean colour within 10.
+    """Acceptance, continued: the papers' shares about 74, 256 and 1920 px within 15 %, the mean colour within 10.
 
     At half size a pixel is 4 px of the full frame. The classes are weighed as IDRiD has them, since their numbers
     in 24 images vary more than the tolerance.
@@ -186,7 +186,7 @@ def test_file_formats_are_idrids():
 
 
 def test_lesion_statistics(rendered):
-    """Against the table measured on IDRiD, datasets.md 3.1; the widths allow for 40 images."""
+    """Against the table measured on IDRiD, docs/datasets.md; the widths allow for 40 images."""
     ln_count = {"EX": (4.47, 1.10), "HE": (2.77, 0.98), "SE": (1.06, 0.75), "MA": (3.42, 0.93)}
     ln_area = {"EX": 5.56, "HE": 7.54, "SE": 9.06, "MA": 5.46}
     for lesion in LESIONS:

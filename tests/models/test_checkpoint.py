@@ -17,7 +17,7 @@ EMBEDDED = backbones.configuration("hrnetv2_embedded")
 
 
 class Authors:
-    """A whole state_dict as the authors' training wrote it (operators.md, section 3), filled with random tensors."""
+    """A whole state_dict in the names and shapes of the authors' code, filled with random tensors."""
 
     def __init__(self, down: str, up: str):
         self.tensors = {}

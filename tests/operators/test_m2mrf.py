@@ -12,7 +12,7 @@ SCALES = [1 / 8, 1 / 4, 1 / 2, 2, 4, 8]
 
 
 def official_tensors(scale, c_in, c_out, patch=8, reduction=4, alpha=64) -> dict[str, torch.Tensor]:
-    """Random tensors under the authors' names and shapes (operators.md, section 3)."""
+    """Random tensors under the names and shapes of the authors' code."""
     e = c_in // reduction
     f = int(patch * patch * e / alpha)
     out = int(patch * scale)

@@ -22,7 +22,7 @@ from ..checkout import ROOT
 
 CI = ROOT / "config" / "ci.yaml"
 
-# spec/operators.md, section 1
+# docs/operators.md
 ROWS = {
     "strideconv_bilinear": ("StrideConv/Bilinear", 65_847_844),
     "maxpool_bilinear": ("MaxPool/Bilinear", 59_453_956),

@@ -1,7 +1,7 @@
 """Sizes of lesions: the table of the summary and its histogram.
 
 The papers mark 74, 256 and 1920 px, the 10, 50 and 90 % quantiles of IDRiD's lesions at its native size
-(datasets.md 3.1).
+(docs/datasets.md).
 """
 
 import io

@@ -2,7 +2,7 @@
 
 `lesion_segmentation/{train,valid,test}` hold `image/<stem>.jpg` and four masks per image, all black where the
 lesion is absent. The folder of masks is called `label`, in the official `valid` `segmentation label`, after some
-conversions `annotations`; split and kind of folder also come in the other order (datasets.md 1.2).
+conversions `annotations`; split and kind of folder also come in the other order (docs/datasets.md).
 """
 
 import re
@@ -42,7 +42,7 @@ def layout(official: bool) -> Layout:
         obtain=OBTAIN,
         lookup=("train/image/<stem>.jpg with its masks in train/label/", "Give 'DDR-dataset.zip.001' or its tree."),
         lesions=LESIONS,
-        strict_fraction=False,  # its labels are noisy: datasets.md 1.2
+        strict_fraction=False,  # its labels are noisy: docs/datasets.md
         black_masks=True,
         conclude=lambda frame, digests: ([], checked if official else []),
     )

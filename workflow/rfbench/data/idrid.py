@@ -1,7 +1,7 @@
 """The raw layout of IDRiD's lesion segmentation set (Porwal et al. 2018, doi:10.3390/data3030025).
 
 Folder names are matched by the words in them, so that the usual variants of the tree are read alike: doubled,
-missing or percent-encoded top folders, missing numbers, another case (datasets.md 1.1).
+missing or percent-encoded top folders, missing numbers, another case (docs/datasets.md).
 """
 
 import re

@@ -44,7 +44,7 @@ def decode_mask(content: bytes) -> np.ndarray:
     """Decode one official mask file to (H, W) bool by one rule: drop alpha, take the largest colour channel, keep > 0.
 
     The official masks are 1-bit palette TIFFs whose foreground is red (76 as grey, so a threshold at 127
-    empties them) and one RGBA TIFF, opaque everywhere (counting alpha fills the frame); datasets.md 1.1.
+    empties them) and one RGBA TIFF, opaque everywhere (counting alpha fills the frame); docs/datasets.md.
     Raises MaskError for any other encoding and one of UNREADABLE for damaged bytes.
     """
     with opened(content, ["TIFF"]) as image:

@@ -1,7 +1,7 @@
 """The healthy parts of a generated fundus photograph: field of view, retina, disc, fovea, camera.
 
 Lengths are given for IDRiD's frame (4288x2848, field of view 3412 across) and scaled by a factor. Measured
-values: datasets.md 3.1. DDR's photographs have other frames, fields of view and colours: 3.3.
+values: docs/datasets.md, as are DDR's frames, fields of view and colour.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Lesions of a generated eye, with the numbers, sizes, places, shapes and contrasts measured on IDRiD.
 
-Table and source: datasets.md 3.1 and 3.3; lengths and areas are native pixels, scaled to the canvas here.
+Table: docs/datasets.md, Synthetic sets; lengths and areas are native pixels, scaled to the canvas here.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""A raw archive of generated images in the layout of IDRiD or DDR (datasets.md 3.3).
+"""A raw archive of generated images in the layout of IDRiD or DDR (docs/datasets.md, Synthetic sets).
 
 The files go through the same ingestion as the real ones, traps included; `rawfiles` has their names and encodings.
 """
@@ -27,7 +27,7 @@ _GROWTH = 2 * math.log(3412 / 1906)
 
 
 def _ddr(lesion: str, mean_count: float, area: tuple[float, float], most: int):
-    """IDRiD's lesion with DDR's numbers and sizes (datasets.md 3.2); the spread of the counts stays IDRiD's."""
+    """IDRiD's lesion with DDR's numbers and sizes (docs/datasets.md); the spread of the counts stays IDRiD's."""
     kind = KINDS[lesion]
     count = (math.log(mean_count / ODDS["ddr"][lesion]) - kind.count[1] ** 2 / 2, kind.count[1])
     return replace(kind, count=count, count_range=(1, most), area=(area[0] + _GROWTH, area[1]))

@@ -2,7 +2,7 @@
 
 The quirks are theirs: IDRiD's masks are 1-bit palette TIFFs, absent where there is no lesion, and one is an opaque
 RGBA; DDR's are grey, all black where there is none, with a folder of another name in `valid`, stems of two styles
-and a photograph with stray bytes before its end (datasets.md 1.1, 1.2, 3.3).
+and a photograph with stray bytes before its end (docs/datasets.md).
 """
 
 import io
