@@ -8,7 +8,7 @@ In short, an operator file declares
     ``up(in_channels, out_channels, steps, **options) -> nn.Module``          scale 2^steps
   A path may miss its nominal size on odd maps; the fusion aligns it.
 - A down path may return (y, records) instead of y: one record a step, highest resolution first, any structure. The
-  up paths of a pair with a `guide` are called as ``up_path(x, records)`` with those that the guide names;
+  up paths of a pair with a `guide` are called as ``up_path(x, records)`` with the records that the guide names;
 - ``OPTIONS`` (where it has any): option -> default, e.g. `options_of(Module)`; every path of the file takes all;
 - ``PAIRS``: the benchmark rows it brings, each one down path and one up path;
 - ``OF_HRNET``: those of its paths that are HRNet's own, module for module, so that ImageNet's weights belong in them;
@@ -230,7 +230,7 @@ def _module_of(path: Path) -> ModuleType:
 
 
 def _imported(load: Callable[[], ModuleType], origin: str) -> ModuleType:
-    """load(), with whatever foreign code raises told as one sentence that names where it comes from."""
+    """load(); whatever foreign code raises becomes one sentence that names where it comes from."""
     try:
         return load()
     except Exception as error:
