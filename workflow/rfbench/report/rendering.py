@@ -53,7 +53,10 @@ def to_csv(rows: list[dict]) -> str:
 
 
 def render(name: str, **values) -> str:
-    """Render a template. TeX templates get their own delimiters; `tex` escapes, `marked` sets best and second."""
+    """Render a template. TeX templates get their own delimiters; `tex` escapes, `marked` sets best and second.
+
+    A template's line that ends in an empty comment, `{# -#}` or `<# -#>`, goes on in the next one.
+    """
     tex = name.endswith(".tex.j2")
     marks = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<",
              "variable_end_string": ">>", "comment_start_string": "<#", "comment_end_string": "#>"}  # fmt: skip
