@@ -81,7 +81,7 @@ def test_doctor_names_what_is_missing(tmp_path, monkeypatch):
     assert "numpy" in finding[2]
     assert "no-such-package not installed (expected 1.0)" in finding[2]
     monkeypatch.setenv("RFBENCH_DATA", str(tmp_path))
-    (finding,) = doctor.check_configuration(ROOT / "config" / "idrid.yaml")
+    (finding,) = doctor.check_configurations([ROOT / "config" / "idrid.yaml"])
     assert finding[1] == "missing"
     assert "A. Segmentation.zip does not exist" in finding[2]
 

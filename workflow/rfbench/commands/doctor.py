@@ -1,13 +1,17 @@
 """Say what is missing before anything is started: environment, data, devices."""
 
 import argparse
+import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rfbench import config as configuration
@@ -53,23 +57,30 @@ def check_device() -> list[Finding]:
             (
                 "device",
                 "missing",
-                f"{gpus} GPU, but this torch cannot use it. Install envs/gpu.txt (README, GPU).",
+                f"{gpus} GPU, but this torch cannot use it. Install envs/gpu.txt (README, The real experiment).",
             )
         ]
     return [("device", "note", "CPU only: enough for the embedded benchmark, not for the paper's experiment")]
 
 
-def check_configuration(path: Path) -> list[Finding]:
-    """Whether a configuration is valid and its archives and weights are there."""
-    name = str(path)
+def check_configurations(paths: Sequence[Path]) -> list[Finding]:
+    """Which configurations are valid and have their data; a file that several lack is named once, with all of them."""
+    naming: dict[tuple[str, str], list[str]] = {}
+    for path in paths:
+        for found in _found(path):
+            naming.setdefault(found, []).append(str(path))
+    return [("\n".join(names), state, sentence) for (state, sentence), names in naming.items()]
+
+
+def _found(path: Path) -> list[tuple[str, str]]:
+    """State and sentence of one configuration, or of each file that it lacks."""
     try:
-        config = configuration.load(path)
+        missing = configuration.missing_sources(configuration.load(path))
     except RFBenchError as error:
-        return [(name, "missing", str(error))]
-    missing = configuration.missing_sources(config)
-    if missing:
-        return [(name, "missing", sentence) for sentence in missing]
-    return [(name, "ok", "valid; its data is there")]
+        return [("missing", str(error))]
+    # The key before the colon is the configuration's own; what follows is the same for all that lack the file.
+    lacking = [("missing", sentence.partition(": ")[2]) for sentence in missing]
+    return lacking or [("ok", "valid, and the data is there")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +93,18 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; status 1 if the environment or a configuration that was named lacks something."""
     environment = check_environment(args.lock) + check_device()
     paths = args.config if args.config else sorted((ROOT / "config").glob("*.yaml"))
-    configurations = [finding for path in paths for finding in check_configuration(path)]
-    table = Table("what", "state", "finding")
-    for what, state, sentence in environment + configurations:
-        colour = {"ok": "green", "note": "yellow", "missing": "red"}[state]
-        table.add_row(what, f"[{colour}]{state}[/]", sentence)
-    Console().print(table)
+    configurations = check_configurations(paths)
+    Console().print(_table(environment + configurations))
     decisive = environment + (configurations if args.config else [])
     return int(any(state == "missing" for _, state, _ in decisive))
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    """The findings for a terminal: no file's name is cut, and paths below the working directory are relative."""
+    table, here = Table(box=SIMPLE, pad_edge=False), f"{Path.cwd()}{os.sep}"
+    for heading in ("what", "state", "finding"):
+        table.add_column(heading, overflow="fold")
+    for what, state, sentence in findings:
+        colour = {"ok": "green", "note": "yellow", "missing": "red"}[state]
+        table.add_row(escape(what.replace(here, "")), f"[{colour}]{state}[/]", escape(sentence.replace(here, "")))
+    return table
