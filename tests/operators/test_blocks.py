@@ -59,7 +59,7 @@ BLOCKS = {
     "carafe_up2": (lambda: CARAFEUpsample(CHANNELS, 2, compressed=6), lambda side: 2 * side),
     "carafe_up4": (lambda: CARAFEUpsample(CHANNELS, 4, compressed=6, kernel=3), lambda side: 4 * side),
     **{
-        f"indexnet_{kind}{'_nonlinear' * nonlinear}{'_context' * context}": (
+        f"indexnet_{kind}_nonlinear_context" if nonlinear else f"indexnet_{kind}": (
             lambda kind=kind, nonlinear=nonlinear, context=context: RoundTrip(
                 IndexNetDownsample(CHANNELS, kind, nonlinear, context), index_upsample
             ),

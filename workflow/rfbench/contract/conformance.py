@@ -80,7 +80,7 @@ class Clause:
     slow: bool
 
     def check(self, subject: Subject) -> None:
-        """Raise ConformanceError if the pair breaks the clause, be it by an exception of its own."""
+        """Raise ConformanceError if the pair breaks the clause, also by an exception of its own."""
         pair = subject.pair.name
         torch.manual_seed(0)
         try:
@@ -108,7 +108,8 @@ def clause(function: Callable[[Subject], None] | None = None, *, slow: bool = Fa
 def _told(error: Exception, pair: str) -> str:
     """An exception in a sentence, with the operator's own line that raised it where there is one."""
     text = " ".join(str(error).split())
-    told = f"{type(error).__name__}: {text[:300]}{'…' * (len(text) > 300)}"
+    text = text if len(text) <= 300 else f"{text[:300]}…"
+    told = f"{type(error).__name__}: {text}"
     own = {str(file) for file in operators.files(pair)}
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
     return f"{told} ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else told
