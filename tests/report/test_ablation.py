@@ -102,7 +102,7 @@ def metrics(synthetic: bool = False) -> pd.DataFrame:
             common = {
                 **dict.fromkeys(COLUMNS, ""), "dataset": "SYN-DDR" if synthetic else "DDR", "pair": name, "seed": seed,
                 "n": 149, "state": "done", "layout": "ddr", "split": "val", "eval_size": "prepared",
-                "synthetic": synthetic, "base": "m2mrf_c", "row": "M2MRF-C" + f", {name}" * bool(place),
+                "synthetic": synthetic, "base": "m2mrf_c", "row": f"M2MRF-C, {name}" if place else "M2MRF-C",
                 "options": " ".join(f"{key}={value}" for key, value in swept.items()),
                 "backbone": "hrnetv2_w48", "recipe": "published", "commit": "0123456789abcdef", "dirty": False,
             }  # fmt: skip

@@ -125,7 +125,7 @@ def draw(rows: list[dict], about: list[dict]) -> plt.Figure:
             handles |= _panel(axes, [row for row in own if row["option"] == option])
             axes.set_xlabel(option)
         line[0].set_ylabel(f"{data['name']}: mAUPR, %")
-        synthetic = " – SYN: synthetic images, no ranking" * data["synthetic"]
+        synthetic = " – SYN: synthetic images, no ranking" if data["synthetic"] else ""
         network = f"{data['backbone']}, recipe {data['recipe']}"
         titles += [
             f"{data['row']} on {data['name']}{synthetic}",

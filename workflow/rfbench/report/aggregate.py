@@ -22,7 +22,7 @@ COLUMNS = [
 def aggregate(config: dict) -> pd.DataFrame:
     """Rows of every configured run.
 
-    `base` and `options` are empty but for the runs of a sweep: the pair, and all options of the swept operators.
+    `base` and `options` say which pair a run of a sweep varies and all options of its operators; else they are empty.
 
     A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
     or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.

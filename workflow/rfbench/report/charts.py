@@ -131,14 +131,15 @@ def _hollow(runs: pd.DataFrame) -> dict:
 
 def _hollow_means(data: pd.DataFrame) -> str:
     """What the title says of hollow signs, where there are any."""
-    return "; hollow: an artefact" * bool(data["artefact"].any())
+    return "; hollow: an artefact" if data["artefact"].any() else ""
 
 
 def _leave_room(axes: plt.Axes, better: int) -> None:
     """Widen the axes on the side where the front's names stand."""
     axes.margins(x=0.08, y=0.14)
     low, high = axes.get_xlim()
-    axes.set_xlim(low - 0.3 * (high - low) * (better < 0), high + 0.3 * (high - low) * (better > 0))
+    room = 0.3 * (high - low)
+    axes.set_xlim(*((low - room, high) if better < 0 else (low, high + room)))
 
 
 def _cost(costs: dict, cost: str) -> tuple[float, list | None]:
@@ -171,7 +172,7 @@ def _draw_front(axes: plt.Axes, front: list[tuple[float, float, str]], better: i
 
 
 def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points that no other surpasses in one coordinate without being less in the other, ascending in the first."""
+    """The Pareto front: points to which no other is at least equal in both coordinates and higher in one; ascending."""
     front = []
     for point in sorted(set(points), reverse=True):
         if not front or point[1] > front[-1][1]:

@@ -99,7 +99,7 @@ def _notes(profile: dict) -> str:
         "- FLOPs of a forward pass, a multiply-add counted as two: convolutions, matrix products and the weighted sums "
         "of reassembly (accumulated and averaged windows, bilinear interpolation); no other element-wise work.\n"
         f"- memory: {memory}.\n{w48}"
-        f"- commit {about['commit'][:12]}{' with uncommitted changes' * about['dirty']}, "
+        f"- commit {about['commit'][:12]}{' with uncommitted changes' if about['dirty'] else ''}, "
         f"torch {about['versions']['torch']}.\n"
     )
 

@@ -114,8 +114,8 @@ def head(figure: plt.Figure, metrics: pd.DataFrame, note: str = "") -> None:
     """Title a figure: data set, SYN where it is synthetic, network, number of images; then what is drawn."""
     first, images = metrics.iloc[0], int(pd.to_numeric(metrics["n"]).max())
     split = "validation" if first.get("split") == "val" else "test"
-    synthetic = " – SYN: synthetic images, no ranking of operators" * bool(first["synthetic"])
-    about = f"{first['backbone']}, recipe {first['recipe']}, {images} {split} image{'s' * (images != 1)}"
+    synthetic = " – SYN: synthetic images, no ranking of operators" if first["synthetic"] else ""
+    about = f"{first['backbone']}, recipe {first['recipe']}, {images} {split} {'image' if images == 1 else 'images'}"
     entitle(figure, [f"{first['dataset']}{synthetic}", about, note])
 
 

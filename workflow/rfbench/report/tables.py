@@ -153,7 +153,8 @@ def _holes(runs: pd.DataFrame) -> list[str]:
     texts = []
     for (state, reason), same in runs.fillna({"reason": ""}).groupby(["state", "reason"], sort=False):
         seeds = ", ".join(map(str, same["seed"]))
-        texts.append(f"seed{'s' * (len(same) > 1)} {seeds}: {state}{f' ({reason})' if reason else ''}")
+        word, why = "seed" if len(same) == 1 else "seeds", f" ({reason})" if reason else ""
+        texts.append(f"{word} {seeds}: {state}{why}")
     return texts
 
 
@@ -262,9 +263,12 @@ def _speed(profile: dict | None) -> str | None:
 def conditions(profile: dict) -> str:
     """What the speeds were measured on, in a few words."""
     size, device = "x".join(map(str, profile["size"])), profile["provenance"]["device"]
-    threads = f", {profile['threads']} thread{'s' * (profile['threads'] > 1)}" if device == "cpu" else ""
-    dtype = profile["dtype"] + " channels last" * profile["channels_last"]
-    return f"{profile['backbone']}, {size}, batch {profile['batch']}, {dtype}, {device}{threads}"
+    words = [profile["backbone"], size, f"batch {profile['batch']}"]
+    words.append(f"{profile['dtype']} channels last" if profile["channels_last"] else profile["dtype"])
+    words.append(device)
+    if device == "cpu":
+        words.append("1 thread" if profile["threads"] == 1 else f"{profile['threads']} threads")
+    return ", ".join(words)
 
 
 def _union(joined: pd.Series) -> list[str]:

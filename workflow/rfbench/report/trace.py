@@ -41,7 +41,7 @@ def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Tr
         dataset: needed where the table holds the pair on several data sets.
 
     Raises:
-        RFBenchError: no such table, row or metric; the message lists those that there are.
+        RFBenchError: no such table, row or metric; the message lists the ones it has.
     """
     row, index = _cell_row(path, pair, heading, dataset), _index(path)
     results = Path(os.path.relpath(path.parent / index["results"]))
