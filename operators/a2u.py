@@ -16,7 +16,7 @@ Cells outside the map count as zero, and nothing is renormalised.
 Placement: down, each step is a conv3x3 (no bias) with the baseline's channels, BN, a ReLU where the baseline has one
 (authors: LeakyReLU), then A2U; up, conv1x1 (no bias) + BN, then t steps (authors: a lateral is added first). Ours, too:
 an up path takes the masks of the previous module's mirrored down path, else those of the transitions; masks of odd
-maps are cut to the map.
+maps are cut to the map (arXiv:2111.00193v1, section 4.2, pairs a stage's downsampling with the next one's upsampling).
 Confidence: medium-high (the parameter count agrees exactly).
 Initialisation, the authors': Xavier-normal with the gain of leaky_relu(0.01), biases 0.
 """

@@ -11,8 +11,8 @@ Placement: down, t steps on C_j, then conv3x3 (no bias) + BN; up, conv3x3 C_j→
 are: the decoder map multiplies after the convolution (authors: before theirs); the map that goes on at its own
 resolution stays unmodulated (authors: modulated); an odd map is padded with zeros right and bottom, and cut again
 after upsampling; an up path takes the decoder maps of the previous module's mirrored down path, else those of the
-transitions. A depthwise transition's maps have another number of channels than the path: their mean over
-channels is taken.
+transitions (arXiv:2111.00193v1, section 4.2, pairs a stage's downsampling with the next one's upsampling). A depthwise
+transition's maps have another number of channels than the path: their mean over channels is taken.
 Confidence: consistent with the published row, not identified: the depthwise one-to-one block has the same
 count (docs/operators.md).
 Initialisation, the authors': convolutions N(0, √(2 / (k²·C_out))).

@@ -8,7 +8,7 @@ https://github.com/CVIU-CSU/M2MRF-Lesion-Segmentation.
 
     y = conv1x1(fold(W2·(W1·p + b1) + b2))    p: each S×S patch of conv1x1(x) as a vector; fold: to patches of side S·δ
 
-Confidence: certain (the parameter counts agree exactly and the authors' checkpoints load).
+Confidence: certain (the parameter counts agree exactly, and the names and shapes of the authors' code load).
 
 Placement in HRNet: one-step down = M2MRF(2^-t) + BN; cascade down = t × [M2MRF(1/2) + BN + ReLU], the last
 without ReLU; transitions = M2MRF(1/2) + BN + ReLU; up = conv1x1 + BN, then M2MRF(2^t) or t × M2MRF(2).

@@ -9,8 +9,8 @@ arXiv:1511.00561); their placement in HRNet is not released.
 Down: t pools (3x3, stride 2) on the input channels, nothing between, then one conv1x1 (no bias) + BN.
 Up: conv1x1 (no bias) + BN, then t unpoolings. The path j -> i takes the indices of the same module's mirrored
 path i -> j, last step first: this pairing is ours, chosen because its channels and sizes always match.
-Confidence: high for MaxPool / Bilinear (the parameter count agrees exactly); for MaxUnpool the count is high, the
-index pairing undetermined. Initialisation: HRNet's (Kaiming).
+Confidence: high for MaxPool / Bilinear (the parameter count agrees exactly); for MaxUnpool high as to the count, while
+the index pairing is undetermined. Initialisation: HRNet's (Kaiming).
 Ties: the first maximum of a window in row-major order wins and receives the gradient.
 """
 
