@@ -14,7 +14,7 @@ from rfbench.report.plotting import ACCENT, COLOURS, GREY, MM, WIDTH, head, lege
 from rfbench.runs import run_folder
 
 POLYGON = {"color": "k", "ls": "--", "lw": 0.7, "marker": "o", "ms": 2.2, "mfc": "white", "mew": 0.6}
-SHOWN = 5  # more coloured curves than these in one panel cannot be told apart
+SHOWN = 5  # coloured curves in a panel; more cannot be told apart
 
 
 def highlighted(metrics: pd.DataFrame) -> list[str]:
@@ -55,7 +55,7 @@ def draw_precision_recall(results: Path, metrics: pd.DataFrame) -> plt.Figure:
 
 
 def _colours(chosen: list[str], metrics: pd.DataFrame) -> dict[str, str]:
-    """Colour of each highlighted row: its own; the next free one where an earlier row, told by its marker, has it."""
+    """Colour of each highlighted row: its own, or the next free one where an earlier row has it."""
     found: dict[str, str] = {}
     for row in chosen:
         own = signs(metrics)[row]["color"]

@@ -38,7 +38,7 @@ STYLE = {
     "pdf.fonttype": 42,
     "figure.constrained_layout.use": True,
 }
-# Okabe and Ito's colours without the yellow, and markers of another period: every pair of both is one row's own.
+# Okabe and Ito's colours without the yellow, seven, and eight markers: a combination of its own for each of 56 rows.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 ACCENT, CONTRAST, GREY = COLOURS[0], COLOURS[1], "0.6"

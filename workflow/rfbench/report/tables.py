@@ -161,8 +161,8 @@ def _holes(runs: pd.DataFrame) -> list[str]:
 def mark(rows: list[dict]) -> None:
     """Mark the best and the second value of each column among the `ranked` rows of one data set, as printed.
 
-    Equal values share a mark. Ranked are complete rows of two seeds or more on real data: synthetic data rank
-    nothing, neither does a single run, and a row that misses a seed is no competitor.
+    Equal values share a mark. Complete rows of two seeds or more on real data are ranked: synthetic data rank nothing,
+    a single run neither, and a row that lacks a seed is no competitor.
     """
     for row in rows:
         row["ranked"] = row["n"] == row["configured"] >= 2 and not row["synthetic"]
