@@ -153,7 +153,7 @@ def test_pairs_that_are_only_profiled_are_measured(tmp_path, monkeypatch):
 def test_own_data_must_be_prepared_first(tmp_path):
     made = config(tmp_path)
     made["datasets"] = {"Mine": {**made["datasets"]["SYN-IDRiD"], "kind": "folder"}}
-    with pytest.raises(RFBenchError, match=r"Mine/manifest\.csv: not found.*Prepare them first"):
+    with pytest.raises(RFBenchError, match=r"Mine/manifest\.csv: not found.*Prepare it first"):
         sample.measure_images(made, "Mine", pick_device("cpu"))
 
 

@@ -23,7 +23,7 @@ _claimed: list[str] = []  # by this process
 
 
 def visible() -> list[str]:
-    """NVIDIA GPUs that this process may use: their UUIDs, or where no nvidia-smi tells, CUDA_VISIBLE_DEVICES' words.
+    """NVIDIA GPUs that this process may use: their UUIDs or, without nvidia-smi, the words of CUDA_VISIBLE_DEVICES.
 
     Ordinals in CUDA_VISIBLE_DEVICES are nvidia-smi's. Empty where there is no driver.
     """

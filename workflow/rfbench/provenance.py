@@ -24,7 +24,7 @@ PACKAGES = (
 def commit() -> tuple[str, bool]:
     """Commit of the project's checkout and whether tracked files differ from it.
 
-    Outside git, as in a copy on a lent machine: what RFBENCH_COMMIT says, else "unknown"; and True.
+    In a copy without its .git: what RFBENCH_COMMIT says, else "unknown"; and True.
     """
     here = Path(__file__).parent
     try:

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.config and not args.config.is_file():
         raise RFBenchError(f"--config {args.config}: no such file; nothing was written.")
-    # A list that cannot be edited is told before the operator's file is written.
+    # A list that cannot be edited is reported before the operator's file is written.
     text, added = with_pair(args.config, f"{args.name}_bilinear") if args.config else ("", "")
     file, pair = write_operator(args.name)
     print(f"{file}: written, with a working toy operator", file=sys.stderr)

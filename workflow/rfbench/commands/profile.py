@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _from_arguments(args: argparse.Namespace) -> Settings:
-    """The configuration's settings, or those of the paper's network without one; options go before both."""
+    """The configuration's settings, or, without one, those of the paper's network; options override both."""
     every = tuple(operators.available())
     settings = from_config(configuration.load(args.config)) if args.config else Settings(every, fused=every)
     given = {key: value for key, value in vars(args).items() if key in asdict(settings) and value is not None}

@@ -22,7 +22,7 @@ def write_operator(name: str, folder: Path | None = None) -> tuple[Path, str]:
         folder: where operators live (default: the project's `operators/`).
 
     Raises:
-        RFBenchError: the name is none, or is taken.
+        RFBenchError: no operator can have this name, or it is taken.
     """
     folder = folder or Path(operators.__file__).parent
     file, pair = folder / f"{name}.py", f"{name}_bilinear"

@@ -32,7 +32,7 @@ class Layout:
     Attributes:
         title: name of the data set in its summary.
         obtain: what to do about a file that is missing or damaged.
-        lookup: what a source of it should hold, and what to give instead, for one that holds none of it.
+        lookup: what a source should hold, and what to give instead of one that holds nothing of it.
         lesions: names in painting order.
         splits: those of the summary, in order.
         image_formats: Pillow's names of the formats that photographs may have.

@@ -1,8 +1,9 @@
 """Hours and bytes of a configuration's stages, computed from a sample of the machine (`rfbench.planning.sample`).
 
 A network's pass is taken as a constant plus a part proportional to the pixels, work on photographs as proportional to
-theirs. Other jobs, a bottleneck in memory or another algorithm of cuDNN at full size are not in it. What is finished is
-judged by the records' settings, tables and figures by being there; `snakemake -n` also looks at code and data.
+theirs. Other jobs, a bottleneck in memory and another algorithm of cuDNN at full size are not accounted for. A run is
+taken as finished by the settings of its records, a table or figure by its file; `snakemake -n` also looks at code and
+data.
 """
 
 import json

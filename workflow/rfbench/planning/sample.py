@@ -168,7 +168,7 @@ def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
         of an evaluation but the network); bytes an image; measured_on.
 
     Raises:
-        RFBenchError: kind folder that is not prepared, whose images nobody knows.
+        RFBenchError: own data (kind folder) that are not prepared, so that the sizes of their images are unknown.
     """
     section = config["datasets"][dataset]
     with tempfile.TemporaryDirectory() as folder:
@@ -201,8 +201,8 @@ def _images_to_measure(config: dict, dataset: str, folder: Path) -> tuple[Path, 
         return prepared, 1.0, 0.0
     if section["kind"] == "folder":
         raise RFBenchError(
-            f"{prepared}: not found, and nobody knows the images of datasets.{dataset} before. "
-            f"Prepare them first: snakemake --cores all {prepared}."
+            f"{prepared}: not found; until datasets.{dataset} is prepared, its images are unknown. "
+            f"Prepare it first: snakemake --cores all {prepared}."
         )
     layout = configuration.published_layout(section)
     full = section["synthetic"] if section["kind"] == "synthetic" else {"factor": 1.0, "seed": 0}
