@@ -146,7 +146,7 @@ def _changed(results: str | Path, repeat: Repeat) -> str:
     """The files and functions in which the recorded code differs from today's."""
     path = _pieces(results, repeat.old)
     if not path.exists():
-        return "the code of these records was not kept in pieces"
+        return "unknown, as the code that these records were made with was not stored"
     pair = None if repeat.stage == "prepare" else repeat.run.settings["pair"]
     names = stages.changed(json.loads(path.read_text()), stages.parts(repeat.stage, pair))
     by_file: dict[str, list[str]] = {}

@@ -52,7 +52,7 @@ def show(report: dict, config: dict, console: Console) -> None:
     console.print(table)
     small, side = measured["sides"]
     most = max(math.prod(section["crop"]) for section in config["datasets"].values())
-    threads = f"{measured['threads']} thread{'s' * (measured['threads'] > 1)}"
+    threads = "1 thread" if measured["threads"] == 1 else f"{measured['threads']} threads"
     notes = [
         f"{sum(runs.values())} runs: {runs['done']} done, {runs['trained']} trained but not evaluated, "
         f"{runs['missing']} missing, by their settings; `snakemake -n` also looks at code and data.",

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the maps and overlays")
     parser.add_argument("--threshold", type=float, default=0.5, help="probability outlined from (%(default)s)")
     parser.add_argument("--layout", choices=("idrid", "ddr"), default="idrid",
-                        help="protocol where neither option nor checkpoint say (%(default)s)")  # fmt: skip
+                        help="published protocol, for what no option and no checkpoint says (%(default)s)")  # fmt: skip
     add_network_arguments(parser)
 
 
