@@ -116,8 +116,8 @@ def test_a_folder_keeps_its_record_and_holds_the_maps_of_one_network(checkpoint,
     assert list(json.loads((out / "predictions.json").read_text())["images"]) == ["a.png", "b.bmp"]
     assert predict("c.png", "--threshold", "0.3") == predict("c.png", "--scale", "120", "90") == 1
     error = capsys.readouterr().err
-    assert "predicted otherwise; not the same: threshold. Choose another folder" in error
-    assert "predicted otherwise; not the same: settings. Choose another folder" in error
+    assert "made differently (threshold). Choose another folder" in error
+    assert "made differently (settings). Choose another folder" in error
     assert not (out / "c_EX.png").exists()
 
 

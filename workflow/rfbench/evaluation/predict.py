@@ -75,7 +75,7 @@ def predicted_before(folder: Path, record: dict) -> dict:
     """The images that the folder's record holds already.
 
     Raises:
-        RFBenchError: the folder is none, or another checkpoint, setting or threshold made what it holds.
+        RFBenchError: a file of that name, or the folder holds what another checkpoint, setting or threshold made.
     """
     if folder.exists() and not folder.is_dir():
         raise RFBenchError(f"--output {folder}: expected a folder, found a file.")
@@ -85,7 +85,7 @@ def predicted_before(folder: Path, record: dict) -> dict:
     differing = [key for key in COMMON if earlier.get(key) != record[key]]
     if differing:
         raise RFBenchError(
-            f"--output {folder}: holds photographs predicted otherwise; not the same: {', '.join(differing)}. "
+            f"--output {folder}: holds predictions that were made differently ({', '.join(differing)}). "
             "Choose another folder."
         )
     return earlier["images"]

@@ -3,8 +3,8 @@
 Protocol (the authors' released code): logits → bilinear to the network's input size → bilinear to the size of
 the image on disk → sigmoid; no flips, no multi-scale. Every count is summed over all images of the split.
 
-The size of the image on disk is a question for DDR, whose files the authors seem to have resized beforehand, so
-`eval_size` decides and is recorded with every row:
+The size of the image on disk is a question for DDR, whose files the authors may have resized beforehand
+(docs/datasets.md), so `eval_size` decides and is recorded with every row:
 
 - native: image and label map as in the archive. The network's input is the image fitted into `scale` (aspect kept,
   bilinear), without padding.
@@ -40,7 +40,7 @@ from rfbench.models.initial import initial_model
 if TYPE_CHECKING:
     from rfbench.runs import Run
 
-AP_BOUND = 1e-4  # the histogram's average precision is this sure unless a network gives nearly one score everywhere
+AP_BOUND = 1e-4  # average precision is at least this exact, unless a network gives nearly the same score everywhere
 
 
 @torch.inference_mode()

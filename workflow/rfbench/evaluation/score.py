@@ -101,5 +101,5 @@ def beside(record: dict) -> list[str]:
         lines.append(f"{printed:6} {100 * record['metrics'][ours]['mean']:6.2f}  {record['published'][printed]:6.2f}")
     return [
         *lines,
-        "The best of three runs is no mean of three: hold a single released checkpoint against it, no mean.",
+        "The best of three runs is no mean of three: compare one released checkpoint with it, never a mean of runs.",
     ]

@@ -1,6 +1,6 @@
 """A network from a checkpoint file alone: what it must know besides the weights, and where that comes from.
 
-Our own checkpoints carry it. The M2MRF authors' and others' do not; then options say it, or the published protocol.
+Our own checkpoints say it. For other files, the M2MRF authors' among them, the user says it, or the published protocol.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
 
     Args:
         checkpoint: a weights file.
-        given: what the user says, by the names of NETWORK and PHOTOGRAPH; None for what is left to the others.
+        given: what the user says, by the names of NETWORK and PHOTOGRAPH; None where the user says nothing.
         layout: idrid or ddr, whose published protocol fills what neither the user nor the checkpoint says; None for
             none.
 
@@ -50,7 +50,8 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
     for key in (*NETWORK, *PHOTOGRAPH):
         origin = next((origin for origin, values_ in known.items() if values_.get(key) is not None), None)
         if origin is None:
-            raise RFBenchError(f"{checkpoint}: does not say its {key}. Give --{key}{' or --layout' * (key != 'pair')}.")
+            options = "--pair" if key == "pair" else f"--{key} or --layout"
+            raise RFBenchError(f"{checkpoint}: does not say its {key}. Give {options}.")
         values[key], sources[key] = known[origin][key], origin
     model = {"backbone": values["backbone"], "operator_options": values["operator_options"], "pretrained": "none"}
     dataset = {key: values[key] for key in ("lesions", *PHOTOGRAPH)} | {"crop": values["scale"]}
