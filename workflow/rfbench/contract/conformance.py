@@ -164,42 +164,56 @@ def parameters(subject: Subject) -> None:
 @clause
 def paths(subject: Subject) -> None:
     """Every path gives its branch's channels and, on sizes that divide, its branch's size."""
-    model, side, found = copy.deepcopy(subject.model), 128, []
-    for site, path, i, steps, relu in _sites(model.backbone):
-        expected = (1, backbones.widths(BACKBONE)[i], side // 2 ** (i + 2), side // 2 ** (i + 2))
-        path.register_forward_hook(functools.partial(_keep, found, site, expected, steps, relu, subject.pair.guide))
+    model, side, faults = copy.deepcopy(subject.model), 128, []
+    for site in _sites(model.backbone):
+        cells = side // 2 ** (site.branch + 2)
+        expected = (1, backbones.widths(BACKBONE)[site.branch], cells, cells)
+        judge = functools.partial(_faults, site, expected, bool(subject.pair.guide))
+        site.path.register_forward_hook(lambda _, inputs, output, judge=judge: faults.extend(judge(output)))
     with torch.no_grad():
         try:
             model(torch.randn(1, 3, side, side))
         except Exception:
-            if not found:  # else the first wrong path explains it
+            if not faults:  # else the first wrong path explains it
                 raise
-    if found:
-        raise Broken(*found[0])
+    if faults:
+        raise faults[0]
 
 
-def _sites(backbone: nn.Module) -> Iterator[tuple[str, nn.Module, int, int, bool]]:
-    """Every replaced path: its name, module, target branch, steps down (0: up), and whether it ends in a ReLU."""
+@dataclass(frozen=True)
+class Site:
+    """One replaced path: its name, target branch, steps down (0: up), and whether it ends in a ReLU."""
+
+    name: str
+    path: nn.Module
+    branch: int
+    steps: int
+    relu: bool
+
+
+def _sites(backbone: nn.Module) -> Iterator[Site]:
+    """Every replaced path of a network."""
     for n in (1, 2, 3):
-        yield f"transition{n}", getattr(backbone, f"transition{n}")[n], n, 1, True
+        yield Site(f"transition{n}", getattr(backbone, f"transition{n}")[n], n, 1, True)
     for stage in (2, 3, 4):
         for m, module in enumerate(getattr(backbone, f"stage{stage}")):
             for i, j in module.paths():
                 name = f"stage {stage}, module {m}, path {j} -> {i}"
-                yield name, module.fuse_layers[i][j], i, max(i - j, 0), False
+                yield Site(name, module.fuse_layers[i][j], i, max(i - j, 0), False)
 
 
-def _keep(found: list, site: str, expected: tuple, steps: int, relu: bool, guide: str, _, inputs, output) -> None:
-    """Forward hook: note what is wrong with a path's output."""
+def _faults(site: Site, expected: tuple[int, ...], guided: bool, output) -> list[Broken]:
+    """What is wrong with a path's output, at most one thing; `expected` is the shape of its map."""
     y, records = output if isinstance(output, tuple) else (output, None)
-    wanted = records is not None or bool(guide and steps)
+    wanted = records is not None or (guided and site.steps > 0)
     if tuple(y.shape) != expected:
-        found.append((f"{site}: an output {expected}", str(tuple(y.shape))))
-    elif relu and y.min() < 0:
-        found.append((f"{site}: no negative value behind relu=True", f"{y.min().item():.3g}"))
-    elif wanted and not (isinstance(records, tuple) and len(records) == steps):
+        return [Broken(f"{site.name}: an output {expected}", str(tuple(y.shape)))]
+    if site.relu and y.min() < 0:
+        return [Broken(f"{site.name}: no negative value behind relu=True", f"{y.min().item():.3g}")]
+    if wanted and not (isinstance(records, tuple) and len(records) == site.steps):
         kind = "y alone" if records is None else f"a {type(records).__name__} of {len(records)}"
-        found.append((f"{site}: (y, records), records a tuple of {steps}, one a step", kind))
+        return [Broken(f"{site.name}: (y, records), records a tuple of {site.steps}, one a step", kind)]
+    return []
 
 
 @clause
