@@ -8,8 +8,11 @@ import pytest
 import torch
 import yaml
 from sklearn.metrics import average_precision_score
+from torch import nn
 
 import operators
+import operators.deconv
+from operators import carafe, maxpool
 from rfbench.data.synthetic.lesions import KINDS
 from rfbench.metrics import LesionMetrics
 from rfbench.models import assemble, count_parameters
@@ -81,12 +84,60 @@ def test_operators_are_those_registered():
     ],
 )
 def test_counts_of_other_settings(pair, options, label):
-    name, *which = label
-    (printed,) = [count for row, count, _ in rows("operators.md", "instead of") if row == name]
-    value = printed.split("; ")[which[0] if which else 0].strip("*")
+    assert counted(pair, options) == other_count(*label)
+
+
+def counted(pair: str, options: dict | None = None) -> str:
+    """Millions of parameters of the pair's HRNetV2-W48, as the page prints them."""
     with torch.device("meta"):
-        network = assemble(pair, "hrnetv2_w48", operator_options=options)
-    assert f"{count_parameters(network) / 1e6:.2f}" == value
+        return f"{count_parameters(assemble(pair, 'hrnetv2_w48', operator_options=options)) / 1e6:.2f}"
+
+
+def other_count(row: str, which: int = 0) -> str:
+    """What the page says of another setting; `which` of those in one row."""
+    (printed,) = [count for name, count, _ in rows("operators.md", "instead of") if name == row]
+    return printed.split("; ")[which].strip("*")
+
+
+def lateral(channels: int, out_channels: int, kernel: int = 1) -> list[nn.Module]:
+    """conv + BN."""
+    conv = nn.Conv2d(channels, out_channels, kernel, padding=kernel // 2, bias=False)
+    return [conv, nn.BatchNorm2d(out_channels)]
+
+
+def deconv(channels: int, out_channels: int, scale: int) -> nn.Module:
+    return nn.ConvTranspose2d(channels, out_channels, scale, scale, bias=False)
+
+
+OTHER_PATHS = {  # row of the page and which of it: pair, module, kind and name of the path, builder of the other path
+    ("MaxPool with a conv3x3 for the conv1x1", 0): (
+        "maxpool_bilinear", maxpool, "DOWN", "MaxPool", lambda a, b, steps, relu: lateral(a, b, 3),
+    ),
+    ("CARAFE++ down with a conv1x1 for the conv3x3", 0): (
+        "carafe_bilinear", carafe, "DOWN", "CARAFE++",
+        lambda a, b, steps, relu: [*(carafe.CARAFEDownsample(a) for _ in range(steps)), *lateral(a, b)],
+    ),
+    ("CARAFE++ up as t steps of 2 for one of 2^t", 0): (
+        "strideconv_carafe", carafe, "UP", "CARAFE++",
+        lambda a, b, steps: [*lateral(a, b), *(carafe.CARAFEUpsample(b, 2) for _ in range(steps))],
+    ),
+    ("Deconv after a conv1x1 + BN; as t steps of 2", 0): (
+        "strideconv_deconv", operators.deconv, "UP", "Deconv",
+        lambda a, b, steps: [*lateral(a, b), deconv(b, b, 2**steps)],
+    ),
+    ("Deconv after a conv1x1 + BN; as t steps of 2", 1): (
+        "strideconv_deconv", operators.deconv, "UP", "Deconv",
+        lambda a, b, steps: [deconv(a, b, 2), *(deconv(b, b, 2) for _ in range(steps - 1)), nn.BatchNorm2d(b)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", OTHER_PATHS, ids=lambda label: f"{label[0]} {label[1]}")
+def test_counts_of_other_paths(label, monkeypatch):
+    pair, module, kind, name, layers = OTHER_PATHS[label]
+    before = counted(pair)
+    monkeypatch.setitem(getattr(module, kind), name, lambda *args, **kwargs: nn.Sequential(*layers(*args, **kwargs)))
+    assert counted(pair) == other_count(*label) != before
 
 
 def test_generator_draws_what_is_said():
