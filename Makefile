@@ -3,7 +3,7 @@
 LOCK ?= $(shell cmp -s envs/gpu.txt .venv/.rfbench-lock && echo envs/gpu.txt || echo envs/cpu.txt)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: benchmark env test test-all lint lock help
+.PHONY: benchmark env test test-all lint lock schema help
 
 benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
 	snakemake --cores all
@@ -27,6 +27,9 @@ lint: env ## ruff, snakefmt, snakemake --lint and the layers of the house
 
 lock: ## renew envs/cpu.txt and envs/gpu.txt from pyproject.toml (needs uv)
 	envs/lock.sh
+
+schema: env ## renew workflow/schemas/config.schema.json from workflow/rfbench/settings
+	python -m rfbench.settings.schema
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20

@@ -11,8 +11,8 @@ cd "$(dirname "$0")/.."
 folder=${1:?envs/wheels.sh: expected the folder to write, for example build/wheels}
 
 # What the network and its configuration import and such a machine lacks, with their dependencies.
-pinned=(addict attrs ftfy jsonschema jsonschema-specifications onedl-mmengine platformdirs prettytable
-    referencing rpds-py termcolor wcwidth yapf)
+pinned=(addict annotated-types ftfy onedl-mmengine platformdirs prettytable pydantic pydantic-core termcolor
+    typing-extensions typing-inspection wcwidth yapf)
 sdist=(onedl-mmcv onedl-mmsegmentation) # built here; mmcv without its compiled operators, which no model uses
 pin() { grep -oE "^$1==[^ ]+" envs/gpu.txt || { echo "envs/wheels.sh: envs/gpu.txt has no $1" >&2; exit 1; }; }
 

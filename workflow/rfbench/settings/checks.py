@@ -1,0 +1,175 @@
+"""What can be wrong with a configuration beyond its types, one sentence each: the key, what was expected and found."""
+
+import operators
+from rfbench.errors import RFBenchError
+from rfbench.names import LESIONS, MIN_SIZE
+from rfbench.settings.deviations import plain
+from rfbench.settings.experiment import network, runs, variants
+from rfbench.settings.models import Dataset, Settings
+from rfbench.settings.sentences import near, printable, short
+from rfbench.settings.types import MAX_SIZE
+
+IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
+_KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", tuple: "a list",
+          dict: "a mapping", type(None): "null"}  # fmt: skip
+
+
+def cross_checks(settings: Settings, registry: bool) -> list[str]:
+    """What types cannot say: registered pairs and options, names of synthetic sets, sizes that fit together."""
+    problems = []
+    if registry:
+        problems += _pair_problems(settings)
+        problems += _option_problems("model.operator_options", settings.model.operator_options)
+        problems += _sweep_problems(settings)
+    for name, dataset in settings.datasets.items():
+        problems += [f"datasets.{name}{problem}" for problem in _dataset_problems(name, dataset, settings)]
+    return problems + _recipe_problems(settings)
+
+
+def _dataset_problems(name: str, dataset: Dataset, settings: Settings) -> list[str]:
+    """Each begins with its key below the data set."""
+    problems, made = [], dataset.synthetic
+    if (dataset.kind == "synthetic") != name.startswith("SYN"):
+        problems.append(
+            ": names of synthetic data sets, and only theirs, begin with SYN, so that no table can hide it."
+        )
+    for key, stray in (("source", dataset.kind == "synthetic"), ("synthetic", dataset.kind != "synthetic")):
+        if stray and getattr(dataset, key) is not None:
+            problems.append(f".{key}: expected none for kind {dataset.kind}. Leave the key out, or correct the kind.")
+    if dataset.kind != "folder" and dataset.lesions != LESIONS:
+        problems.append(
+            f".lesions: expected {', '.join(LESIONS)}, the masks of kind {dataset.kind}, "
+            f"found {', '.join(dataset.lesions)}. Other lesions need kind folder."
+        )
+    if dataset.layout == "idrid" and made and made.val:
+        problems.append(f".synthetic.val: expected 0, since IDRiD has no validation split, found {made.val}.")
+    without = dataset.layout == "idrid" or (made is not None and not made.val)
+    if settings.evaluation.split == "val" and without:
+        problems.append(": evaluation.split is val, but this data set has no validation images.")
+    return problems + _size_problems(dataset, settings.recipe.ratio[1])
+
+
+def _size_problems(dataset: Dataset, ratio: float) -> list[str]:
+    """Sizes that no image can have."""
+    problems = []
+    scale, crop = sorted(dataset.scale), sorted(dataset.crop)  # portrait copies are fitted on their side
+    largest = "x".join(f"{ratio * side:g}" for side in dataset.scale)
+    if any(side > ratio * limit for side, limit in zip(crop, scale, strict=True)):
+        problems.append(
+            f".crop: expected at most {largest}, the scale times the largest ratio, found {plain(dataset.crop)}."
+        )
+    if ratio * max(scale) > MAX_SIZE:
+        problems.append(
+            f".scale: expected sides of at most {MAX_SIZE} px, which OpenCV can resample, times recipe.ratio, "
+            f"found {largest}."
+        )
+    if dataset.layout == "idrid" and dataset.eval_size == "native":
+        factor = min(large / frame for large, frame in zip(scale, IDRID_FRAME, strict=True))
+        if factor * IDRID_FRAME[0] < MIN_SIZE:
+            height, width = (round(factor * side) for side in IDRID_FRAME)
+            problems.append(
+                f".scale: expected room for images of at least {MIN_SIZE} px, found {plain(dataset.scale)}, "
+                f"into which an IDRiD frame fits as {width}x{height}."
+            )
+    return problems
+
+
+def _recipe_problems(settings: Settings) -> list[str]:
+    problems, recipe = [], settings.recipe
+    optimizer = recipe.optimizer
+    if recipe.batch_size % recipe.micro_batches:
+        problems.append(
+            f"recipe.micro_batches: must divide batch_size {recipe.batch_size}, found {recipe.micro_batches}."
+        )
+    if recipe.ratio[0] > recipe.ratio[1]:
+        problems.append(f"recipe.ratio: expected [smallest, largest], found {list(recipe.ratio)}.")
+    if optimizer.type != "SGD" and optimizer.momentum is not None:
+        problems.append(f"recipe.optimizer.momentum: expected with SGD only, found with {optimizer.type}.")
+    if recipe.min_lr > optimizer.lr:
+        problems.append(f"recipe.min_lr: expected at most the starting rate {optimizer.lr}, found {recipe.min_lr}.")
+    if recipe.amp == "float16" and settings.device == "cpu":
+        problems.append("recipe.amp: float16 needs a GPU, found device cpu. Use bfloat16 or none.")
+    return problems
+
+
+def _sweep_problems(settings: Settings) -> list[str]:
+    problems = []
+    for pair, swept in settings.sweep.items():
+        if pair not in settings.pairs or pair not in operators.available():
+            problems.append(f"sweep.{pair}: expected one of the configured pairs.{near(pair, settings.pairs)}")
+            continue
+        own = operators.operators_of(pair)
+        for operator, options in swept.items():
+            if operator not in own:
+                key = f"sweep.{pair}.{printable(operator)}"
+                problems.append(f"{key}: expected an operator of the pair.{near(operator, own)}")
+                continue
+            for k in range(max(map(len, options.values()))):
+                nth = {option: values[k] for option, values in options.items() if k < len(values)}
+                problems += _option_problems(f"sweep.{pair}", {operator: nth})
+    if settings.sweep and settings.paper_rows_only:
+        problems.append("sweep: expected without paper_rows_only, since no table but the ablation prints its runs.")
+    if not problems and (taken := variants(settings).keys() & set(operators.available())):
+        problems.append(f"sweep: its variant {min(taken)} has the name of a registered pair.")
+    return list(dict.fromkeys(problems))
+
+
+def _option_problems(section: str, options: dict[str, dict]) -> list[str]:
+    """Names and kinds of operator options; whether a value fits the network, only building it can tell."""
+    problems = []
+    known = {
+        operator: operators.defaults(operator)
+        for pair in operators.available()
+        for operator in operators.operators_of(pair)
+    }
+    for operator, given in options.items():
+        key = f"{section}.{printable(operator)}"
+        if operator not in known:
+            problems.append(f"{key}: unknown operator.{near(operator, known)}")
+            continue
+        for option, value in given.items():
+            if option not in known[operator]:
+                problems.append(f"{key}: unknown option {printable(option)}.{near(option, known[operator])}")
+            elif _KINDS[type(value)] != (kind := _KINDS[type(known[operator][option])]):
+                problems.append(f"{key}.{option}: expected {kind}, found {short(value)}.")
+    return problems
+
+
+def network_problems(settings: Settings) -> list[str]:
+    """Sentences about configured networks that cannot be built. Builds them without memory; half a second each."""
+    import torch
+
+    from rfbench.models import assemble
+
+    model, problems = settings.model, []
+    for name in (*settings.pairs, *variants(settings)):
+        pair, options = network(settings, name)
+        if model.backbone == "hrnetv2_w48" and not options:
+            continue  # the paper's networks, which the tests build
+        try:
+            with torch.device("meta"):
+                assemble(pair, model.backbone, operator_options=options)
+        except RFBenchError as error:
+            problems.append(f"model.operator_options or sweep: {error}")
+        except (ArithmeticError, RuntimeError, TypeError) as error:  # torch's, about a value that fits no layer
+            problems.append(f"model.operator_options or sweep: cannot build {pair} with {options}: {error}")
+    return problems
+
+
+def _pair_problems(settings: Settings) -> list[str]:
+    problems = []
+    known = operators.available()
+    for pair in settings.pairs:
+        if pair not in known:
+            problems.append(f"pairs: unknown pair {pair}.{near(pair, known)}")
+    if not settings.pairs:
+        problems.append("pairs: expected operator pairs or `all`, found none. `rfbench operators` lists them.")
+    if not problems and settings.paper_rows_only and not settings.sweep:
+        trained = {dataset for dataset, _, _ in runs(settings)}
+        problems = [
+            f"paper_rows_only: the paper's tables print none of the configured pairs on datasets.{name} "
+            f"(kind {dataset.kind}). Leave the data set or the key out."
+            for name, dataset in settings.datasets.items()
+            if name not in trained
+        ]
+    return problems

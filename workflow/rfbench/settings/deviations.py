@@ -1,0 +1,37 @@
+"""Where a run departs from the published protocol, in words for tables."""
+
+from pydantic import BaseModel
+
+from rfbench.published.protocol import PUBLISHED_DATASETS
+from rfbench.settings.models import Training
+from rfbench.settings.runsettings import RunSettings
+
+
+def deviations(run: RunSettings) -> list[str]:
+    """Where a run's settings differ from the published protocol, a few words each; empty for a reproduction."""
+    model, dataset, recipe, defaults = run.model, run.dataset, run.recipe, Training()
+    found = [f"backbone {model.backbone}"] * (model.backbone != "hrnetv2_w48")
+    found += ["no ImageNet weights"] * (model.pretrained == "none")
+    for operator, options in model.operator_options.items():
+        found.append(f"{operator} with {', '.join(f'{key} {value}' for key, value in options.items())}")
+    if dataset.synthetic:
+        size = f"{dataset.synthetic.factor:g} of the real size"
+        found.append(f"synthetic images at {size}, lesions' contrast x{dataset.synthetic.contrast:g}")
+    published = PUBLISHED_DATASETS.get(dataset.layout, {})
+    own = dataset.model_dump(mode="json")
+    found += [f"{key} {plain(own[key])}" for key, value in published.items() if own[key] != value]
+    return found + [
+        f"{key} {plain(getattr(recipe, key))}"
+        for key in Training.model_fields
+        if key != "threads" and getattr(recipe, key) != getattr(defaults, key)
+    ]
+
+
+def plain(value) -> str:
+    """A setting as words: sizes as 96x96, ranges as 0.5 to 2, sections joined by spaces."""
+    if isinstance(value, BaseModel):
+        section = value.model_dump(mode="json").items()
+        return " ".join(f"{key} {item}" if key != "type" else str(item) for key, item in section)
+    if isinstance(value, (list, tuple)):
+        return ("x" if all(isinstance(item, int) for item in value) else " to ").join(map(str, value))
+    return str(value)

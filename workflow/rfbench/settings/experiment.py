@@ -1,0 +1,78 @@
+"""What a configuration means: its runs, the networks behind their names, what a sweep varies."""
+
+import re
+from dataclasses import dataclass
+
+import operators
+from rfbench.published import printed_rows
+from rfbench.settings.models import Settings
+
+
+def runs(settings: Settings) -> list[tuple[str, str, int]]:
+    """The runs of a configuration: (data set, pair or variant, seed), in the configuration's order."""
+    return [
+        (name, pair, seed)
+        for name, dataset in settings.datasets.items()
+        for pair in (*settings.pairs, *variants(settings))
+        if not settings.paper_rows_only or operators.get(pair).published_name in printed_rows(dataset.layout)
+        for seed in settings.seeds
+    ]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A pair with one option of one of its operators changed by the configuration's `sweep`."""
+
+    pair: str
+    operator: str
+    option: str
+    value: object
+
+    @property
+    def name(self) -> str:
+        """What stands for the pair in file names and on the command line."""
+        value = re.sub("[^a-z0-9]+", "_", str(self.value).lower())
+        return f"{self.pair}_{self.option}_{value}"
+
+
+def variants(settings: Settings) -> dict[str, Variant]:
+    """The variants of a configuration's `sweep` by name, without those that equal the pair's own setting."""
+    found = {}
+    for pair, swept in settings.sweep.items():
+        for operator, options in swept.items():
+            own = effective_options(settings, pair)[operator]
+            for option, values in options.items():
+                made = [Variant(pair, operator, option, value) for value in values if value != own[option]]
+                found |= {variant.name: variant for variant in made}
+    return found
+
+
+def swept_options(settings: Settings, name: str) -> dict:
+    """All options of the operators that the configuration sweeps for this pair or variant, with the values it has."""
+    pair, _ = network(settings, name)
+    own = effective_options(settings, name)
+    return {option: value for operator in settings.sweep.get(pair, {}) for option, value in own[operator].items()}
+
+
+def effective_options(settings: Settings, name: str) -> dict[str, dict]:
+    """Every option of a pair's or variant's operators: operator -> option -> value."""
+    variant = variants(settings).get(name) if name not in operators.available() else None
+    given = settings.model.operator_options
+    options = {
+        operator: {**operators.defaults(operator), **given.get(operator, {})}
+        for operator in operators.operators_of(variant.pair if variant else name)
+    }
+    if variant:
+        options[variant.operator][variant.option] = variant.value
+    return options
+
+
+def network(settings: Settings, name: str) -> tuple[str, dict]:
+    """The registered pair behind a pair's or variant's name, and the options that its operators are given."""
+    variant = variants(settings).get(name)
+    pair = variant.pair if variant else name
+    given = settings.model.operator_options
+    options = {operator: dict(given[operator]) for operator in operators.operators_of(pair) if operator in given}
+    if variant:
+        options.setdefault(variant.operator, {})[variant.option] = variant.value
+    return pair, options

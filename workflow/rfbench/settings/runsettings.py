@@ -1,0 +1,107 @@
+"""What of a configuration one run depends on: everything that can change its numbers, and nothing else."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from rfbench.provenance import digest
+from rfbench.settings.experiment import network
+from rfbench.settings.models import EvalSize, Evaluation, Network, Protocol, Section, Settings, Training
+from rfbench.settings.types import Line, Name, Whole
+
+
+class RunDataset(Protocol):
+    """The data set of a run: neither where its archive lies nor how runs are evaluated on it."""
+
+    name: Name
+
+
+class RunModel(Network):
+    """The network of a run; its options are those of the pair's own operators."""
+
+    pretrained: Line = "none"
+    """`none`, or the digest of the ImageNet weights: wherever they were fetched, they are the same."""
+
+
+class RunSettings(Section):
+    """All settings that can change the numbers of one training.
+
+    Paths, labels, intervals of logging, the evaluation and the other runs stay outside, so that editing them retrains
+    nothing. Of two runs with equal settings (and data, and code) one is enough.
+    """
+
+    dataset: RunDataset
+    pair: Line
+    seed: Whole
+    model: RunModel
+    recipe: Training
+
+    @property
+    def digest(self) -> str:
+        """Short digest of these settings, by which a run's record and checkpoints are known as its own."""
+        return digest(self.model_dump(mode="json"))
+
+
+def run_settings(settings: Settings, dataset: str, pair: str, seed: int) -> RunSettings:
+    """The settings of one run of a configuration; `pair` may be a variant of its sweep."""
+    base, options = network(settings, pair)
+    model, pretrained = settings.model, settings.model.pretrained
+    return RunSettings.model_construct(
+        dataset=RunDataset.model_construct(name=dataset, **_part(settings.datasets[dataset], Protocol)),
+        pair=base,
+        seed=seed,
+        model=RunModel.model_construct(
+            backbone=model.backbone,
+            operator_options=options,
+            pretrained=pretrained.sha256 if pretrained else "none",
+        ),
+        recipe=Training.model_construct(**_part(settings.recipe, Training)),
+    )
+
+
+def _part(whole: Section, part: type[Section]) -> dict[str, Any]:
+    return {key: getattr(whole, key) for key in part.model_fields}
+
+
+class EvaluationSettings(Evaluation):
+    """How a data set's runs are evaluated."""
+
+    eval_size: EvalSize
+
+
+def evaluation_settings(settings: Settings, dataset: str) -> EvaluationSettings:
+    """How a configuration's runs on this data set are evaluated."""
+    eval_size = settings.datasets[dataset].eval_size
+    return EvaluationSettings(eval_size=eval_size, **_part(settings.evaluation, Evaluation))
+
+
+def profile_settings(settings: Settings) -> dict:
+    """What a configuration profiles, and how, as JSON holds it."""
+    return {
+        **settings.profile.model_dump(mode="json"),
+        "pairs": list(settings.pairs),
+        "backbone": settings.model.backbone,
+        "operator_options": settings.model.operator_options,
+        "threads": settings.recipe.threads,
+        "device": settings.device,
+    }
+
+
+def recorded_settings(record: dict) -> RunSettings | None:
+    """The settings that a training's or evaluation's record holds; None if they are none.
+
+    A record may be of a version that wrote the recipe's label and the place of the ImageNet weights as well, or 6 for
+    6.0; such a run is still the same run.
+    """
+    try:
+        values, model = record["settings"], record["settings"]["model"]
+        weights = model["pretrained"]
+        return RunSettings.model_validate(
+            {
+                **values,
+                "model": {**model, "pretrained": weights if isinstance(weights, str) else weights["sha256"]},
+                "recipe": {key: value for key, value in values["recipe"].items() if key != "name"},
+            }
+        )
+    except (KeyError, TypeError, AttributeError, ValidationError):
+        return None

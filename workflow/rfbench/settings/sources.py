@@ -1,0 +1,68 @@
+"""Archives and weight files that a configuration names."""
+
+import os
+import re
+from pathlib import Path
+
+from rfbench.data.archive import open_source
+from rfbench.errors import DataError
+from rfbench.provenance import digest
+from rfbench.settings.models import Dataset, Settings
+
+ADDRESS = re.compile(r"https?://[!-~]+")  # printable ASCII without spaces
+
+
+def missing_sources(settings: Settings) -> list[str]:
+    """Sentences that name the archives and weight files of a configuration that are not there."""
+    missing = []
+    for name, dataset in settings.datasets.items():
+        if dataset.source is not None and not source_path(dataset).exists():
+            missing.append(
+                f"datasets.{name}.source: {source_path(dataset)} does not exist. "
+                "Download the archive (README, Data) and give its path, or set RFBENCH_DATA to its folder."
+            )
+    pretrained = settings.model.pretrained
+    if pretrained and not is_address(pretrained.source) and not Path(expand(pretrained.source)).exists():
+        missing.append(
+            f"model.pretrained.source: {expand(pretrained.source)} does not exist. Give the checkpoint's path, its "
+            "address (https://…), or `none`."
+        )
+    return missing
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is the address of a file to download; anything else is a path."""
+    return ADDRESS.fullmatch(source) is not None
+
+
+def expand(text: str) -> str:
+    """Expand $VARIABLES and ~; an unset RFBENCH_DATA stands for the folder data/."""
+    return os.path.expanduser(os.path.expandvars(text.replace("$RFBENCH_DATA", os.environ.get("RFBENCH_DATA", "data"))))
+
+
+def source_path(dataset: Dataset) -> Path:
+    """Path of a real data set's archive or folder, with its variables expanded."""
+    return Path(expand(dataset.source))
+
+
+def source_fingerprint(path: Path) -> str:
+    """Digest of an archive's table of contents (names, sizes, checksums), read without reading the archive.
+
+    It changes with the content, neither with the archive's date nor with its place; `absent` if there is none.
+    """
+    if not path.exists():
+        return "absent"
+    try:
+        source = open_source(path)
+    except DataError:  # `rfbench prepare` says what is wrong with it
+        return "unreadable"
+    return digest([entry if source.is_zip else entry[:2] for entry in source.contents()])
+
+
+def preparation(dataset: Dataset) -> list[str]:
+    """Arguments of `rfbench prepare` for one data set."""
+    if dataset.synthetic:
+        made = dataset.synthetic.model_dump(mode="json")
+        return ["synthetic", *(word for key, value in made.items() for word in (f"--{key}", str(value)))]
+    lesions = ["--lesions", *dataset.lesions] if dataset.kind == "folder" else []
+    return [dataset.kind, "--source", str(source_path(dataset)), *lesions]
