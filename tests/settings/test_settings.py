@@ -395,7 +395,7 @@ def own_data(source: str) -> Dataset:
 
 def test_preparation_is_what_the_command_takes(monkeypatch):
     monkeypatch.delenv("RFBENCH_DATA", raising=False)
-    words = ["folder", "--source", "data/it's $(mine)", "--lesions", "MA", "NV"]
+    words = ["folder", "--source=data/it's $(mine)", "--lesions", "MA", "NV"]
     assert preparation(own_data("$RFBENCH_DATA/it's $(mine)")) == words
     made = complete(SMALL).datasets["SYN"]
     arguments = argparse.ArgumentParser()

@@ -144,9 +144,9 @@ class Pipeline:
         """File or URL of the ImageNet checkpoint."""
         return self.config["model"]["pretrained"]["source"]
 
-    def weight_option(self, wildcards, input) -> str:
+    def weight_option(self, wildcards, input) -> list[str]:
         """Command line option for the ImageNet checkpoint."""
-        return f"--weights '{input.weights}'" if input.weights else ""
+        return ["--weights", str(input.weights)] if input.weights else []
 
     def run_digest(self, wildcards) -> str:
         """Digest of everything in the configuration that can change this run's numbers."""
@@ -172,7 +172,7 @@ class Pipeline:
         """Digest of how a data set's runs are evaluated."""
         return provenance.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
 
-    def preparation(self, wildcards) -> str:
+    def preparation(self, wildcards) -> list[str]:
         """Arguments of `rfbench prepare` for one data set."""
         return configuration.preparation(self.config["datasets"][wildcards.dataset])
 

@@ -11,4 +11,4 @@ rule ablation:
         code=PIPELINE.code("ablation"),
         folder=REPORTS,
     shell:
-        "rfbench ablation --metrics '{input}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
+        "rfbench ablation --metrics {input:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"

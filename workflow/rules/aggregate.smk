@@ -11,7 +11,7 @@ rule aggregate:
         code=PIPELINE.code("aggregate"),
         kept=PIPELINE.kept_digest(),
     shell:
-        "rfbench aggregate --output '{output}' 2> >(tee '{log}' >&2)"
+        "rfbench aggregate --output {output:q} 2> >(tee {log:q} >&2)"
 
 
 rule partial:
@@ -24,7 +24,7 @@ rule partial:
         metrics=f"{RESULTS}/partial/metrics.csv",
         folder=f"{REPORTS}/partial",
     shell:
-        "(rfbench aggregate --output '{params.metrics}' &&"
+        "(rfbench aggregate --output {params.metrics:q} &&"
         " for verb in tables figures; do"
-        " rfbench $verb --metrics '{params.metrics}' --results '{params.results}' --output '{params.folder}'/$verb || exit 1;"
-        " done) 2> >(tee '{log}' >&2)"
+        " rfbench $verb --metrics {params.metrics:q} --results {params.results:q} --output {params.folder:q}/$verb || exit 1;"
+        " done) 2> >(tee {log:q} >&2)"

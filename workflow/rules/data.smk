@@ -14,7 +14,7 @@ rule prepare:
         code=PIPELINE.code("prepare"),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "rfbench prepare {params.arguments} --output '{params.folder}' 2> >(tee '{log}' >&2)"
+        "rfbench prepare {params.arguments:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
 rule weights:
@@ -27,4 +27,4 @@ rule weights:
     params:
         source=PIPELINE.weight_source,
     shell:
-        "rfbench weights --source '{params.source}' --sha256 {wildcards.sha256} --output '{output}' 2> >(tee '{log}' >&2)"
+        "rfbench weights --source {params.source:q} --sha256 {wildcards.sha256:q} --output {output:q} 2> >(tee {log:q} >&2)"

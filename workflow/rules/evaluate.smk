@@ -21,6 +21,6 @@ rule evaluate:
         work=f"{RUN}/work",
         weights=PIPELINE.weight_option,
     shell:
-        "rfbench evaluate --dataset {wildcards.dataset} --pair {wildcards.pair}"
-        " --seed {wildcards.seed} --manifest '{input.manifest}' --record '{input.record}' --work '{params.work}'"
-        " {params.weights} --output '{output.record}' 2> '{log}'"
+        "rfbench evaluate --dataset {wildcards.dataset:q} --pair {wildcards.pair:q}"
+        " --seed {wildcards.seed:q} --manifest {input.manifest:q} --record {input.record:q} --work {params.work:q}"
+        " {params.weights:q} --output {output.record:q} 2> {log:q}"

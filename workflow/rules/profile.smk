@@ -12,4 +12,4 @@ rule profile:
         settings=PIPELINE.profile_digest(),
         code=PIPELINE.profile_code(),
     shell:
-        "rfbench profile --output '{output}' 2> >(tee '{log}' >&2)"
+        "rfbench profile --output {output:q} 2> >(tee {log:q} >&2)"

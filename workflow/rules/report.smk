@@ -12,7 +12,7 @@ rule tables:
         code=PIPELINE.code("tables"),
         folder=PIPELINE.tables_folder,
     shell:
-        "rfbench tables --metrics '{input.metrics}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
+        "rfbench tables --metrics {input.metrics:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
 rule figures:
@@ -31,7 +31,7 @@ rule figures:
         code=PIPELINE.code("figures"),
         folder=subpath(output[0], parent=True),
     shell:
-        "rfbench figures --metrics '{input.metrics}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
+        "rfbench figures --metrics {input.metrics:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
 rule costs:
@@ -51,5 +51,5 @@ rule costs:
         tables=subpath(output[0], parent=True),
         figures=subpath(output[2], parent=True),
     shell:
-        "rfbench costs --profile '{input}' --tables '{params.tables}' --figures '{params.figures}'"
-        " 2> >(tee '{log}' >&2)"
+        "rfbench costs --profile {input:q} --tables {params.tables:q} --figures {params.figures:q}"
+        " 2> >(tee {log:q} >&2)"

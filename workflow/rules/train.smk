@@ -20,6 +20,6 @@ rule train:
         work=f"{RUN}/work",
         weights=PIPELINE.weight_option,
     shell:
-        "rfbench train --dataset {wildcards.dataset} --pair {wildcards.pair}"
-        " --seed {wildcards.seed} --manifest '{input.manifest}' --work '{params.work}' {params.weights}"
-        " --output '{output.record}' 2> '{log}'"
+        "rfbench train --dataset {wildcards.dataset:q} --pair {wildcards.pair:q}"
+        " --seed {wildcards.seed:q} --manifest {input.manifest:q} --work {params.work:q} {params.weights:q}"
+        " --output {output.record:q} 2> {log:q}"

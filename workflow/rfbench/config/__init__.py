@@ -1,7 +1,5 @@
 """The configuration as a mapping, for the rooms that do not read `rfbench.settings` yet."""
 
-import shlex
-
 from rfbench import settings as typed
 from rfbench.settings import ConfigError, Settings, expand
 from rfbench.settings.experiment import Variant
@@ -65,8 +63,8 @@ def missing_sources(config: dict) -> list[str]:
     return typed.missing_sources(_typed(config))
 
 
-def preparation(dataset: dict) -> str:
-    return shlex.join(typed.preparation(typed.Dataset.model_validate(dataset)))
+def preparation(dataset: dict) -> list[str]:
+    return typed.preparation(typed.Dataset.model_validate(dataset))
 
 
 def source_fingerprint(dataset: dict) -> str:

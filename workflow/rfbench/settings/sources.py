@@ -65,4 +65,4 @@ def preparation(dataset: Dataset) -> list[str]:
         made = dataset.synthetic.model_dump(mode="json")
         return ["synthetic", *(word for key, value in made.items() for word in (f"--{key}", str(value)))]
     lesions = ["--lesions", *dataset.lesions] if dataset.kind == "folder" else []
-    return [dataset.kind, "--source", str(source_path(dataset)), *lesions]
+    return [dataset.kind, f"--source={source_path(dataset)}", *lesions]  # of one word, as a path may begin with a dash

@@ -13,8 +13,8 @@ from rfbench.names import MIN_SIZE
 MAX_SIZE = 32767  # px: OpenCV resamples no longer side
 
 LINE = r"^[^\x00-\x1f\x7f]+$"
-FOLDER = r"^[^'{}\x00-\x1f\x7f]+$"
-FORMS = {LINE: "a text of one line", FOLDER: "a folder without quotes or braces in its path"}
+FOLDER = r"^[^-'{}\x00-\x1f\x7f][^'{}\x00-\x1f\x7f]*$"
+FORMS = {LINE: "a text of one line", FOLDER: "a folder without quotes or braces in its path, or a dash before it"}
 """What a message expects instead of a pattern."""
 
 
