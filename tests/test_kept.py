@@ -5,17 +5,18 @@ import json
 import pytest
 import yaml
 
-from rfbench import cli, config, kept, provenance, runs, stages
+from rfbench import cli, kept, provenance, runs, stages
 from rfbench.report import tables
 from rfbench.report.aggregate import aggregate
+from rfbench.settings import load
 
-from .tiny_run import PAIR, evaluated, make_config, run
+from .tiny_run import PAIR, changed, evaluated, make_settings, plain, run
 
 
 @pytest.fixture
 def finished(manifest, tmp_path):
     """A configuration with one finished run, of today's code."""
-    made = {**make_config(), "results": str(tmp_path)}
+    made = changed(make_settings(), "results", str(tmp_path))
     folder = runs.run_folder(tmp_path, "SYN", PAIR, 0)
     run(made, manifest, folder)
     evaluated(made, "SYN", PAIR, 0, manifest, folder / "train.json", folder / "work", folder / "evaluation.json")
@@ -40,7 +41,7 @@ def of_other_code(monkeypatch, *changed: str) -> None:
 
 def test_runs_of_todays_code_are_repeated_by_nothing(finished):
     assert kept.repeats(finished) == []
-    assert kept.refusal(finished["results"], [], 0) == ""
+    assert kept.refusal(finished.results, [], 0) == ""
     assert set(aggregate(finished)["kept"]) == {""}
 
 
@@ -52,16 +53,16 @@ def test_a_changed_stage_repeats_its_runs(finished, monkeypatch, stage):
 
 
 def test_the_refusal_names_runs_hours_what_changed_and_both_ways(finished, monkeypatch):
-    times = runs.run_folder(finished["results"], "SYN", PAIR, 0) / "times.json"
+    times = runs.run_folder(finished.results, "SYN", PAIR, 0) / "times.json"
     provenance.write_json(times, {**json.loads(times.read_text()), "seconds": 7200})
     of_other_code(monkeypatch, "train")
     found = kept.repeats(finished)
     assert found[0].seconds >= 7200
-    text = kept.refusal(finished["results"], found, 1)
+    text = kept.refusal(finished.results, found, 1)
     assert "1 finished runs, 2 hours" in text
     for words in (f"SYN/{PAIR}/seed0", "rfbench/training/train.py (added)", "rfbench keep --because", "retrain=true"):
         assert words in text
-    assert kept.refusal(finished["results"], found, 3) == "", "within keep_hours"
+    assert kept.refusal(finished.results, found, 3) == "", "within keep_hours"
 
 
 def test_kept_runs_are_current_and_the_tables_say_so(finished, monkeypatch):
@@ -69,7 +70,7 @@ def test_kept_runs_are_current_and_the_tables_say_so(finished, monkeypatch):
     decided = kept.keep(finished, "only words, moved", "2026-01-02")
     assert [row["stage"] for row in decided] == ["train", "evaluate"]
     assert kept.repeats(finished) == []
-    rows = kept.read(finished["results"])
+    rows = kept.read(finished.results)
     assert {row["reason"] for row in rows} == {"only words, moved"}
     assert all(row["commit"] and row["date"] == "2026-01-02" for row in rows)
     metrics = aggregate(finished)
@@ -88,13 +89,13 @@ def test_a_decision_holds_for_that_change_alone(finished, monkeypatch):
 
 def test_other_settings_are_no_change_of_code(finished, monkeypatch):
     of_other_code(monkeypatch, "train")
-    assert kept.repeats({**finished, "recipe": {**finished["recipe"], "power": 0.5}}) == []
+    assert kept.repeats(changed(finished, "recipe.power", 0.5)) == []
 
 
 def test_keep_wants_a_reason_and_says_when_there_is_nothing(finished, tmp_path, capsys):
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(finished))
-    assert config.load(path)["keep_hours"] == 1
+    path.write_text(yaml.safe_dump(plain(finished)))
+    assert load(path).keep_hours == 1
     assert cli.main(["keep", "--because", " ", "--config", str(path)]) == 1
     assert "--because: expected a reason" in capsys.readouterr().err
     assert cli.main(["keep", "--because", "x", "--config", str(path)]) == 0

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import torch
 
-from rfbench import config as configuration
 from rfbench import runs
 from rfbench.evaluation.run import evaluate
+from rfbench.settings import Settings, complete, run_settings
 from rfbench.training import train
 
 PAIR = "m2mrf_a"
 
 
-def make_config(**recipe) -> dict:
-    """A complete configuration of the smallest network, six updates."""
-    return configuration.complete(
+def make_settings(**recipe) -> Settings:
+    """The configuration of the smallest network, six updates."""
+    return complete(
         {
             "pairs": [PAIR],
             "seeds": [0],
@@ -40,17 +40,31 @@ def make_config(**recipe) -> dict:
     )
 
 
-def run(config: dict, manifest: Path, folder: Path, seed: int = 0) -> dict:
+def changed(section, path: str, value):
+    """A copy of settings in which the key of a dotted path has another value, be it allowed or not."""
+    key, _, rest = path.partition(".")
+    own = section[key] if isinstance(section, dict) else getattr(section, key)
+    update = {key: changed(own, rest, value) if rest else value}
+    return {**section, **update} if isinstance(section, dict) else section.model_copy(update=update)
+
+
+def plain(settings: Settings) -> dict:
+    """Settings as a configuration file holds them."""
+    return settings.model_dump(mode="json")
+
+
+def run(settings: Settings, manifest: Path, folder: Path, seed: int = 0, dataset: str = "SYN") -> dict:
     """Train in a folder."""
-    return train.train(config, "SYN", PAIR, seed, manifest, folder / "work", folder / "train.json")
+    of_run = run_settings(settings, dataset, PAIR, seed)
+    files = {"work": folder / "work", "output": folder / "train.json"}
+    return train.train(of_run, settings.recipe, settings.device, manifest=manifest, **files)
 
 
-def evaluated(config: dict, dataset: str, pair: str, seed: int, manifest: Path, *files: Path) -> dict:
+def evaluated(settings: Settings, dataset: str, pair: str, seed: int, manifest: Path, *files: Path) -> dict:
     """Evaluate a run; files: its training's record, work folder, the record to write, ImageNet weights if any."""
     names = ("train_record", "work", "output", "weights")
-    return evaluate(
-        runs.of(config, dataset, pair, seed), config, manifest=manifest, **dict(zip(names, files, strict=False))
-    )
+    named = dict(zip(names, files, strict=False))
+    return evaluate(runs.of(settings, dataset, pair, seed), settings.device, manifest=manifest, **named)
 
 
 def weights(folder: Path) -> dict:

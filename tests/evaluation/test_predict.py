@@ -15,15 +15,15 @@ from rfbench.evaluation.predict import outlined, read_photograph
 from rfbench.models.initial import initial_model
 from rfbench.training import train
 
-from .test_score import SETTINGS
+from .test_score import RUN
 
-LESIONS = SETTINGS["dataset"]["lesions"]
+LESIONS = RUN.dataset.lesions
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("ours") / "model.pth"
-    train._save_weights(initial_model(SETTINGS, None)[0], path, SETTINGS)
+    train._save_weights(initial_model(RUN, None)[0], path, RUN)
     return path
 
 
@@ -39,8 +39,8 @@ def maps_in(folder, stem: str) -> np.ndarray:
 
 
 def expected_maps(image_bgr: np.ndarray) -> np.ndarray:
-    model = initial_model(SETTINGS, None)[0].eval()
-    scale = tuple(SETTINGS["dataset"]["scale"])
+    model = initial_model(RUN, None)[0].eval()
+    scale = RUN.dataset.scale
     return evaluate.predict(model, image_bgr, scale, torch.device("cpu")).numpy()
 
 

@@ -17,19 +17,21 @@ from rfbench.evaluation import run as evaluate
 from rfbench.evaluation.score import prepared_layout
 from rfbench.models.initial import initial_model
 from rfbench.published.protocol import PUBLISHED_NORMALISATION
+from rfbench.settings import RunSettings
 from rfbench.training import train
 
 from ..checkout import ROOT
 from ..data import tiny_archive as tiny
 from ..models import test_checkpoint as authors
 
-SETTINGS = {
+RUN = RunSettings.model_validate({
     "pair": "m2mrf_a",
     "seed": 3,
     "model": {"backbone": "hrnetv2_embedded", "operator_options": {"m2mrf": {"patch_size": 4, "alpha": 16}}},
-    "dataset": {"lesions": ["EX", "HE", "SE", "MA"], "scale": [107, 71], "crop": [64, 64], "mean": [110.0, 50.0, 20.0],
-                "std": [70.0, 40.0, 15.0]},
-}  # fmt: skip
+    "dataset": {"name": "Mine", "kind": "folder", "iterations": 1, "lesions": ["EX", "HE", "SE", "MA"],
+                "scale": [107, 71], "crop": [64, 64], "mean": [110.0, 50.0, 20.0], "std": [70.0, 40.0, 15.0]},
+    "recipe": {},
+})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def idrid(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("ours") / "model.pth"
-    train._save_weights(initial_model(SETTINGS, None)[0], path, SETTINGS)
+    train._save_weights(initial_model(RUN, None)[0], path, RUN)
     return path
 
 
@@ -67,9 +69,11 @@ def run(*arguments) -> int:
 def test_our_checkpoint_needs_no_other_word_and_scores_as_in_the_pipeline(ours, synthetic, tmp_path, capsys):
     assert run("--checkpoint", ours, "--data", synthetic, "--output", tmp_path / "score.json") == 0
     record = json.loads((tmp_path / "score.json").read_text())
-    model = initial_model(SETTINGS, None)[0]
-    section = {**SETTINGS["dataset"], "eval_size": "native"}
-    expected, _ = evaluate.evaluate_model(model, section, synthetic / "manifest.csv", "test", torch.device("cpu"))
+    model = initial_model(RUN, None)[0]
+    expected, _ = evaluate.evaluate_model(
+        model, synthetic / "manifest.csv", "test", torch.device("cpu"),
+        lesions=RUN.dataset.lesions, scale=RUN.dataset.scale, eval_size="native",
+    )  # fmt: skip
     assert record["metrics"] == expected.compute()
     assert set(record["sources"].values()) == {"checkpoint"}
     assert record["checkpoint"] == {"file": "model.pth", "sha256": provenance.sha256(ours)}
@@ -100,9 +104,9 @@ def test_saved_predictions_are_the_probabilities_in_16_bits(ours, synthetic, tmp
     run("--checkpoint", ours, "--data", synthetic, "--save-predictions", tmp_path)
     row = read_manifest(synthetic / "manifest.csv", "test").iloc[0]
     image, _ = read_native(synthetic, row)
-    model = initial_model(SETTINGS, None)[0].eval()
-    maps = evaluate.predict(model, image, tuple(SETTINGS["dataset"]["scale"]), torch.device("cpu")).numpy()
-    for lesion, expected in zip(SETTINGS["dataset"]["lesions"], maps, strict=True):
+    model = initial_model(RUN, None)[0].eval()
+    maps = evaluate.predict(model, image, RUN.dataset.scale, torch.device("cpu")).numpy()
+    for lesion, expected in zip(RUN.dataset.lesions, maps, strict=True):
         saved = cv2.imread(str(tmp_path / f"{row.stem}_{lesion}.png"), cv2.IMREAD_UNCHANGED)
         assert saved.dtype == np.uint16
         np.testing.assert_allclose(saved / 65535, expected, atol=0.5 / 65535 + 1e-6)

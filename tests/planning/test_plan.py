@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.commands import plan as command
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.planning import estimate, plan, sample
-from rfbench.runs import run_folder
+from rfbench.runs import of
+from rfbench.settings import Evaluation, Profile, Settings, complete, load, run_names
 
 from ..checkout import ROOT, SMALLEST
 
@@ -24,11 +24,11 @@ NETWORK = {"step": (0.5, 2e-6), "forward": (0.1, 1e-6), "optimizer": 0.25, "byte
 IMAGES = {"train": 10, "val": 0, "test": 5, "prepare": 7.0, "read": 0.4, "draw": 0.1, "judge": 2.0, "bytes": 100}
 
 
-def config(tmp_path, **recipe) -> dict:
+def settings(tmp_path, **recipe) -> Settings:
     """The smallest benchmark with two seeds, in an empty folder."""
     text = copy.deepcopy(SMALLEST) | {"results": str(tmp_path), "reports": str(tmp_path / "reports"), "seeds": [0, 1]}
     text["recipe"] |= recipe
-    return configuration.complete(text)
+    return complete(text)
 
 
 def test_line_through_two_measurements():
@@ -53,23 +53,23 @@ def test_line_through_two_measurements():
     ],
 )
 def test_seconds_of_a_training(tmp_path, recipe, seconds):
-    made = config(tmp_path, **recipe)
-    section = made["datasets"]["SYN-IDRiD"]
-    assert estimate.training_seconds(section, made["recipe"], NETWORK, IMAGES) == pytest.approx(seconds)
+    made = settings(tmp_path, **recipe)
+    dataset = made.datasets["SYN-IDRiD"]
+    assert estimate.training_seconds(dataset, made.recipe, NETWORK, IMAGES) == pytest.approx(seconds)
 
 
 def test_seconds_of_an_evaluation(tmp_path):
-    section = config(tmp_path)["datasets"]["SYN-IDRiD"]
+    dataset = settings(tmp_path).datasets["SYN-IDRiD"]
     image = 0.4 + 2.0 + 0.1 + 428 * 284 * 1e-6
     for untrained, times in ((False, 1), (True, 2)):
-        evaluation = {"split": "test", "untrained": untrained}
-        seconds = estimate.evaluation_seconds(section, evaluation, NETWORK, IMAGES)
+        evaluation = Evaluation(untrained=untrained)
+        seconds = estimate.evaluation_seconds(dataset, evaluation, NETWORK, IMAGES)
         assert seconds == pytest.approx(times * 5 * image)
 
 
 def test_stages_count_what_is_left(tmp_path):
-    made = config(tmp_path, workers=8)
-    networks = dict.fromkeys(made["pairs"], NETWORK)
+    made = settings(tmp_path, workers=8)
+    networks = dict.fromkeys(made.pairs, NETWORK)
     measured = {"networks": networks, "images": {"SYN-IDRiD": IMAGES}, "start": 3.0, "counting": 1.5}
     rows = {row["stage"]: row for row in estimate.stages(made, measured, jobs=2)}
     training = 3.0 + 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25)
@@ -80,15 +80,14 @@ def test_stages_count_what_is_left(tmp_path):
     assert (rows["prepare"]["seconds"], rows["prepare"]["bytes"]) == (3.0 + 15 * 7.0, 1500)
     assert (rows["weights"]["jobs"], rows["weights"]["seconds"]) == (0, 0)
     # Two pairs, each counted, warmed up twice and timed once in both forms; a pass of 96x64 takes 0.1 s and more.
-    assert made["profile"] == {"rounds": 1, "size": [96, 64], "paper": False, "fused": True}
+    assert made.profile == Profile(rounds=1, size=(96, 64), paper=False, fused=True)
     assert rows["profile"]["seconds"] == pytest.approx(3.0 + 2 * 1.5 + 2 * 2 * 3 * (0.1 + 96 * 64 * 1e-6))
     assert estimate.stages(made, measured, jobs=9)[2]["seconds_parallel"] == pytest.approx(training), "the longest job"
 
     def record(pair: str, seed: int, name: str, change: dict) -> None:
-        settings = configuration.run_settings(made, "SYN-IDRiD", pair, seed) | change
-        evaluation = configuration.evaluation_settings(made, "SYN-IDRiD")
-        folder = run_folder(made["results"], "SYN-IDRiD", pair, seed)
-        provenance.write_json(folder / f"{name}.json", {"settings": settings, "evaluation": evaluation})
+        run = of(made, "SYN-IDRiD", pair, seed)
+        own = {"settings": run.settings.model_dump(mode="json") | change}
+        provenance.write_json(run.folder / f"{name}.json", own | {"evaluation": run.evaluation.model_dump(mode="json")})
 
     record("m2mrf_c", 0, "train", {})
     record("m2mrf_c", 0, "evaluation", {})
@@ -100,8 +99,8 @@ def test_stages_count_what_is_left(tmp_path):
 
 
 def test_what_is_finished_is_not_to_do(tmp_path):
-    made = config(tmp_path, workers=8)
-    measured = {"networks": dict.fromkeys(made["pairs"], NETWORK), "images": {"SYN-IDRiD": IMAGES}, "start": 3.0,
+    made = settings(tmp_path, workers=8)
+    measured = {"networks": dict.fromkeys(made.pairs, NETWORK), "images": {"SYN-IDRiD": IMAGES}, "start": 3.0,
                 "counting": 1.5}  # fmt: skip
 
     def to_do() -> set[str]:
@@ -109,56 +108,55 @@ def test_what_is_finished_is_not_to_do(tmp_path):
 
     last = {"aggregate", "tables", "figures", "costs"}
     assert to_do() == {"prepare", "train", "evaluate", "profile"} | last
-    manifest = Path(made["results"]) / "data" / "SYN-IDRiD" / "manifest.csv"
+    manifest = Path(made.results) / "data" / "SYN-IDRiD" / "manifest.csv"
     provenance.write_text(manifest, "")
-    for _, pair, seed in configuration.runs(made):
-        record = {
-            "settings": configuration.run_settings(made, "SYN-IDRiD", pair, seed),
-            "evaluation": configuration.evaluation_settings(made, "SYN-IDRiD"),
-        }
-        provenance.write_json(run_folder(made["results"], "SYN-IDRiD", pair, seed) / "evaluation.json", record)
+    for names in run_names(made):
+        run = of(made, *names)
+        own = {key: getattr(run, key).model_dump(mode="json") for key in ("settings", "evaluation")}
+        provenance.write_json(run.folder / "evaluation.json", own)
     assert to_do() == {"profile"} | last
-    settings = asdict(estimate.profile.from_config(made))
-    profile = {**settings, "paper": None, "pairs": {pair: {} for pair in made["pairs"]}}
-    provenance.write_json(Path(made["results"]) / "profile.json", profile)
+    conditions = asdict(estimate.profile.configured(made))
+    profile = {**conditions, "paper": None, "pairs": {pair: {} for pair in made.pairs}}
+    provenance.write_json(Path(made.results) / "profile.json", profile)
     assert to_do() == last
     for file in estimate.LAST.values():
-        provenance.write_text(file.format(**made), "")
+        provenance.write_text(file.format(results=made.results, reports=made.reports), "")
     assert to_do() == set()
-    provenance.write_json(Path(made["results"]) / "profile.json", {**profile, "rounds": 7})
+    provenance.write_json(Path(made.results) / "profile.json", {**profile, "rounds": 7})
     assert to_do() == {"profile", "costs", "tables", "figures"}, "not the metrics"
 
 
 def test_short_passes_of_the_profile_are_repeated_and_the_baseline_is_always_timed():
     fast = {**NETWORK, "forward": (0.02, 0.0)}
-    settings = estimate.profile.Settings(("m2mrf_c",), size=(64, 64), rounds=5)
+    conditions = estimate.profile.Conditions(("m2mrf_c",), size=(64, 64), rounds=5)
     networks = {"m2mrf_c": fast, "strideconv_bilinear": NETWORK}
     slow = 0.1 + 64 * 64 * 1e-6
     seconds = 4.0 + (2 + 5 * 3) * 0.02 + (2 + 5) * slow  # three passes of 0.02 s fill 0.05 s
-    assert estimate.profile_seconds(settings, networks, counting=4.0) == pytest.approx(seconds)
+    assert estimate.profile_seconds(conditions, networks, counting=4.0) == pytest.approx(seconds)
 
 
 def test_pairs_that_are_only_profiled_are_measured(tmp_path, monkeypatch):
     """`paper_rows_only` trains fewer pairs than it profiles."""
     text = {**SMALLEST, "pairs": "all", "paper_rows_only": True, "results": str(tmp_path)}
-    made = configuration.complete(text)
-    assert {pair for _, pair, _ in configuration.runs(made)} < set(made["pairs"])
+    made = complete(text)
+    assert {pair for _, pair, _ in run_names(made)} < set(made.pairs)
     monkeypatch.setattr(sample, "measure_network", lambda *_: NETWORK)
     monkeypatch.setattr(sample, "measure_images", lambda *_: IMAGES)
     report = plan.plan(made, jobs=1)
-    assert set(report["measured"]["networks"]) == set(made["pairs"])
+    assert set(report["measured"]["networks"]) == set(made.pairs)
     assert [row["seconds"] > 0 for row in report["stages"] if row["stage"] == "profile"] == [True]
 
 
 def test_own_data_must_be_prepared_first(tmp_path):
-    made = config(tmp_path)
-    made["datasets"] = {"Mine": {**made["datasets"]["SYN-IDRiD"], "kind": "folder"}}
+    made = settings(tmp_path)
+    mine = made.datasets["SYN-IDRiD"].model_copy(update={"kind": "folder", "synthetic": None, "source": "mine"})
+    made = made.model_copy(update={"datasets": {"Mine": mine}})
     with pytest.raises(RFBenchError, match=r"Mine/manifest\.csv: not found.*Prepare it first"):
         sample.measure_images(made, "Mine", pick_device("cpu"))
 
 
 def test_numbers_of_official_images(tmp_path):
-    paper = configuration.load(ROOT / "config" / "paper.yaml") | {"results": str(tmp_path)}
+    paper = load(ROOT / "config" / "paper.yaml").model_copy(update={"results": str(tmp_path)})
     assert sample._counts(paper, "IDRiD") == {"train": 54, "val": 0, "test": 27}
     assert sample._counts(paper, "DDR") == {"train": 383, "val": 149, "test": 225}
 

@@ -10,11 +10,11 @@ import yaml
 import rfbench
 from rfbench import cli, provenance
 from rfbench.commands import profile as command
-from rfbench.config import complete
 from rfbench.errors import RFBenchError
 from rfbench.models import count_parameters
 from rfbench.profiling import profile
 from rfbench.profiling.memory import saved_bytes
+from rfbench.settings import complete
 
 OPTIONS = {"m2mrf": {"patch_size": 4, "alpha": 16}}
 CONFIG = {
@@ -47,9 +47,9 @@ def record(config_file, tmp_path_factory):
 
 
 def test_networks_hold_their_common_parameters_once_and_none_of_their_own_twice():
-    settings, tensors, addresses = profile.Settings(("indexnet", "m2mrf_c"), "hrnetv2_embedded"), {}, []
-    for pair in settings.pairs:
-        network = profile.build(settings, pair, torch.device("cpu")).eval()
+    conditions, tensors, addresses = profile.Conditions(("indexnet", "m2mrf_c"), "hrnetv2_embedded"), {}, []
+    for pair in conditions.pairs:
+        network = profile.build(conditions, pair, torch.device("cpu")).eval()
         count = count_parameters(network)
         profile._share(network, tensors)
         assert count_parameters(network) == count
@@ -108,18 +108,18 @@ def test_every_pair_is_profiled_in_bfloat16_and_needs_no_configuration(monkeypat
     monkeypatch.delenv("RFBENCH_CONFIG", raising=False)
     parser = cli.build_parser("profile")
     words = ["--backbone", "hrnetv2_embedded", "--size", "64", "64", "--rounds", "1", "--dtype", "bfloat16"]
-    settings = command._from_arguments(parser.parse_args(["profile", *words, "--output", "x"]))
-    assert settings.fused == settings.pairs
-    pairs = profile.profile(replace(settings, paper=False))["pairs"]
+    conditions = command._from_arguments(parser.parse_args(["profile", *words, "--output", "x"]))
+    assert conditions.fused == conditions.pairs
+    pairs = profile.profile(replace(conditions, paper=False))["pairs"]
     assert len(pairs) == 18
     assert all(row["fps"] > 0 and row["fused"]["fps"] > 0 for row in pairs.values())
 
 
 def test_the_size_is_the_first_data_sets_unless_configured():
-    assert profile.from_config(complete(CONFIG)).size == (128, 96)
+    assert profile.configured(complete(CONFIG)).size == (128, 96)
     sized = complete({**CONFIG, "profile": {"size": [128, 64], "fused": False, "paper": False}})
-    settings = profile.from_config(sized)
-    assert (settings.size, settings.fused, settings.paper, settings.rounds) == ((128, 64), (), False, 9)
+    conditions = profile.configured(sized)
+    assert (conditions.size, conditions.fused, conditions.paper, conditions.rounds) == ((128, 64), (), False, 9)
 
 
 @pytest.mark.parametrize(
@@ -138,5 +138,5 @@ def test_wrong_options_are_one_sentence(words, message, config_file, tmp_path, c
 
 def test_unknown_backbones_are_refused():
     with pytest.raises(RFBenchError, match="Unknown backbone"):
-        profile.profile(profile.Settings(("m2mrf_c",), backbone="hrnet", device="cpu"))
+        profile.profile(profile.Conditions(("m2mrf_c",), backbone="hrnet", device="cpu"))
     assert torch.get_num_threads() == 1

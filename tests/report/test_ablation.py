@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from rfbench import config as configuration
 from rfbench import stages
 from rfbench.commands import ablation as command
-from rfbench.config import ConfigError
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline
 from rfbench.report import ablation
 from rfbench.report.aggregate import COLUMNS
+from rfbench.report.deviations import deviations
+from rfbench.settings import ConfigError, complete, load, network, run_names, run_settings, swept_options, variants
 
 from ..checkout import ROOT
 from .test_tables import assert_compiles, needs_latex
@@ -33,34 +33,34 @@ PAPER = {
 
 
 def test_the_papers_sweep_is_seven_settings():
-    config = configuration.load(ROOT / "config" / "ablation.yaml")
-    names = list(dict.fromkeys(pair for _, pair, _ in configuration.runs(config)))
+    settings = load(ROOT / "config" / "ablation.yaml")
+    names = list(dict.fromkeys(pair for _, pair, _ in run_names(settings)))
     assert names == [
         "m2mrf_c",
         *("m2mrf_c_patch_size_4", "m2mrf_c_patch_size_16"),
         *("m2mrf_c_reduction_2", "m2mrf_c_reduction_8"),
         *("m2mrf_c_alpha_32", "m2mrf_c_alpha_128"),
     ]
-    assert len(configuration.runs(config)) == 7 * 3
-    settings = configuration.run_settings(config, "DDR", "m2mrf_c_patch_size_4", 1)
-    assert settings["pair"] == "m2mrf_c"
-    assert settings["model"]["operator_options"] == {"m2mrf": {"patch_size": 4}}
-    assert configuration.deviations(settings) == ["m2mrf with patch_size 4"]
-    own = configuration.run_settings(config, "DDR", "m2mrf_c", 1)
-    assert configuration.deviations(own) == []
-    paper = configuration.load(ROOT / "config" / "paper.yaml")
-    assert own == configuration.run_settings(paper, "DDR", "m2mrf_c", 1), "the sweep is no part of the pair's own run"
+    assert len(run_names(settings)) == 7 * 3
+    run = run_settings(settings, "DDR", "m2mrf_c_patch_size_4", 1)
+    assert run.pair == "m2mrf_c"
+    assert run.model.operator_options == {"m2mrf": {"patch_size": 4}}
+    assert deviations(run) == ["m2mrf with patch_size 4"]
+    own = run_settings(settings, "DDR", "m2mrf_c", 1)
+    assert deviations(own) == []
+    paper = load(ROOT / "config" / "paper.yaml")
+    assert own == run_settings(paper, "DDR", "m2mrf_c", 1), "the sweep is no part of the pair's own run"
 
 
 def test_a_sweep_keeps_the_configured_options_beside_the_one_it_changes():
-    config = configuration.complete(SMALLEST)
-    _, options = configuration.network(config, "m2mrf_c_alpha_8")
+    settings = complete(SMALLEST)
+    _, options = network(settings, "m2mrf_c_alpha_8")
     assert options == {"m2mrf": {"patch_size": 4, "alpha": 8}}
-    assert "m2mrf_c_alpha_16" not in configuration.variants(config), "the pair's own setting"
-    assert configuration.swept_options(config, "m2mrf_c_reduction_2") == {
+    assert "m2mrf_c_alpha_16" not in variants(settings), "the pair's own setting"
+    assert swept_options(settings, "m2mrf_c_reduction_2") == {
         "patch_size": 4, "reduction": 2, "alpha": 16, "init": "xavier",
     }  # fmt: skip
-    assert configuration.swept_options({**config, "sweep": {}}, "m2mrf_c") == {}
+    assert swept_options(settings.model_copy(update={"sweep": {}}), "m2mrf_c") == {}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_sweep_keeps_the_configured_options_beside_the_one_it_changes():
 )
 def test_mistakes_in_a_sweep_are_named(sweep, words):
     with pytest.raises(ConfigError) as caught:
-        configuration.complete({**SMALLEST, "sweep": sweep})
+        complete({**SMALLEST, "sweep": sweep})
     for word in words:
         assert word in str(caught.value)
 
@@ -95,9 +95,9 @@ def test_a_sweep_makes_table_1_and_on_validation_images_no_other():
 
 def metrics(synthetic: bool = False) -> pd.DataFrame:
     """Rows as `rfbench aggregate` writes them for the paper's sweep and two seeds; value = place / 20 + seed / 100."""
-    config, rows = configuration.load(ROOT / "config" / "ablation.yaml"), []
-    for place, name in enumerate(["m2mrf_c", *configuration.variants(config)]):
-        swept = configuration.swept_options(config, name)
+    settings, rows = load(ROOT / "config" / "ablation.yaml"), []
+    for place, name in enumerate(["m2mrf_c", *variants(settings)]):
+        swept = swept_options(settings, name)
         for seed in (0, 1):
             common = {
                 **dict.fromkeys(COLUMNS, ""), "dataset": "SYN-DDR" if synthetic else "DDR", "pair": name, "seed": seed,
@@ -126,9 +126,7 @@ def test_the_published_value_stands_beside_ours(tmp_path):
     assert table["mAUPR_published"].to_dict() == PAPER
     assert list(table.index) == list(PAPER), "three blocks, each by its value"
     assert math.isnan(table.loc[("alpha", "32"), "mAP_published"])
-    place = ["m2mrf_c", *configuration.variants(configuration.load(ROOT / "config" / "ablation.yaml"))].index(
-        "m2mrf_c_reduction_8"
-    )
+    place = ["m2mrf_c", *variants(load(ROOT / "config" / "ablation.yaml"))].index("m2mrf_c_reduction_8")
     seeds = [5 * place, 5 * place + 1]
     row = table.loc[("reduction", "8")]
     assert row["mAUPR_mean"] == pytest.approx(statistics.mean(seeds))

@@ -11,31 +11,32 @@ import pytest
 import yaml
 
 from rfbench import cli, provenance
-from rfbench import config as configuration
 from rfbench.commands import tables as command
 from rfbench.errors import RFBenchError
 from rfbench.report import aggregate, trace
-from rfbench.runs import run_folder
+from rfbench.runs import of, run_folder
+from rfbench.settings import Settings, complete
 
 from ..checkout import ROOT
+from ..tiny_run import changed
 
 PAIR = "m2mrf_c"
 VALUES = {0: 0.4123456789, 1: 0.4371, 2: 0.49}
 ORIGIN = {"commit": "c0ffee", "dirty": False, "python": "3.11", "versions": {"torch": "2.13.0"}, "device": "cpu"}
 
 
-def write_record(config: dict, seed: int, state: str = "done", reason: str | None = None) -> Path:
+def write_record(settings: Settings, seed: int, state: str = "done", reason: str | None = None) -> Path:
     """A record as `rfbench evaluate` writes it, with VALUES as every metric."""
-    settings = configuration.run_settings(config, "SYN-IDRiD", PAIR, seed)
-    folder = run_folder(config["results"], "SYN-IDRiD", PAIR, seed)
+    run = of(settings, "SYN-IDRiD", PAIR, seed)
+    folder, own = run.folder, run.settings.model_dump(mode="json")
     (folder / "work").mkdir(parents=True)
     (folder / "work" / "model.pth").write_text(f"weights of seed {seed}")
-    manifest = Path(config["results"]) / "data" / "SYN-IDRiD" / "manifest.csv"
+    manifest = Path(settings.results) / "data" / "SYN-IDRiD" / "manifest.csv"
     provenance.write_text(manifest, "a manifest\n")
     record = {
-        "kind": "evaluation", "state": state, "reason": reason, "settings": settings,
-        "identity": {"settings": provenance.digest(settings), "manifest": provenance.sha256(manifest)},
-        "evaluation": configuration.evaluation_settings(config, "SYN-IDRiD"),
+        "kind": "evaluation", "state": state, "reason": reason, "settings": own,
+        "identity": {"settings": provenance.digest(own), "manifest": provenance.sha256(manifest)},
+        "evaluation": run.evaluation.model_dump(mode="json"),
         "training_provenance": ORIGIN, "provenance": ORIGIN,
         "checkpoint_sha256": provenance.sha256(folder / "work" / "model.pth"),
     }  # fmt: skip
@@ -50,27 +51,25 @@ def write_record(config: dict, seed: int, state: str = "done", reason: str | Non
 
 
 @pytest.fixture
-def config(tmp_path) -> dict:
+def settings(tmp_path) -> Settings:
     """The smallest configuration with one pair and three seeds, its results in a temporary folder."""
     shipped = yaml.safe_load((ROOT / "config" / "ci.yaml").read_text())
-    return configuration.complete(
-        {**shipped, "pairs": [PAIR], "seeds": list(VALUES), "results": str(tmp_path / "results")}
-    )
+    return complete({**shipped, "pairs": [PAIR], "seeds": list(VALUES), "results": str(tmp_path / "results")})
 
 
-def rendered(config: dict) -> Path:
+def rendered(settings: Settings) -> Path:
     """Aggregate and render; the table."""
-    metrics = Path(config["results"]) / "metrics.csv"
-    provenance.write_text(metrics, aggregate.aggregate(config).to_csv(index=False, lineterminator="\n"))
-    folder = Path(config["results"]).parent / "tables"
+    metrics = Path(settings.results) / "metrics.csv"
+    provenance.write_text(metrics, aggregate.aggregate(settings).to_csv(index=False, lineterminator="\n"))
+    folder = Path(settings.results).parent / "tables"
     command.run(Namespace(metrics=metrics, results=None, output=folder))
     return folder / "table5.csv"
 
 
-def test_cell_agrees_with_its_records(config, capsys):
+def test_cell_agrees_with_its_records(settings, capsys):
     for seed in VALUES:
-        write_record(config, seed)
-    table = rendered(config)
+        write_record(settings, seed)
+    table = rendered(settings)
     assert cli.main(["trace", str(table), "--pair", PAIR, "--metric", "mAUPR"]) == 0
     printed = capsys.readouterr().out
     percent = [100 * value for value in VALUES.values()]
@@ -83,10 +82,10 @@ def test_cell_agrees_with_its_records(config, capsys):
     assert printed.endswith("The cell agrees with the records.\n")
 
 
-def test_a_pair_in_every_block_of_table_1_is_one_cell(config):
+def test_a_pair_in_every_block_of_table_1_is_one_cell(settings):
     for seed in VALUES:
-        write_record(config, seed)
-    table5 = rendered(config)
+        write_record(settings, seed)
+    table5 = rendered(settings)
     rows = pd.read_csv(table5)
     rows = rows.drop(columns=[column for column in rows if column.startswith(("Param", "FPS"))])
     table = table5.with_name("table1.csv")
@@ -96,35 +95,35 @@ def test_a_pair_in_every_block_of_table_1_is_one_cell(config):
         trace.trace(table, PAIR, "FPS")
 
 
-def test_cell_of_zero_agrees(config, monkeypatch):
+def test_cell_of_zero_agrees(settings, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "VALUES", dict.fromkeys(VALUES, 0.0))
     for seed in VALUES:
-        write_record(config, seed)
-    assert trace.trace(rendered(config), PAIR, "mF").problems == []
+        write_record(settings, seed)
+    assert trace.trace(rendered(settings), PAIR, "mF").problems == []
 
 
-def test_param_and_speed_come_from_the_profile(config, capsys):
-    write_record(config, 0)
+def test_param_and_speed_come_from_the_profile(settings, capsys):
+    write_record(settings, 0)
     costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
     profile = {
         "pairs": {PAIR: costs}, "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32", "threads": 1,
         "batch": 1, "channels_last": False,
         "rounds": 9, "provenance": ORIGIN,
     }  # fmt: skip
-    provenance.write_json(Path(config["results"]) / "profile.json", profile)
-    table = rendered(config)
+    provenance.write_json(Path(settings.results) / "profile.json", profile)
+    table = rendered(settings)
     for heading, text in (("Param", "70.2979"), ("FPS", "0.8000")):
         assert cli.main(["trace", str(table), "--pair", PAIR, "--metric", heading]) == 0
         assert capsys.readouterr().out.count(text) == 2, "in the profile and in the table"
     costs["fps_ratio"] = 0.81
-    provenance.write_json(Path(config["results"]) / "profile.json", profile)
+    provenance.write_json(Path(settings.results) / "profile.json", profile)
     (problem,) = trace.trace(table, PAIR, "FPS").problems
     assert "the table's cell is not what" in problem
 
 
-def test_changed_record_table_or_checkpoint_disagrees(config):
-    paths = [write_record(config, seed) for seed in VALUES]
-    table = rendered(config)
+def test_changed_record_table_or_checkpoint_disagrees(settings):
+    paths = [write_record(settings, seed) for seed in VALUES]
+    table = rendered(settings)
     (paths[0].parent / "work" / "model.pth").write_text("another network")
     (problem,) = trace.trace(table, PAIR, "mF").problems
     assert "is not the file of the record's digest" in problem
@@ -138,19 +137,19 @@ def test_changed_record_table_or_checkpoint_disagrees(config):
     assert cli.main(["trace", str(table), "--pair", PAIR, "--metric", "mF"]) == 1
 
 
-def test_stale_table_disagrees(config):
-    write_record(config, 0)
-    table = rendered(config)
-    with (Path(config["results"]) / "metrics.csv").open("a") as file:
+def test_stale_table_disagrees(settings):
+    write_record(settings, 0)
+    table = rendered(settings)
+    with (Path(settings.results) / "metrics.csv").open("a") as file:
         file.write("\n")
     (problem,) = trace.trace(table, PAIR, "mIoU").problems
     assert "is stale" in problem
 
 
-def test_holes_are_told_with_their_reason(config):
-    write_record(config, 0)
-    write_record(config, 1, "timeout", "60 s were over at iteration 3")
-    found = trace.trace(rendered(config), PAIR, "mAP")
+def test_holes_are_told_with_their_reason(settings):
+    write_record(settings, 0)
+    write_record(settings, 1, "timeout", "60 s were over at iteration 3")
+    found = trace.trace(rendered(settings), PAIR, "mAP")
     assert found.problems == []
     assert "seed 1: timeout – 60 s were over at iteration 3" in found.lines
     assert "seed 2: missing – not trained yet" in found.lines
@@ -164,15 +163,15 @@ def test_holes_are_told_with_their_reason(config):
         ((PAIR, "mF", "IDRiD"), "no such data set; it has SYN-IDRiD"),
     ],
 )
-def test_what_a_table_lacks_is_answered_with_what_it_has(config, arguments, message):
-    write_record(config, 0)
+def test_what_a_table_lacks_is_answered_with_what_it_has(settings, arguments, message):
+    write_record(settings, 0)
     with pytest.raises(RFBenchError, match=message):
-        trace.trace(rendered(config), *arguments)
+        trace.trace(rendered(settings), *arguments)
 
 
-def test_a_pair_on_several_data_sets_needs_the_data_set(config):
-    write_record(config, 0)
-    table = rendered(config)
+def test_a_pair_on_several_data_sets_needs_the_data_set(settings):
+    write_record(settings, 0)
+    table = rendered(settings)
     frame = pd.read_csv(table)
     pd.concat([frame, frame.assign(dataset="SYN-other")]).to_csv(table, index=False)
     with pytest.raises(RFBenchError, match="Add --dataset with one of SYN-IDRiD, SYN-other"):
@@ -187,22 +186,22 @@ def test_what_is_no_table_is_refused(tmp_path):
         trace.trace(tmp_path / "other.csv", PAIR, "mF")
 
 
-def test_every_state_of_a_run_is_told(config):
+def test_every_state_of_a_run_is_told(settings):
     """done, timeout (a record), error (a training's last words), missing: each configured run has its rows."""
-    config["seeds"] = [0, 1, 2, 3]
-    write_record(config, 0)
-    write_record(config, 1, "timeout", "60 s were over")
-    folders = {seed: run_folder(config["results"], "SYN-IDRiD", PAIR, seed) for seed in (2, 3)}
+    settings = changed(settings, "seeds", (0, 1, 2, 3))
+    write_record(settings, 0)
+    write_record(settings, 1, "timeout", "60 s were over")
+    folders = {seed: run_folder(settings.results, "SYN-IDRiD", PAIR, seed) for seed in (2, 3)}
     provenance.write_json(folders[2] / "work" / "error.json", {"reason": "OSError: disk"})
     provenance.write_json(folders[3] / "train.json", {})
-    runs = aggregate.aggregate(config).query("metric == 'ap' and lesion == 'mean'").set_index("seed")
+    runs = aggregate.aggregate(settings).query("metric == 'ap' and lesion == 'mean'").set_index("seed")
     assert dict(runs["state"]) == {0: "done", 1: "timeout", 2: "error", 3: "missing"}
     assert list(runs["reason"])[1:] == ["60 s were over", "OSError: disk", "trained, not evaluated yet"]
     assert runs["value"].notna().tolist() == [True, False, False, False]
 
 
-def test_records_of_another_configuration_are_no_result_of_this_one(config):
-    write_record(config, 0)
-    config["datasets"]["SYN-IDRiD"]["iterations"] += 1
-    row = aggregate.aggregate(config).query("seed == 0 and metric == 'ap'").iloc[0]
+def test_records_of_another_configuration_are_no_result_of_this_one(settings):
+    write_record(settings, 0)
+    other = changed(settings, "datasets.SYN-IDRiD.iterations", 5)
+    row = aggregate.aggregate(other).query("seed == 0 and metric == 'ap'").iloc[0]
     assert (row["state"], row["reason"]) == ("missing", "recorded with other settings, to be run again")

@@ -12,24 +12,24 @@ from pydantic import ValidationError
 
 import operators
 from rfbench.commands import prepare as command
+from rfbench.data.archive import fingerprint
 from rfbench.data.synthetic.plan import Plan
 from rfbench.errors import DataError
 from rfbench.models.backbones import BACKBONES
+from rfbench.models.buildable import network_problems
+from rfbench.report.deviations import deviations
 from rfbench.settings import (
     ConfigError,
     Dataset,
     RunSettings,
     complete,
-    deviations,
     evaluation_settings,
     load,
     missing_sources,
-    network_problems,
     preparation,
     recorded_settings,
+    run_names,
     run_settings,
-    runs,
-    source_fingerprint,
 )
 from rfbench.settings.schema import SCHEMA, schema_text
 
@@ -347,13 +347,13 @@ def test_deviations_are_said_in_the_recipes_order():
 def test_all_pairs_are_the_registered_ones():
     settings = complete({**SMALL, "pairs": "all"})
     assert list(settings.pairs) == operators.available()
-    assert len(runs(settings)) == 3 * len(operators.available())
+    assert len(run_names(settings)) == 3 * len(operators.available())
 
 
 @pytest.mark.parametrize(("paper_rows_only", "ddr", "idrid"), [(False, 18, 18), (True, 18, 12)])
 def test_runs_of_the_paper(paper_rows_only, ddr, idrid):
     text = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
-    every = runs(complete({**text, "paper_rows_only": paper_rows_only}))
+    every = run_names(complete({**text, "paper_rows_only": paper_rows_only}))
     assert Counter(dataset for dataset, _, _ in every) == {"DDR": 3 * ddr, "IDRiD": 3 * idrid}
     assert len(set(every)) == len(every)
     assert ("IDRiD", "m2mrf_c", 2) in every
@@ -365,7 +365,7 @@ def test_paper_files_of_one_data_set_are_parts_of_the_whole():
     paper = load(ROOT / "config" / "paper.yaml")
     for name, dataset in (("idrid", "IDRiD"), ("ddr", "DDR")):
         part = load(ROOT / "config" / f"{name}.yaml")
-        assert set(runs(part)) <= set(runs(paper))
+        assert set(run_names(part)) <= set(run_names(paper))
         own = [run_settings(settings, dataset, "m2mrf_c", 0) for settings in (part, paper)]
         assert own[0].digest == own[1].digest, "a run made for one is found by the other"
 
@@ -431,15 +431,15 @@ def test_an_address_is_not_looked_for():
 
 def test_source_fingerprint_follows_content_not_dates(tmp_path):
     tree = tmp_path / "tree"
-    assert source_fingerprint(tree) == "absent"
+    assert fingerprint(tree) == "absent"
     tree.mkdir()
     image = tree / "a.jpg"
     image.write_bytes(b"123")
-    before = source_fingerprint(tree)
+    before = fingerprint(tree)
     image.touch()
-    assert source_fingerprint(tree) == before
+    assert fingerprint(tree) == before
     image.write_bytes(b"1234")
-    assert source_fingerprint(tree) != before
+    assert fingerprint(tree) != before
 
 
 def test_load_names_a_missing_or_broken_file(tmp_path):

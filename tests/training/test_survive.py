@@ -1,7 +1,6 @@
 """Trainings that are stopped: by their time limit, by a hang, by kill -9 at any moment, by an orphan."""
 
 import contextlib
-import copy
 import json
 import os
 import random
@@ -24,7 +23,7 @@ from rfbench.runs import run_folder
 from rfbench.training import train, watchdog, workfolder
 
 from ..checkout import ROOT
-from ..tiny_run import PAIR, evaluated, make_config, run, same, weights
+from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, weights
 
 RECORDS = ("train.json", "curve.csv", "work/model.pth")
 
@@ -59,20 +58,20 @@ def equal(a: Path, b: Path) -> bool:
 def whole(manifest, tmp_path_factory) -> Path:
     """An undisturbed run with curve rows of four updates."""
     folder = tmp_path_factory.mktemp("whole")
-    run(make_config(log_interval=4), manifest, folder)
+    run(make_settings(log_interval=4), manifest, folder)
     return folder
 
 
 def test_over_the_limit_is_a_timeout_with_a_checkpoint(manifest, tmp_path, monkeypatch, whole):
     with monkeypatch.context() as patch:
         expire_at(patch, 3)
-        record = run(make_config(log_interval=4, time_limit=0.5), manifest, tmp_path)
+        record = run(make_settings(log_interval=4, time_limit=0.5), manifest, tmp_path)
     assert record["state"] == "timeout"
     assert record["reason"].startswith("recipe.time_limit of 0.5 h reached at iteration 3 of 6. Raise the limit")
     assert (record["time_limit"], record["checkpoint_sha256"]) == (0.5, None)
     assert record == json.loads((tmp_path / "train.json").read_text())
     assert sorted(path.name for path in tmp_path.glob("work/iter_*.pth")) == ["iter_2.pth", "iter_3.pth"]
-    again = run(make_config(log_interval=4), manifest, tmp_path)
+    again = run(make_settings(log_interval=4), manifest, tmp_path)
     assert again["state"] == "done"
     assert json.loads((tmp_path / "times.json").read_text())["resumed"] is True
     assert equal(tmp_path, whole), "stopped between two rows of the curve"
@@ -80,12 +79,12 @@ def test_over_the_limit_is_a_timeout_with_a_checkpoint(manifest, tmp_path, monke
 
 def test_a_timeout_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch):
     expire_at(monkeypatch, 3)
-    config = {**make_config(time_limit=0.5), "results": str(tmp_path)}
+    settings = changed(make_settings(time_limit=0.5), "results", str(tmp_path))
     folder = run_folder(tmp_path, "SYN", PAIR, 0)
-    run(config, manifest, folder)
+    run(settings, manifest, folder)
     files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
-    assert "metrics" not in evaluated(config, "SYN", PAIR, 0, manifest, *files)
-    table = aggregate(config)
+    assert "metrics" not in evaluated(settings, "SYN", PAIR, 0, manifest, *files)
+    table = aggregate(settings)
     assert set(table["state"]) == {"timeout"}
     assert table["value"].isna().all()
     assert "iteration 3 of 6" in table["reason"].iloc[0]
@@ -93,13 +92,13 @@ def test_a_timeout_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch):
 
 def test_an_evaluation_of_other_settings_is_a_hole(manifest, tmp_path):
     """The settings changed, then the training failed: the old numbers stand for nothing."""
-    config = {**make_config(), "results": str(tmp_path)}
+    settings = changed(make_settings(), "results", str(tmp_path))
     folder = run_folder(tmp_path, "SYN", PAIR, 0)
-    run(config, manifest, folder)
+    run(settings, manifest, folder)
     files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
-    evaluated(config, "SYN", PAIR, 0, manifest, *files)
-    assert set(aggregate(config)["state"]) == {"done"}
-    table = aggregate({**make_config(power=0.5), "results": str(tmp_path)})
+    evaluated(settings, "SYN", PAIR, 0, manifest, *files)
+    assert set(aggregate(settings)["state"]) == {"done"}
+    table = aggregate(changed(make_settings(power=0.5), "results", str(tmp_path)))
     assert set(table["state"]) == {"missing"}
     assert "recorded with other settings" in table["reason"].iloc[0]
 
@@ -111,14 +110,14 @@ def test_a_raised_limit_continues_and_nothing_else_does(manifest, tmp_path, monk
     folder = run_folder(tmp_path, "SYN", PAIR, 0)
 
     def parameter(limit: float | None) -> str:
-        return Pipeline({**make_config(time_limit=limit), "results": str(tmp_path)}).continuations(wildcards)
+        return Pipeline({**plain(make_settings(time_limit=limit)), "results": str(tmp_path)}).continuations(wildcards)
 
     first = parameter(0.5)
-    run(make_config(time_limit=0.5), manifest, folder)
+    run(make_settings(time_limit=0.5), manifest, folder)
     assert parameter(0.5) == parameter(0.4) == first, "the same or a lower limit leaves the hole"
     raised = parameter(1)
     assert raised == parameter(None) != first
-    run(make_config(time_limit=1), manifest, folder)
+    run(make_settings(time_limit=1), manifest, folder)
     assert json.loads((folder / "train.json").read_text())["state"] == "done"
     assert parameter(1) == parameter(0.5) == parameter(None) == raised, "a finished run stays"
 
@@ -129,12 +128,12 @@ from pathlib import Path
 from rfbench.training import train, watchdog
 from rfbench.training.stream import TrainingStream
 sys.path.insert(0, sys.argv[1])
-from tests.tiny_run import make_config, run
+from tests.tiny_run import make_settings, run
 
 watchdog.GRACE = 2.0
 read = TrainingStream.__getitem__
 TrainingStream.__getitem__ = lambda self, draw: time.sleep(1000) if draw == 14 else read(self, draw)
-run(make_config(time_limit=12 / 3600, workers=WORKERS), Path(sys.argv[2]), Path(sys.argv[3]))
+run(make_settings(time_limit=12 / 3600, workers=WORKERS), Path(sys.argv[2]), Path(sys.argv[3]))
 """
 
 
@@ -153,7 +152,7 @@ def test_a_hung_training_ends_as_a_timeout(manifest, tmp_path, workers, whole):
     assert (tmp_path / "curve.csv").read_text().count("\n") == 4
     with workfolder.locked(tmp_path / "work", patience=0):
         pass
-    run(make_config(), manifest, tmp_path)
+    run(make_settings(), manifest, tmp_path)
     assert same(weights(tmp_path), weights(whole))
 
 
@@ -162,9 +161,9 @@ def test_an_unfinished_row_of_the_curve_survives(manifest, tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         stop_after(patch, 3, Killed())
         with pytest.raises(Killed):
-            run(make_config(log_interval=4), manifest, tmp_path)
+            run(make_settings(log_interval=4), manifest, tmp_path)
     (tmp_path / "work" / "curve.csv").write_text("iteration,loss,lr\n1")  # a torn write
-    run(make_config(log_interval=4), manifest, tmp_path)
+    run(make_settings(log_interval=4), manifest, tmp_path)
     assert equal(tmp_path, whole)
 
 
@@ -180,27 +179,27 @@ def test_every_random_state_survives(manifest, tmp_path, monkeypatch, workers):
         forward(self, batch)
 
     monkeypatch.setattr(train.UpdateLoop, "run_iter", drawing)
-    run(make_config(workers=workers), manifest, tmp_path / "whole")
+    run(make_settings(workers=workers), manifest, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_after(patch, 3, Killed())
         with pytest.raises(Killed):
-            run(make_config(workers=workers), manifest, tmp_path / "cut")
-    run(make_config(workers=workers), manifest, tmp_path / "cut")
+            run(make_settings(workers=workers), manifest, tmp_path / "cut")
+    run(make_settings(workers=workers), manifest, tmp_path / "cut")
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
 def test_what_snakemake_deletes_comes_back_from_the_work_folder(manifest, tmp_path, monkeypatch):
     """An orphan finished; the next Snakemake deletes its outputs as incomplete and starts the job."""
-    record = run(make_config(), manifest, tmp_path)
+    record = run(make_settings(), manifest, tmp_path)
     (tmp_path / "work" / "unfinished.pth").touch()  # killed while it tidied up
     for name in ("train.json", "curve.csv", "times.json"):
         (tmp_path / name).unlink()
     with monkeypatch.context() as patch:
         patch.setattr(train, "_train", None)
-        assert run(make_config(), manifest, tmp_path) == record
+        assert run(make_settings(), manifest, tmp_path) == record
     assert not (tmp_path / "work" / "unfinished.pth").exists()
     (tmp_path / "work" / "model.pth").write_bytes(b"damaged")
-    assert run(make_config(), manifest, tmp_path) == record, "damaged weights are trained again"
+    assert run(make_settings(), manifest, tmp_path) == record, "damaged weights are trained again"
 
 
 def test_checkpoints_of_other_code_are_not_resumed(manifest, tmp_path, monkeypatch, capsys):
@@ -208,28 +207,28 @@ def test_checkpoints_of_other_code_are_not_resumed(manifest, tmp_path, monkeypat
         patch.setattr(stages, "code_digest", lambda *of: "other")
         stop_after(patch, 4, Killed())
         with pytest.raises(Killed):
-            run(make_config(), manifest, tmp_path)
-    run(make_config(), manifest, tmp_path)
+            run(make_settings(), manifest, tmp_path)
+    run(make_settings(), manifest, tmp_path)
     assert "other settings, data or code; training starts anew" in capsys.readouterr().err
     assert json.loads((tmp_path / "times.json").read_text())["resumed"] is False
 
 
 def test_a_diverged_run_has_no_weights(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr("rfbench.models.segmentor.dice_loss", lambda logits, label: logits.sum() * float("nan"))
-    record = run(make_config(), manifest, tmp_path)
+    record = run(make_settings(), manifest, tmp_path)
     assert (record["state"], record["checkpoint_sha256"]) == ("diverged", None)
     assert not (tmp_path / "work" / "model.pth").exists()
 
 
 def test_an_evaluation_that_fails_leaves_its_reason(manifest, tmp_path):
-    config = {**make_config(), "results": str(tmp_path)}
+    settings = changed(make_settings(), "results", str(tmp_path))
     folder = run_folder(tmp_path, "SYN", PAIR, 0)
-    run(config, manifest, folder)
+    run(settings, manifest, folder)
     (folder / "work" / "model.pth").write_bytes(b"damaged")
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain(settings)))
     command = command_line("evaluate", tmp_path / "config.yaml", manifest, folder, "evaluation.json")
     assert subprocess.run([*command, "--record", folder / "train.json"], capture_output=True).returncode == 1
-    table = aggregate(config)
+    table = aggregate(settings)
     assert set(table["state"]) == {"error"}
     assert "expected the checkpoint of digest" in table["reason"].iloc[0]
 
@@ -275,10 +274,10 @@ def kill_in_the_middle(command: list, wait: float, condition=lambda: True) -> bo
 @pytest.mark.parametrize("workers", [0, 2])
 def test_kill_minus_nine_at_any_moment(manifest, tmp_path, workers):
     """Random instants, and instants while a checkpoint is being written; the end is the same to the byte."""
-    config = copy.deepcopy(make_config(workers=workers, checkpoint_interval=1, log_interval=3))
-    config["datasets"]["SYN"]["iterations"] = 25
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    run(config, manifest, tmp_path / "whole")
+    settings = make_settings(workers=workers, checkpoint_interval=1, log_interval=3)
+    settings = changed(settings, "datasets.SYN.iterations", 25)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain(settings)))
+    run(settings, manifest, tmp_path / "whole")
     folder, rng = tmp_path / "cut", random.Random(workers)
     command = command_line("train", tmp_path / "config.yaml", manifest, folder, "train.json")
     unfinished = folder / "work" / "unfinished.pth"

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from rfbench import config as configuration
 from rfbench.commands.evaluate import show
 from rfbench.data.prepare import prepare_folder
 from rfbench.devices import pick_device
@@ -23,11 +22,12 @@ from rfbench.evaluation import run as evaluate
 from rfbench.models.initial import initial_model
 from rfbench.report.aggregate import aggregate
 from rfbench.runs import run_folder
+from rfbench.settings import complete, recorded_settings, run_settings
 from rfbench.training import train, workfolder
 from rfbench.training.stream import COPIES, TrainingStream
 from rfbench.training.watchdog import Watchdog
 
-from ..tiny_run import PAIR, evaluated, make_config, run, same, weights
+from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, weights
 
 
 @contextlib.contextmanager
@@ -56,8 +56,9 @@ def watch_opens(folders: list[Path]):
 
 
 def stream(manifest: Path, **recipe) -> TrainingStream:
-    config = make_config()  # the recipe is added afterwards, so that sizes may be ones that a configuration may not
-    return TrainingStream(manifest, config["datasets"]["SYN"], {**config["recipe"], **recipe}, seed=5)
+    settings = make_settings()
+    changed_recipe = settings.recipe.model_copy(update=recipe)  # unchecked: sizes may be too small to be configured
+    return TrainingStream(manifest, settings.datasets["SYN"], changed_recipe, seed=5)
 
 
 def test_a_sample_depends_on_seed_and_draw_alone(manifest):
@@ -120,8 +121,7 @@ def test_portrait_copies_stay_portrait_until_the_crop(manifest):
 
 
 def test_normalisation_comes_before_padding(manifest):
-    config = make_config()
-    model, _ = initial_model(configuration.run_settings(config, "SYN", PAIR, 0), None)
+    model, _ = initial_model(run_settings(make_settings(), "SYN", PAIR, 0), None)
     small = torch.full((3, 40, 50), 200, dtype=torch.uint8)
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
@@ -137,10 +137,10 @@ def test_normalisation_comes_before_padding(manifest):
 
 
 def test_same_seed_same_weights_other_seed_others(manifest, tmp_path):
-    config = make_config()
-    record = run(config, manifest, tmp_path / "a")
-    again = run(config, manifest, tmp_path / "b")
-    other = run(config, manifest, tmp_path / "c", seed=1)
+    settings = make_settings()
+    record = run(settings, manifest, tmp_path / "a")
+    again = run(settings, manifest, tmp_path / "b")
+    other = run(settings, manifest, tmp_path / "c", seed=1)
     assert record == again
     assert record["state"] == "done"
     assert (tmp_path / "a" / "train.json").read_bytes() == (tmp_path / "b" / "train.json").read_bytes()
@@ -150,8 +150,8 @@ def test_same_seed_same_weights_other_seed_others(manifest, tmp_path):
 
 
 def test_killed_training_resumes_bit_identically(manifest, tmp_path, monkeypatch):
-    config = make_config()
-    run(config, manifest, tmp_path / "whole")
+    settings = make_settings()
+    run(settings, manifest, tmp_path / "whole")
     original = train.CurveHook.after_train_iter
 
     def killed(self, runner, batch_idx, data_batch=None, outputs=None):
@@ -161,10 +161,10 @@ def test_killed_training_resumes_bit_identically(manifest, tmp_path, monkeypatch
 
     monkeypatch.setattr(train.CurveHook, "after_train_iter", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(config, manifest, tmp_path / "cut")
+        run(settings, manifest, tmp_path / "cut")
     assert not (tmp_path / "cut" / "train.json").exists()
     monkeypatch.setattr(train.CurveHook, "after_train_iter", original)
-    run(config, manifest, tmp_path / "cut")
+    run(settings, manifest, tmp_path / "cut")
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert (tmp_path / "whole" / "curve.csv").read_text() == (tmp_path / "cut" / "curve.csv").read_text()
     assert json.loads((tmp_path / "cut" / "times.json").read_text())["resumed"] is True
@@ -178,9 +178,9 @@ def test_checkpoints_of_other_settings_are_not_resumed(manifest, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(train.CurveHook, "after_train_iter", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(make_config(power=0.5), manifest, tmp_path / "mixed")
-    run(make_config(), manifest, tmp_path / "mixed")
-    run(make_config(), manifest, tmp_path / "clean")
+            run(make_settings(power=0.5), manifest, tmp_path / "mixed")
+    run(make_settings(), manifest, tmp_path / "mixed")
+    run(make_settings(), manifest, tmp_path / "clean")
     assert same(weights(tmp_path / "mixed"), weights(tmp_path / "clean"))
 
 
@@ -188,22 +188,21 @@ def test_micro_batches_sum_to_the_gradient_of_the_whole(manifest, tmp_path):
     """With frozen batch norm statistics out of the way (plain SGD, one update), parts and whole agree."""
     updates = []
     for parts in (1, 2, 4):
-        config = make_config(micro_batches=parts, optimizer={"type": "SGD", "lr": 0.1})
-        config["datasets"]["SYN"]["iterations"] = 1
+        settings = make_settings(micro_batches=parts, optimizer={"type": "SGD", "lr": 0.1})
         folder = tmp_path / str(parts)
-        record = run(config, manifest, folder)
+        record = run(changed(settings, "datasets.SYN.iterations", 1), manifest, folder)
         assert record["batch_norm_images"] == 4 // parts
         with open(folder / "curve.csv") as file:
             assert [row["iteration"] for row in csv.DictReader(file)] == ["1"], "an iteration is an update"
         updates.append(weights(folder)["decode_head.conv_seg.bias"])
-    start = initial_model(configuration.run_settings(make_config(), "SYN", PAIR, 0), None)[0]
+    start = initial_model(run_settings(make_settings(), "SYN", PAIR, 0), None)[0]
     moved = [(u - start.decode_head.conv_seg.bias.detach()) for u in updates]
     assert all(m.abs().max() > 0 for m in moved)
     assert torch.allclose(moved[0], moved[1], rtol=0.2, atol=1e-4)  # batch statistics differ, the scale must not
 
 
 def test_learning_rate_follows_the_polynomial(manifest, tmp_path):
-    run(make_config(), manifest, tmp_path)
+    run(make_settings(), manifest, tmp_path)
     with open(tmp_path / "curve.csv") as file:
         rates = [float(row["lr"]) for row in csv.DictReader(file)]
     expected = [(0.01 - 1e-4) * (1 - k / 6) ** 0.9 + 1e-4 for k in range(6)]
@@ -215,11 +214,11 @@ def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
         return logits.sum() * float("nan")
 
     monkeypatch.setattr("rfbench.models.segmentor.dice_loss", poisoned)
-    record = run(make_config(), manifest, tmp_path)
+    record = run(make_settings(), manifest, tmp_path)
     assert record["state"] == "diverged"
     assert "iteration 1" in record["reason"]
     result = evaluated(
-        make_config(),
+        make_settings(),
         "SYN",
         PAIR,
         0,
@@ -240,16 +239,16 @@ def test_two_trainings_never_share_a_work_folder(tmp_path):
 
 
 def test_what_an_orphan_finished_is_kept(manifest, tmp_path):
-    first = run(make_config(), manifest, tmp_path)
+    first = run(make_settings(), manifest, tmp_path)
     before = (tmp_path / "work" / "model.pth").stat().st_mtime_ns
-    assert run(make_config(), manifest, tmp_path) == first
+    assert run(make_settings(), manifest, tmp_path) == first
     assert (tmp_path / "work" / "model.pth").stat().st_mtime_ns == before, "nothing was trained again"
-    run(make_config(power=0.5), manifest, tmp_path)
+    run(make_settings(power=0.5), manifest, tmp_path)
     assert (tmp_path / "work" / "model.pth").stat().st_mtime_ns != before, "other settings are"
 
 
 def test_damaged_checkpoint_is_named_and_the_one_before_serves(manifest, tmp_path, monkeypatch, capsys):
-    run(make_config(), manifest, tmp_path / "whole")
+    run(make_settings(), manifest, tmp_path / "whole")
     original = train.CurveHook.after_train_iter
 
     def killed(self, runner, batch_idx, data_batch=None, outputs=None):
@@ -261,10 +260,10 @@ def test_damaged_checkpoint_is_named_and_the_one_before_serves(manifest, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(train.CurveHook, "after_train_iter", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(make_config(), manifest, tmp_path / "cut")
+            run(make_settings(), manifest, tmp_path / "cut")
     assert sorted(path.name for path in work.glob("iter_*.pth")) == ["iter_2.pth", "iter_4.pth"]
     (work / "iter_4.pth").write_bytes((work / "iter_4.pth").read_bytes()[:-100])
-    run(make_config(), manifest, tmp_path / "cut")
+    run(make_settings(), manifest, tmp_path / "cut")
     assert "iter_4.pth: damaged" in capsys.readouterr().err
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
@@ -276,9 +275,9 @@ def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("rfbench.models.segmentor.dice_loss", broken)
         with pytest.raises(ValueError, match="no such thing"):
-            run(make_config(), manifest, tmp_path)
+            run(make_settings(), manifest, tmp_path)
     assert json.loads((tmp_path / "work" / "error.json").read_text())["reason"] == "ValueError: no such thing"
-    run(make_config(), manifest, tmp_path)
+    run(make_settings(), manifest, tmp_path)
     assert not (tmp_path / "work" / "error.json").exists()
 
 
@@ -291,23 +290,23 @@ def test_missing_gpu_is_an_error_not_a_fallback(monkeypatch):
 def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path, monkeypatch):
     """mmengine moves every model to the GPU that it sees; `device: cpu` must win."""
     monkeypatch.setattr("mmengine.runner.runner.get_device", lambda: "meta")
-    config = make_config()
-    settings = configuration.run_settings(config, "SYN", PAIR, 0)
-    model, _ = initial_model(settings, None)
-    runner = train.build_runner(settings, config["recipe"], model, manifest, tmp_path, None, Watchdog(None, 6))
+    settings = make_settings()
+    own = run_settings(settings, "SYN", PAIR, 0)
+    model, _ = initial_model(own, None)
+    runner = train.build_runner(own, settings.recipe, model, manifest, tmp_path, None, Watchdog(None, 6))
     runner.train()
     assert {parameter.device.type for parameter in runner.model.parameters()} == {"cpu"}
 
 
 def test_missing_manifest_is_named(tmp_path):
     with pytest.raises(RFBenchError, match=r"absent\.csv"):
-        run(make_config(), tmp_path / "absent.csv", tmp_path)
+        run(make_settings(), tmp_path / "absent.csv", tmp_path)
 
 
 def test_mixed_precision_is_recorded_and_changes_the_arithmetic(manifest, tmp_path):
     full, mixed = tmp_path / "full", tmp_path / "mixed"
-    run(make_config(), manifest, full)
-    record = run(make_config(amp="bfloat16"), manifest, mixed)
+    run(make_settings(), manifest, full)
+    record = run(make_settings(amp="bfloat16"), manifest, mixed)
     assert record["settings"]["recipe"]["amp"] == "bfloat16"
     assert record["state"] == "done"
     assert not same(weights(full), weights(mixed))
@@ -315,14 +314,14 @@ def test_mixed_precision_is_recorded_and_changes_the_arithmetic(manifest, tmp_pa
 
 def test_half_precision_without_a_gpu_is_refused(manifest, tmp_path):
     with pytest.raises(RFBenchError, match="float16 needs a GPU"):
-        run(make_config(amp="float16"), manifest, tmp_path)
+        run(make_settings(amp="float16"), manifest, tmp_path)
 
 
 def trained_and_evaluated(manifest: Path, folder: Path) -> dict:
     """Train and evaluate in a folder."""
-    run(make_config(), manifest, folder)
+    run(make_settings(), manifest, folder)
     return evaluated(
-        make_config(), "SYN", PAIR, 0, manifest, folder / "train.json", folder / "work", folder / "evaluation.json"
+        make_settings(), "SYN", PAIR, 0, manifest, folder / "train.json", folder / "work", folder / "evaluation.json"
     )
 
 
@@ -349,8 +348,7 @@ def test_evaluation_is_complete_and_repeatable(manifest, tmp_path):
 
 def test_prediction_follows_the_protocol_step_by_step(manifest):
     """Logits → network's input size → native size → sigmoid, against the steps written out."""
-    settings = configuration.run_settings(make_config(), "SYN", PAIR, 0)
-    model = initial_model(settings, None)[0].eval()
+    model = initial_model(run_settings(make_settings(), "SYN", PAIR, 0), None)[0].eval()
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (150, 201, 3), dtype=np.uint8)
     got = evaluate.predict(model, image, (120, 90), torch.device("cpu"))
@@ -367,8 +365,7 @@ def test_prediction_follows_the_protocol_step_by_step(manifest):
 
 def test_prepared_size_is_that_of_a_file_of_the_scale(manifest):
     """Resize, normalise, pad with zeros, sigmoid at that size, against the steps written out; a portrait image."""
-    settings = configuration.run_settings(make_config(), "SYN", PAIR, 0)
-    model = initial_model(settings, None)[0].eval()
+    model = initial_model(run_settings(make_settings(), "SYN", PAIR, 0), None)[0].eval()
     image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), dtype=np.uint8)
     got = evaluate.predict(model, image, (128, 128), torch.device("cpu"), "prepared")
     rgb = mmcv.imresize(image, (96, 128))[..., ::-1].astype(np.float32)
@@ -393,11 +390,11 @@ def test_label_at_prepared_size():
 
 
 def test_evaluation_size_is_recorded_and_counts_its_own_pixels(manifest, tmp_path):
-    config = make_config()
-    config["datasets"]["SYN"] |= {"eval_size": "prepared", "scale": [214, 200]}
-    run(config, manifest, tmp_path)
+    settings = changed(make_settings(), "datasets.SYN.eval_size", "prepared")
+    settings = changed(settings, "datasets.SYN.scale", (214, 200))
+    run(settings, manifest, tmp_path)
     files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
-    record = evaluated(config, "SYN", PAIR, 0, manifest, *files)
+    record = evaluated(settings, "SYN", PAIR, 0, manifest, *files)
     assert record["evaluation"]["eval_size"] == "prepared"
     assert {detail["pixels"] for detail in record["details"].values()} == {214 * 200}
 
@@ -416,45 +413,45 @@ def test_own_lesions_flow_from_the_configuration_to_every_number(tmp_path):
             rows.append(f"{name}.png,{lesion},{name}_{lesion}.png,{split}")
     (tmp_path / "mine" / "dataset.csv").write_text("\n".join(rows))
     manifest = prepare_folder(tmp_path / "mine", tmp_path / "out", lesions=["NV", "Drusen"], progress=False)
-    config = make_config()
-    section = {k: v for k, v in config["datasets"].pop("SYN").items() if k not in ("synthetic", "eval_size")}
+    written = plain(make_settings())
+    section = {k: v for k, v in written["datasets"].pop("SYN").items() if k not in ("synthetic", "eval_size")}
     section |= {"kind": "folder", "source": "mine", "lesions": ["NV", "Drusen"], "iterations": 2}
-    config = configuration.complete(config | {"datasets": {"Mine": section}, "results": str(tmp_path / "results")})
-    folder = run_folder(config["results"], "Mine", PAIR, 0)
-    train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
+    settings = complete(written | {"datasets": {"Mine": section}, "results": str(tmp_path / "results")})
+    folder = run_folder(settings.results, "Mine", PAIR, 0)
+    run(settings, manifest, folder, dataset="Mine")
     files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
-    record = evaluated(config, "Mine", PAIR, 0, manifest, *files)
+    record = evaluated(settings, "Mine", PAIR, 0, manifest, *files)
     assert set(record["details"]) == {"NV", "Drusen"}
     show(record)
-    table = aggregate(config)
+    table = aggregate(settings)
     assert set(table.loc[table["metric"] == "ap", "lesion"]) == {"NV", "Drusen", "mean"}
     assert set(table["eval_size"]) == {"native"}
-    config["datasets"]["Mine"]["lesions"] = ["Drusen", "NV"]
+    turned = changed(settings, "datasets.Mine.lesions", ("Drusen", "NV"))
     with pytest.raises(RFBenchError, match="lesions Drusen, NV, found NV, Drusen"):
-        train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
+        run(turned, manifest, folder, dataset="Mine")
 
 
 def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path):
     """The kernel tells of every open file, also of those that OpenCV opens without Python."""
     watched = [manifest.parent / kind / split for kind in ("images", "labels") for split in ("train", "test")]
     with watch_opens(watched) as opened:
-        run(make_config(workers=1), manifest, tmp_path)
+        run(make_settings(workers=1), manifest, tmp_path)
         assert {path.parent.name for path in opened()} == {"train"}
         files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
-        evaluated(make_config(workers=1), "SYN", PAIR, 0, manifest, *files)
+        evaluated(make_settings(workers=1), "SYN", PAIR, 0, manifest, *files)
         assert {path.parent.name for path in opened()} == {"train", "test"}
 
 
 def test_exchanged_checkpoint_is_refused(manifest, tmp_path):
-    run(make_config(), manifest, tmp_path)
+    run(make_settings(), manifest, tmp_path)
     torch.save({"state_dict": {}}, tmp_path / "work" / "model.pth")
+    record = json.loads((tmp_path / "train.json").read_text())
     with pytest.raises(RFBenchError, match="expected the checkpoint of digest"):
-        evaluate.trained_model(json.loads((tmp_path / "train.json").read_text()), tmp_path / "work")
+        evaluate.trained_model(recorded_settings(record), record, tmp_path / "work")
 
 
 def test_record_of_other_settings_is_refused(manifest, tmp_path):
-    run(make_config(), manifest, tmp_path)
+    run(make_settings(), manifest, tmp_path)
+    files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
     with pytest.raises(RFBenchError, match=r"trained with other settings \(recipe\)"):
-        evaluated(
-            make_config(power=0.5), "SYN", PAIR, 0, manifest, tmp_path / "train.json", tmp_path / "work", tmp_path / "e"
-        )
+        evaluated(make_settings(power=0.5), "SYN", PAIR, 0, manifest, *files)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rfbench import provenance, runs, stages
 from rfbench.files import write_changed
+from rfbench.settings import Settings
 
 FIELDS = ("stage", "old", "new", "reason", "commit", "date")
 UNKNOWN = "unknown"  # the code of records from before digests were kept
@@ -49,12 +50,12 @@ def read(results: str | Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def keep(config: dict, why: str, date: str) -> list[dict[str, str]]:
+def keep(settings: Settings, why: str, date: str) -> list[dict[str, str]]:
     """Count every run that a change of code would repeat as current; returns the decisions made, dicts of FIELDS."""
-    results, made = config["results"], []
+    results, made = settings.results, []
     commit, dirty = provenance.commit()
     about = {"reason": why, "commit": commit + (" with uncommitted changes" if dirty else ""), "date": date}
-    while found := repeats(config):  # a stage that is kept lets the next one of the same run come to light
+    while found := repeats(settings):  # a stage that is kept lets the next one of the same run come to light
         changes = dict.fromkeys((repeat.stage, repeat.old, repeat.new) for repeat in found)
         made += [dict(zip(FIELDS, change, strict=False)) | about for change in changes]
         _write(results, [*read(results), *made[-len(changes) :]])
@@ -77,32 +78,32 @@ def reason(results: str | Path, stage: str, old: str, new: str) -> str | None:
     return rows[-1]["reason"] if rows else None
 
 
-def repeats(config: dict) -> list[Repeat]:
-    """The finished runs of a complete configuration that a change of code, kept by nobody, would repeat."""
-    found, results = [], config["results"]
-    for run in runs.configured(config):
-        for stage, old, new, seconds in _codes(config, run):
+def repeats(settings: Settings) -> list[Repeat]:
+    """The finished runs of a configuration that a change of code, kept by nobody, would repeat."""
+    found, results = [], settings.results
+    for run in runs.configured(settings):
+        for stage, old, new, seconds in _codes(results, run):
             if reason(results, stage, old, new) is None:
                 found.append(Repeat(run, stage, old, new, seconds))
                 break  # what follows is repeated with it
     return found
 
 
-def notes(config: dict, run: runs.Run) -> list[str]:
+def notes(results: str, run: runs.Run) -> list[str]:
     """For a run of earlier code that somebody keeps: stage and reason."""
-    found = [(stage, reason(config["results"], stage, old, new)) for stage, old, new, _ in _codes(config, run)]
+    found = [(stage, reason(results, stage, old, new)) for stage, old, new, _ in _codes(results, run)]
     return [f"{stage} of earlier code, kept: {why}" for stage, why in found if why]
 
 
-def _codes(config: dict, run: runs.Run) -> list[tuple[str, str, str, float]]:
+def _codes(results: str, run: runs.Run) -> list[tuple[str, str, str, float]]:
     """Stage, code of the record, code of today, and seconds that repeating it would take, of finished stages."""
     trained = run.training_record()
     if trained is None:
         return []
-    pair = run.settings["pair"]
+    pair = run.settings.pair
     evaluated = run.evaluation_record()
     training, evaluation = _seconds(run.folder / "times.json"), _seconds(run.folder / "evaluation_times.json")
-    prepared = runs.manifest_path(config["results"], run.dataset).with_name(runs.PREPARED)
+    prepared = runs.manifest_path(results, run.dataset).with_name(runs.PREPARED)
     found = [
         ("prepare", _recorded(prepared), stages.code_digest("prepare"), training + evaluation),
         ("train", trained["identity"]["code"], stages.code_digest("train", pair), training + evaluation),
@@ -147,7 +148,7 @@ def _changed(results: str | Path, repeat: Repeat) -> str:
     path = _pieces(results, repeat.old)
     if not path.exists():
         return "unknown, as the code that these records were made with was not stored"
-    pair = None if repeat.stage == "prepare" else repeat.run.settings["pair"]
+    pair = None if repeat.stage == "prepare" else repeat.run.settings.pair
     names = stages.changed(json.loads(path.read_text()), stages.parts(repeat.stage, pair))
     by_file: dict[str, list[str]] = {}
     for name in names:

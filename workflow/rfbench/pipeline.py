@@ -7,18 +7,29 @@ dataset, pair and seed.
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
 import yaml
 
-from rfbench import config as configuration
-from rfbench import devices, flocks, kept, provenance, stages
+from rfbench import devices, flocks, kept, provenance, runs, stages
+from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
 from rfbench.published import names_for
 from rfbench.report import tables
 from rfbench.runs import run_folder
+from rfbench.settings import (
+    complete,
+    evaluation_settings,
+    missing_sources,
+    network,
+    preparation,
+    profile_settings,
+    read,
+    run_names,
+    source_path,
+)
 from rfbench.training import watchdog
 
 RENDERING_ONLY = (
@@ -31,29 +42,33 @@ class Pipeline:
     """One configuration as the rules see it.
 
     Args:
-        config: Snakemake's `config`, as the user wrote it.
+        config: Snakemake's `config`: its configuration files and `--config` put together.
+        files: those files, which Snakemake reads less strictly than we do (`settings.read`).
 
     Raises:
         ConfigError: the configuration cannot be run; one sentence per problem.
     """
 
-    def __init__(self, config: dict) -> None:
+    def __init__(self, config: dict, files: Iterable[str | Path] = ()) -> None:
         # An operator file declares its pairs in Python, so only importing it, and torch with it, tells them.
         self.rendering_only = importlib.util.find_spec("torch") is None
-        self.config = configuration.complete(config, registry=not self.rendering_only)
-        self.results, self.reports = self.config["results"], self.config["reports"]
+        for file in files:
+            read(file)
+        self.settings = complete(config, registry=not self.rendering_only)
+        self.results, self.reports = self.settings.results, self.settings.reports
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
-        self.threads = self.config["recipe"]["threads"]
+        self.threads = self.settings.recipe.threads
         # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
         visible = len(devices.visible())
-        self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible > 0))
+        self.gpus = int(self.settings.device == "cuda" or (self.settings.device == "auto" and visible > 0))
         self.gpu_pool = max(visible, 1)  # where none is visible, a job of `device: cuda` says so itself
-        self.missing = [] if self.rendering_only else configuration.missing_sources(self.config)
+        self.missing = [] if self.rendering_only else missing_sources(self.settings)
         for sentence in [RENDERING_ONLY] if self.rendering_only else self.missing:
             print(f"warning: {sentence}", file=sys.stderr)
         # The jobs read the complete configuration from this file. Its name changes with its content, so that a job
         # waiting in a queue never reads another one; it is no input, since each rule's params name what matters to it.
-        self.config_file = f"{self.results}/configurations/{provenance.digest(self.config)}.yaml"
+        whole = self.settings.model_dump(mode="json")
+        self.config_file = f"{self.results}/configurations/{provenance.digest(whole)}.yaml"
         os.environ["RFBENCH_CONFIG"] = self.config_file
         self._repeats: set | None = None  # looked up when the first run is planned
         self._refusal = ""
@@ -64,9 +79,11 @@ class Pipeline:
             return  # those jobs read none
         if self.missing:
             raise RFBenchError("Nothing was started, since input is missing:\n" + "\n".join(self.missing))
-        if problems := configuration.network_problems(self.config):
+        from rfbench.models.buildable import network_problems  # torch, which a dry run need not wait for
+
+        if problems := network_problems(self.settings):
             raise RFBenchError("Nothing was started:\n" + "\n".join(problems))
-        provenance.write_text(self.config_file, yaml.safe_dump(self.config, sort_keys=False))
+        provenance.write_text(self.config_file, yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
 
     def code(self, stage: str) -> str:
         """Digest of a stage's code; of the profile's with every configured pair's operators."""
@@ -77,7 +94,7 @@ class Pipeline:
 
         def digest(wildcards) -> str:
             self._refuse_repeats(wildcards)
-            pair, _ = configuration.network(self.config, wildcards.pair)
+            pair, _ = network(self.settings, wildcards.pair)
             return stages.code_digest(stage, pair)
 
         return digest
@@ -88,8 +105,8 @@ class Pipeline:
         Asked while Snakemake plans its jobs, in a dry run too; an exception would reach the user as a traceback.
         """
         if self._repeats is None:
-            found = [] if self.config["retrain"] else kept.repeats(self.config)
-            self._refusal = kept.refusal(self.config["results"], found, self.config["keep_hours"])
+            found = [] if self.settings.retrain else kept.repeats(self.settings)
+            self._refusal = kept.refusal(self.results, found, self.settings.keep_hours)
             self._repeats = {(repeat.run.dataset, repeat.run.pair, repeat.run.seed) for repeat in found}
         if self._refusal and (wildcards.dataset, wildcards.pair, int(wildcards.seed)) in self._repeats:
             print(self._refusal, file=sys.stderr, flush=True)
@@ -101,7 +118,7 @@ class Pipeline:
 
     def profile_code(self) -> list[str]:
         """Digests of the profile's code with each configured pair's operators."""
-        return [stages.code_digest("profile", pair) for pair in self.config["pairs"]]
+        return [stages.code_digest("profile", pair) for pair in self.settings.pairs]
 
     def every_run(self, name: str) -> list[str]:
         """A file of each configured run; without torch, of each run that has one."""
@@ -109,13 +126,13 @@ class Pipeline:
             return sorted(map(str, Path(self.results).glob(f"runs/*/*/seed*/{name}")))
         return [
             f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed)
-            for dataset, pair, seed in configuration.runs(self.config)
+            for dataset, pair, seed in run_names(self.settings)
         ]
 
     def table_files(self) -> list[str]:
         """The tables that the configured data sets appear in, as CSV, Markdown and TeX, and what they were made of."""
-        layouts = {configuration.published_layout(dataset) for dataset in self.config["datasets"].values()}
-        if self.config["evaluation"]["split"] == "val":
+        layouts = {dataset.layout for dataset in self.settings.datasets.values()}
+        if self.settings.evaluation.split == "val":
             layouts = set()  # the paper's tables but the ablation are about test images
         names = [f"{name}.{kind}" for name in names_for(layouts) for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
@@ -126,32 +143,37 @@ class Pipeline:
 
     def profile_digest(self) -> str:
         """Digest of everything in the configuration that says what is profiled, and how."""
-        return provenance.digest(configuration.profile_settings(self.config))
+        return provenance.digest(profile_settings(self.settings))
 
     def ablation_files(self) -> list[str]:
         """Table 1 and its figure, where the configuration sweeps options."""
-        if not self.config["sweep"]:
+        if not self.settings.sweep:
             return []
         kinds = {"tables": ("csv", "md", "tex"), "figures": ("png", "pdf")}
         return [f"{self.reports}/{folder}/table1.{kind}" for folder, own in kinds.items() for kind in own]
 
     def weight_files(self, wildcards) -> list[str]:
         """The ImageNet checkpoint, where the configuration names one."""
-        pretrained = self.config["model"]["pretrained"]
-        return [] if pretrained == "none" else [f"{self.results}/weights/{pretrained['sha256']}.pth"]
+        pretrained = self.settings.model.pretrained
+        return [f"{self.results}/weights/{pretrained.name}.pth"] if pretrained else []
 
-    def weight_source(self, wildcards) -> str:
-        """File or URL of the ImageNet checkpoint."""
-        return self.config["model"]["pretrained"]["source"]
+    def weight_digest(self, wildcards) -> str:
+        """The configured digest of the ImageNet checkpoint. Its source is none of a rule's: the content counts."""
+        return self.settings.model.pretrained.sha256
 
     def weight_option(self, wildcards, input) -> list[str]:
         """Command line option for the ImageNet checkpoint."""
         return ["--weights", str(input.weights)] if input.weights else []
 
     def run_digest(self, wildcards) -> str:
-        """Digest of everything in the configuration that can change this run's numbers."""
-        settings = configuration.run_settings(self.config, wildcards.dataset, wildcards.pair, int(wildcards.seed))
-        return provenance.digest(settings)
+        """Digest of everything in the configuration that can change this run's numbers.
+
+        A record of the same settings names its own digest, which a version that wrote them otherwise computed: what
+        changes no setting repeats no run.
+        """
+        run = runs.of(self.settings, wildcards.dataset, wildcards.pair, int(wildcards.seed))
+        record = run.training_record()
+        return record["identity"]["settings"] if record else run.settings.digest
 
     def continuations(self, wildcards) -> str:
         """After how many timeouts the run went, or will go, on: a raised `recipe.time_limit` changes it, so train runs.
@@ -162,7 +184,7 @@ class Pipeline:
         count, path, limit = (
             watchdog.timeouts(folder / "work"),
             folder / "train.json",
-            self.config["recipe"]["time_limit"],
+            self.settings.recipe.time_limit,
         )
         record = provenance.read_json(path) if path.exists() else {"state": "missing"}
         stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
@@ -170,16 +192,16 @@ class Pipeline:
 
     def evaluation_digest(self, wildcards) -> str:
         """Digest of how a data set's runs are evaluated."""
-        return provenance.digest(configuration.evaluation_settings(self.config, wildcards.dataset))
+        return provenance.digest(evaluation_settings(self.settings, wildcards.dataset).model_dump(mode="json"))
 
     def preparation(self, wildcards) -> list[str]:
         """Arguments of `rfbench prepare` for one data set."""
-        return configuration.preparation(self.config["datasets"][wildcards.dataset])
+        return preparation(self.settings.datasets[wildcards.dataset])
 
     def source_fingerprint(self, wildcards) -> str:
         """Digest of a real archive's table of contents: its content counts, neither its date nor its place."""
-        dataset = self.config["datasets"][wildcards.dataset]
-        return "" if dataset["kind"] == "synthetic" else configuration.source_fingerprint(dataset)
+        dataset = self.settings.datasets[wildcards.dataset]
+        return "" if dataset.synthetic else fingerprint(source_path(dataset))
 
 
 def own_directory(folder: Path = Path(".snakemake")) -> IO | None:

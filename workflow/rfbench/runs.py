@@ -8,10 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.data import manifest
 from rfbench.errors import RFBenchError
+from rfbench.settings import (
+    EvaluationSettings,
+    RunSettings,
+    Settings,
+    evaluation_settings,
+    recorded_settings,
+    run_names,
+    run_settings,
+)
 
 
 def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) -> Path:
@@ -34,27 +42,27 @@ class Run:
     Args:
         dataset, pair, seed: which run.
         folder: of its records; the training's work folder is below it.
-        settings: everything in the configuration that can change its numbers (`config.run_settings`).
-        evaluation: how it is evaluated (`config.evaluation_settings`).
+        settings: everything in the configuration that can change its numbers.
+        evaluation: how it is evaluated.
     """
 
     dataset: str
     pair: str
     seed: int
     folder: Path
-    settings: dict = field(repr=False, compare=False)
-    evaluation: dict = field(repr=False, compare=False)
+    settings: RunSettings = field(repr=False, compare=False)
+    evaluation: EvaluationSettings = field(repr=False, compare=False)
 
     def training_record(self) -> dict | None:
         """The record of its training; None if there is none of these settings."""
         record = self._record("train.json")
-        return record if record and record["settings"] == self.settings else None
+        return record if record and recorded_settings(record) == self.settings else None
 
     def evaluation_record(self) -> dict | None:
         """The record of its evaluation; None if there is none of these settings."""
         record = self._record("evaluation.json")
-        wanted = (self.settings, self.evaluation)
-        return record if record and (record["settings"], record["evaluation"]) == wanted else None
+        own = record and recorded_settings(record) == self.settings
+        return record if own and record.get("evaluation") == self.evaluation.model_dump(mode="json") else None
 
     def hole(self) -> tuple[str, str]:
         """State and reason to show where it has no evaluation of these settings: error or missing."""
@@ -71,8 +79,11 @@ class Run:
         Raises:
             RFBenchError: it names the settings that differ.
         """
-        differing = [key for key in self.settings if training["settings"].get(key) != self.settings[key]]
-        if differing:
+        found = recorded_settings(training)
+        if found != self.settings:
+            own = self.settings.model_dump(mode="json")
+            theirs = found.model_dump(mode="json") if found else {}
+            differing = [key for key in own if theirs.get(key) != own[key]]
             raise RFBenchError(
                 f"{path}: was trained with other settings ({', '.join(differing)}) than this configuration's. "
                 "Run snakemake, which trains it again, or give the configuration that it was trained with."
@@ -83,18 +94,18 @@ class Run:
         return provenance.read_json(path) if path.exists() else None
 
 
-def of(config: dict, dataset: str, pair: str, seed: int) -> Run:
-    """The run of that name in a complete configuration."""
+def of(settings: Settings, dataset: str, pair: str, seed: int) -> Run:
+    """The run of that name in a configuration."""
     return Run(
         dataset,
         pair,
         seed,
-        run_folder(config["results"], dataset, pair, seed),
-        configuration.run_settings(config, dataset, pair, seed),
-        configuration.evaluation_settings(config, dataset),
+        run_folder(settings.results, dataset, pair, seed),
+        run_settings(settings, dataset, pair, seed),
+        evaluation_settings(settings, dataset),
     )
 
 
-def configured(config: dict) -> Iterator[Run]:
-    """Every run of a complete configuration, in its order."""
-    return (of(config, *run) for run in configuration.runs(config))
+def configured(settings: Settings) -> Iterator[Run]:
+    """Every run of a configuration, in its order."""
+    return (of(settings, *names) for names in run_names(settings))

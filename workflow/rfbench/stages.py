@@ -25,7 +25,7 @@ NEUTRAL = {
     "rfbench.stages": "decides what runs again",
     "rfbench.devices": "which device computes; a record's provenance names it",
     "rfbench.provenance": "describes a result",
-    "rfbench.config": "a run's settings have a digest of their own",
+    "rfbench.settings": "a run's settings have a digest of their own",
     "rfbench.data.progress": "shows how far a preparation is",
     "rfbench.training.watchdog": "ends a training that takes too long, changes none of its numbers",
 }

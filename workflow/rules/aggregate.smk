@@ -10,6 +10,7 @@ rule aggregate:
     params:
         code=PIPELINE.code("aggregate"),
         kept=PIPELINE.kept_digest(),
+        recipe=PIPELINE.settings.recipe.name,
     shell:
         "rfbench aggregate --output {output:q} 2> >(tee {log:q} >&2)"
 

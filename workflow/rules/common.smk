@@ -5,7 +5,7 @@ from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline, own_directory
 
 try:
-    PIPELINE = Pipeline(config)
+    PIPELINE = Pipeline(config, workflow.configfiles)
 except RFBenchError as error:
     raise WorkflowError(str(error))
 

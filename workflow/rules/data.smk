@@ -19,12 +19,12 @@ rule prepare:
 
 rule weights:
     output:
-        f"{RESULTS}/weights/{{sha256}}.pth",
+        f"{RESULTS}/weights/{{name}}.pth",
     log:
-        f"{RESULTS}/logs/weights/{{sha256}}.log",
+        f"{RESULTS}/logs/weights/{{name}}.log",
     conda:
         CONDA
     params:
-        source=PIPELINE.weight_source,
+        sha256=PIPELINE.weight_digest,
     shell:
-        "rfbench weights --source {params.source:q} --sha256 {wildcards.sha256:q} --output {output:q} 2> >(tee {log:q} >&2)"
+        "rfbench weights --output {output:q} 2> >(tee {log:q} >&2)"

@@ -2,7 +2,7 @@ rule evaluate:
     input:
         manifest=f"{RESULTS}/data/{{dataset}}/manifest.csv",
         record=f"{RUN}/train.json",
-        weights=PIPELINE.weight_files,
+        weights=ancient(PIPELINE.weight_files),
     output:
         record=f"{RUN}/evaluation.json",
         per_image=f"{RUN}/per_image.csv",

@@ -1,7 +1,7 @@
 rule train:
     input:
         manifest=f"{RESULTS}/data/{{dataset}}/manifest.csv",
-        weights=PIPELINE.weight_files,
+        weights=ancient(PIPELINE.weight_files),
     output:
         record=f"{RUN}/train.json",
         curve=f"{RUN}/curve.csv",

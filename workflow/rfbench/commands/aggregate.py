@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.commands.options import add_config_argument
 from rfbench.report.aggregate import aggregate
+from rfbench.settings import load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = configuration.load(args.config)
-    table = aggregate(config)
+    table = aggregate(load(args.config))
     provenance.write_text(args.output, table.to_csv(index=False, lineterminator="\n"))
     runs = table.drop_duplicates(["dataset", "pair", "seed"])
     states = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())

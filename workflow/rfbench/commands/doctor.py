@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rfbench import config as configuration
 from rfbench import devices
 from rfbench.errors import RFBenchError
+from rfbench.settings import load, missing_sources
 
 ROOT = Path(__file__).parents[3]
 Finding = tuple[str, str, str]  # what, "ok" | "note" | "missing", sentence
@@ -75,7 +75,7 @@ def check_configurations(paths: Sequence[Path]) -> list[Finding]:
 def _found(path: Path) -> list[tuple[str, str]]:
     """State and sentence of one configuration, or of each file that it lacks."""
     try:
-        missing = configuration.missing_sources(configuration.load(path))
+        missing = missing_sources(load(path))
     except RFBenchError as error:
         return [("missing", str(error))]
     # The key before the colon is the configuration's own; what follows is the same for all that lack the file.

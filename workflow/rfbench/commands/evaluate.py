@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = load_with_dataset(args.config, args.dataset)
-    run = runs.of(config, args.dataset, args.pair, args.seed)
-    kept.remember(config["results"], "evaluate", run.settings["pair"])
+    settings = load_with_dataset(args.config, args.dataset)
+    run = runs.of(settings, args.dataset, args.pair, args.seed)
+    kept.remember(settings.results, "evaluate", run.settings.pair)
     with reported(args.work):
         record = evaluate(
             run,
-            config,
+            settings.device,
             manifest=args.manifest,
             train_record=args.record,
             work=args.work,

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rfbench import config as configuration
 from rfbench import kept
 from rfbench.errors import RFBenchError
+from rfbench.settings import load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = configuration.load(args.config)
+    settings = load(args.config)
     if not args.because.strip():
         raise RFBenchError("--because: expected a reason, found an empty text.")
-    repeats = kept.repeats(config)
+    repeats = kept.repeats(settings)
     if not repeats:
         print(f"{args.config}: no finished run is of earlier code; there is nothing to keep", file=sys.stderr)
         return 0
-    decided = kept.keep(config, args.because, datetime.date.today().isoformat())
+    decided = kept.keep(settings, args.because, datetime.date.today().isoformat())
     hours = sum(repeat.seconds for repeat in repeats) / 3600
-    print(f"{config['results']}/kept.csv: {len(repeats)} runs ({hours:.2f} hours) kept", file=sys.stderr)
+    print(f"{settings.results}/kept.csv: {len(repeats)} runs ({hours:.2f} hours) kept", file=sys.stderr)
     _record(args.config, repeats)
     for row in decided:
         print(f"  {row['stage']}: code {row['old']} counts as {row['new']}", file=sys.stderr)

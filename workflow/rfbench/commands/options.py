@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rfbench import config as configuration
 from rfbench.errors import RFBenchError
 from rfbench.names import LESIONS
+from rfbench.settings import Settings, load
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +20,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
 
 
-def load_with_dataset(path: Path, dataset: str) -> dict:
-    """The complete configuration of a file that must have this data set.
+def load_with_dataset(path: Path, dataset: str) -> Settings:
+    """The configuration of a file that must have this data set.
 
     Raises:
         RFBenchError: the configuration is not valid, or has no such data set.
     """
-    config = configuration.load(path)
-    if dataset not in config["datasets"]:
-        known = ", ".join(config["datasets"])
+    settings = load(path)
+    if dataset not in settings.datasets:
+        known = ", ".join(settings.datasets)
         raise RFBenchError(f"--dataset {dataset}: {path} has no such data set; it has {known}.")
-    return config
+    return settings
 
 
 def add_config_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:

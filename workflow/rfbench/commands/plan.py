@@ -9,9 +9,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from rfbench import config as configuration
 from rfbench.errors import RFBenchError
 from rfbench.planning.plan import default_jobs, plan
+from rfbench.settings import Settings, load
 from rfbench.training.workfolder import KEPT
 
 
@@ -24,16 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = configuration.load(args.config)
-    jobs = default_jobs(config) if args.jobs is None else args.jobs
+    settings = load(args.config)
+    jobs = default_jobs(settings) if args.jobs is None else args.jobs
     if jobs < 1:
         raise RFBenchError(f"--jobs: expected at least 1, found {jobs}.")
-    report = plan(config, jobs)
-    print(json.dumps(report, indent=2)) if args.json else show(report, config, Console())
+    report = plan(settings, jobs)
+    print(json.dumps(report, indent=2)) if args.json else show(report, settings, Console())
     return 0
 
 
-def show(report: dict, config: dict, console: Console) -> None:
+def show(report: dict, settings: Settings, console: Console) -> None:
     """Print the plan and how it was made."""
     jobs, runs, measured = report["jobs"], report["runs"], report["measured"]
     table = Table("stage", box=SIMPLE, pad_edge=False)
@@ -51,7 +51,7 @@ def show(report: dict, config: dict, console: Console) -> None:
         )
     console.print(table)
     small, side = measured["sides"]
-    most = max(math.prod(section["crop"]) for section in config["datasets"].values())
+    most = max(math.prod(dataset.crop) for dataset in settings.datasets.values())
     threads = "1 thread" if measured["threads"] == 1 else f"{measured['threads']} threads"
     notes = [
         f"{sum(runs.values())} runs: {runs['done']} done, {runs['trained']} trained but not evaluated, "

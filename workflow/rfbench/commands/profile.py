@@ -6,10 +6,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import operators
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.commands.options import add_config_argument, chosen, positive
-from rfbench.profiling.profile import DTYPES, EPILOG, Settings, from_config, profile
+from rfbench.profiling.profile import DTYPES, EPILOG, Conditions, configured, profile
+from rfbench.settings import load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,16 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
 
 
-def _from_arguments(args: argparse.Namespace) -> Settings:
-    """The configuration's settings, or, without one, those of the paper's network; options override both."""
+def _from_arguments(args: argparse.Namespace) -> Conditions:
+    """Those of the configuration, or, without one, of the paper's network; options override both."""
     every = tuple(operators.available())
-    settings = from_config(configuration.load(args.config)) if args.config else Settings(every, fused=every)
-    given = {key: value for key, value in vars(args).items() if key in asdict(settings) and value is not None}
-    pairs = chosen("pairs", given.get("pairs", settings.pairs), every)
-    given["pairs"], given["size"] = pairs, tuple(given.get("size", settings.size))
-    given["fused"] = chosen("fused", given.get("fused", ["all" if settings.fused else "none"]), pairs)
+    conditions = configured(load(args.config)) if args.config else Conditions(every, fused=every)
+    given = {key: value for key, value in vars(args).items() if key in asdict(conditions) and value is not None}
+    pairs = chosen("pairs", given.get("pairs", conditions.pairs), every)
+    given["pairs"], given["size"] = pairs, tuple(given.get("size", conditions.size))
+    given["fused"] = chosen("fused", given.get("fused", ["all" if conditions.fused else "none"]), pairs)
     given["compiled"] = chosen("compile", given.get("compiled", ["none"]), pairs)
-    return replace(settings, **given)
+    return replace(conditions, **given)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = load_with_dataset(args.config, args.dataset)
-    rates = measure(config, args.dataset, args.manifest, args.samples)
+    settings = load_with_dataset(args.config, args.dataset)
+    rates = measure(settings.datasets[args.dataset], settings.recipe, args.manifest, args.samples)
     for source, rate in rates.items():
         print(f"{source:10} {rate:6.2f} samples/s on one core", file=sys.stderr)
     if args.output:

@@ -19,9 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = load_with_dataset(args.config, args.dataset)
-    kept.remember(config["results"], "train", runs.of(config, args.dataset, args.pair, args.seed).settings["pair"])
-    record = train(config, args.dataset, args.pair, args.seed, args.manifest, args.work, args.output, args.weights)
+    settings = load_with_dataset(args.config, args.dataset)
+    run = runs.of(settings, args.dataset, args.pair, args.seed).settings
+    kept.remember(settings.results, "train", run.pair)
+    record = train(
+        run,
+        settings.recipe,
+        settings.device,
+        manifest=args.manifest,
+        work=args.work,
+        output=args.output,
+        weights=args.weights,
+    )
     if record["state"] != "done":
         print(f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole", file=sys.stderr)
     return 0

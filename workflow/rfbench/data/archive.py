@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rfbench.data.findings import Finding
 from rfbench.errors import DataError
+from rfbench.provenance import digest
 
 DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 """What reading a member raises when the source is damaged, encrypted or packed by an unknown method."""
@@ -198,3 +199,17 @@ def _parts(path: Path) -> tuple[Path, ...]:
         missing = ", ".join(f"{name}.{gap:03}" for gap in gaps)
         raise DataError(f"{path}: expected parts 001 to {max(numbered):03}, found no {missing}. Download it again.")
     return tuple(numbered[number] for number in sorted(numbered))
+
+
+def fingerprint(path: Path) -> str:
+    """Digest of an archive's table of contents (names, sizes, checksums), read without reading the archive.
+
+    It changes with the content, neither with the archive's date nor with its place; `absent` if there is none.
+    """
+    if not path.exists():
+        return "absent"
+    try:
+        source = open_source(path)
+    except DataError:  # `rfbench prepare` says what is wrong with it
+        return "unreadable"
+    return digest([entry if source.is_zip else entry[:2] for entry in source.contents()])

@@ -17,7 +17,8 @@ The size of the image on disk is a question for DDR, whose files the authors may
 import csv
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from rfbench.errors import RFBenchError
 from rfbench.metrics import LesionMetrics
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
+from rfbench.settings import RunSettings
 
 if TYPE_CHECKING:
     from rfbench.runs import Run
@@ -79,18 +81,24 @@ def fit_label(label: np.ndarray, scale: tuple[int, int], eval_size: str) -> np.n
 
 
 def evaluate_model(
-    model: torch.nn.Module, dataset: dict, manifest: Path, split: str, device: torch.device,
+    model: torch.nn.Module,
+    manifest: Path,
+    split: str,
+    device: torch.device,
+    *,
+    lesions: Sequence[str],
+    scale: tuple[int, int],
+    eval_size: str,
     keep: Callable[[str, torch.Tensor], None] | None = None,
-) -> tuple[LesionMetrics, list[dict]]:  # fmt: skip
+) -> tuple[LesionMetrics, list[dict]]:
     """Metrics of a network over a split, and its counts at 0.5 per image (rows stem, lesion, tp, predicted, positives).
 
-    `dataset` is a data set's section of a complete configuration. `keep` is given each image's stem and probabilities
-    (L, H, W). Memory does not grow with the number of images.
+    `keep` is given each image's stem and probabilities (L, H, W); for the others see `predict`. Memory does not grow
+    with the number of images.
     """
     model = model.to(device).eval()
-    scale, eval_size = dataset["scale"], dataset["eval_size"]
-    metrics, rows = LesionMetrics(dataset["lesions"]), []
-    images = list(read_manifest(manifest, split, dataset["lesions"]).itertuples())
+    metrics, rows = LesionMetrics(lesions), []
+    images = list(read_manifest(manifest, split, lesions).itertuples())
     console = Console(stderr=True)
     for row in track(images, f"evaluating {split}", console=console, disable=not console.is_terminal):
         image, label = read_native(manifest.parent, row)
@@ -103,8 +111,8 @@ def evaluate_model(
     return metrics, rows
 
 
-def trained_model(record: dict, work: Path) -> torch.nn.Module:
-    """The network of a finished training, its checkpoint checked against the record's digest.
+def trained_model(run: RunSettings, record: dict, work: Path) -> torch.nn.Module:
+    """The network of a run's finished training, its checkpoint checked against the record's digest.
 
     Raises:
         RFBenchError: the checkpoint is gone or is not the one that the record describes.
@@ -116,14 +124,14 @@ def trained_model(record: dict, work: Path) -> torch.nn.Module:
             f"{checkpoint}: expected the checkpoint of digest {record['checkpoint_sha256'][:12]}…, found {found}. "
             "Train this run again (delete its train.json and run snakemake)."
         )
-    model, _ = initial_model(record["settings"], None)
+    model, _ = initial_model(run, None)
     load_checkpoint(model, checkpoint)
     return model
 
 
 def evaluate(
     run: "Run",
-    config: dict,
+    device: str,
     *,
     manifest: Path,
     train_record: Path,
@@ -135,7 +143,7 @@ def evaluate(
 
     Args:
         run: which run.
-        config: the complete configuration that it belongs to.
+        device: auto, cpu or cuda.
         manifest: the prepared data set's manifest.csv.
         train_record: record that `train` wrote.
         work: the training's work folder with model.pth.
@@ -147,36 +155,43 @@ def evaluate(
     """
     started = time.monotonic()
     training = provenance.read_json(train_record)
-    settings = run.settings
     run.require_own(training, train_record)
     record = {
         "kind": "evaluation",
         "state": training["state"],
         "reason": training["reason"],
-        "settings": settings,
+        "settings": run.settings.model_dump(mode="json"),
         "identity": training["identity"],
-        "evaluation": run.evaluation,
+        "evaluation": run.evaluation.model_dump(mode="json"),
         "training_provenance": training["provenance"],
         "checkpoint_sha256": training["checkpoint_sha256"],
-        "code": stages.code_digest("evaluate", settings["pair"]),
+        "code": stages.code_digest("evaluate", run.settings.pair),
     }
     rows: list[dict] = []
     curves: list[dict] = []
-    device = pick_device(config["device"])
-    torch.set_num_threads(settings["recipe"]["threads"])
+    chosen = pick_device(device)
+    torch.set_num_threads(run.settings.recipe.threads)
     if training["state"] == "done":
-        split, section = config["evaluation"]["split"], config["datasets"][run.dataset]
-        metrics, rows = evaluate_model(trained_model(training, work), section, manifest, split, device)
+        judge = partial(
+            evaluate_model,
+            manifest=manifest,
+            split=run.evaluation.split,
+            device=chosen,
+            lesions=run.settings.dataset.lesions,
+            scale=run.settings.dataset.scale,
+            eval_size=run.evaluation.eval_size,
+        )
+        metrics, rows = judge(trained_model(run.settings, training, work))
         curves = curve_points(metrics)
         record |= {
             "metrics": metrics.compute(),
             "details": metrics.details(),
             "n_images": metrics.images,
         }
-        if config["evaluation"]["untrained"]:
-            untrained, _ = initial_model(settings, weights)
-            record["untrained"] = evaluate_model(untrained, section, manifest, split, device)[0].compute()
-    record["provenance"] = provenance.collect(device_name(device))
+        if run.evaluation.untrained:
+            untrained, _ = initial_model(run.settings, weights)
+            record["untrained"] = judge(untrained)[0].compute()
+    record["provenance"] = provenance.collect(device_name(chosen))
     _write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
     _write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
     provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})

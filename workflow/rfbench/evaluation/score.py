@@ -56,10 +56,12 @@ def score(
     frame, layout = read_manifest(manifest), layout or prepared_layout(data)
     settings, sources = trained.settle(checkpoint, given, layout)
     eval_size = eval_size or ("prepared" if layout == "ddr" else "native")
-    section = {**settings["dataset"], "eval_size": eval_size}
-    keep = partial(save_maps, predictions, lesions=section["lesions"]) if predictions else None
+    lesions, scale = settings["dataset"]["lesions"], tuple(settings["dataset"]["scale"])
+    keep = partial(save_maps, predictions, lesions=lesions) if predictions else None
     model, chosen = trained.network(settings, checkpoint, device)
-    metrics, _ = evaluate_model(model, section, manifest, split, chosen, keep)
+    metrics, _ = evaluate_model(
+        model, manifest, split, chosen, lesions=lesions, scale=scale, eval_size=eval_size, keep=keep
+    )
     synthetic = is_synthetic(frame)
     return {
         "kind": "score",

@@ -11,7 +11,7 @@ from rfbench import provenance
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models.checkpoint import load_checkpoint, read_meta
-from rfbench.models.initial import initial_model
+from rfbench.models.initial import network_for
 from rfbench.names import LESIONS
 from rfbench.published.protocol import PUBLISHED_DATASETS, PUBLISHED_NORMALISATION
 
@@ -29,7 +29,7 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
             none.
 
     Returns:
-        Settings as `models.initial.initial_model` takes them, and by key: option, checkpoint, published or default.
+        Everything that `network` takes, as records hold it, and by key: option, checkpoint, published or default.
 
     Raises:
         RFBenchError: an option contradicts what the checkpoint says of its network, or a value is known nowhere.
@@ -61,7 +61,16 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
 def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Module, torch.device]:
     """The network with the checkpoint's weights, in evaluation mode, on the device of that name."""
     chosen = pick_device(device)
-    model, _ = initial_model(settings, None)
+    about, photographs = settings["model"], settings["dataset"]
+    model = network_for(
+        settings["pair"],
+        about["backbone"],
+        about["operator_options"],
+        photographs["lesions"],
+        size=photographs["crop"],
+        mean=photographs["mean"],
+        std=photographs["std"],
+    )
     load_checkpoint(model, checkpoint)
     return model.to(chosen).eval(), chosen
 

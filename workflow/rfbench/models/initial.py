@@ -1,45 +1,85 @@
 """The network of a run before its first update."""
 
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from rfbench import provenance
+from rfbench.errors import RFBenchError
 from rfbench.models.checkpoint import load_backbone_weights
 from rfbench.models.segmentor import build_model
+from rfbench.settings import RunSettings
 
 
-def initial_model(settings: dict, weights: Path | None) -> tuple[torch.nn.Module, dict | None]:
+def initial_model(run: RunSettings, weights: Path | None) -> tuple[torch.nn.Module, dict | None]:
     """The network of a run before its first update, drawn from the run's seed.
 
     Args:
-        settings: a run's settings (`config.run_settings`).
+        run: a run's settings.
         weights: ImageNet checkpoint of the backbone, where the configuration names one.
 
     Returns:
-        The model and the report of the loaded weights (None without weights).
+        The model and the report of the loaded weights, their whole SHA-256 among it (None without weights).
+
+    Raises:
+        RFBenchError: the weights are not those of the run's settings.
     """
-    seed, dataset = settings["seed"], settings["dataset"]
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (mmcv's transforms use the global generator)
-    torch.manual_seed(seed)
-    width, height = dataset["crop"]
-    model = build_model(
-        settings["pair"],
-        settings["model"]["backbone"],
-        len(dataset["lesions"]),
-        operator_options=settings["model"]["operator_options"],
+    random.seed(run.seed)
+    np.random.seed(run.seed)  # noqa: NPY002 (mmcv's transforms use the global generator)
+    torch.manual_seed(run.seed)
+    model = network_for(
+        run.pair,
+        run.model.backbone,
+        run.model.operator_options,
+        run.dataset.lesions,
+        size=run.dataset.crop,
+        mean=run.dataset.mean,
+        std=run.dataset.std,
+    )
+    if weights is None:
+        return model, None
+    sha256 = provenance.sha256(weights)
+    if not sha256.startswith(run.model.pretrained):
+        raise RFBenchError(
+            f"{weights}: expected the weights of SHA-256 {run.model.pretrained}… (model.pretrained), found {sha256}. "
+            "Delete the file; snakemake fetches it again."
+        )
+    return model, load_backbone_weights(model, weights) | {"sha256": sha256}
+
+
+def network_for(
+    pair: str,
+    backbone: str,
+    operator_options: Mapping[str, Mapping[str, object]],
+    lesions: Sequence[str],
+    *,
+    size: Sequence[int],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> torch.nn.Module:
+    """A network with the preprocessor of its photographs, its weights drawn from torch's generator.
+
+    Args:
+        pair, backbone, operator_options, lesions: the network (`segmentor.build_model`).
+        size: width and height in px that smaller crops are padded to in training.
+        mean, std: of the training images in RGB, 0 to 255.
+    """
+    width, height = size
+    return build_model(
+        pair,
+        backbone,
+        len(lesions),
+        operator_options=operator_options,
         data_preprocessor={
             "type": "SegDataPreProcessor",
-            "mean": dataset["mean"],
-            "std": dataset["std"],
+            "mean": mean,
+            "std": std,
             "bgr_to_rgb": True,
             "size": (height, width),  # a smaller crop is padded right and below after normalisation
             "pad_val": 0,
             "seg_pad_val": 0,
         },
     )
-    if weights is None:
-        return model, None
-    return model, load_backbone_weights(model, weights)

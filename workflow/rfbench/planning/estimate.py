@@ -10,12 +10,12 @@ import json
 import math
 from pathlib import Path
 
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
 from rfbench.report import tables
-from rfbench.runs import Run, manifest_path, of
+from rfbench.runs import Run, configured, manifest_path
+from rfbench.settings import Dataset, Evaluation, Recipe, Settings
 from rfbench.training.workfolder import KEPT
 
 # Stages that follow the runs or the profile, and a file of each.
@@ -29,83 +29,82 @@ LAST = {
 STAGES = ("prepare", "weights", "train", "evaluate", "profile", "costs", "aggregate", "tables", "figures", "ablation")
 
 
-def training_seconds(section: dict, recipe: dict, network: dict, images: dict) -> float:
+def training_seconds(dataset: Dataset, recipe: Recipe, network: dict, images: dict) -> float:
     """Seconds of one training.
 
     Args:
-        section: the data set's section of a complete configuration.
-        recipe: the configuration's recipe.
+        dataset, recipe: as configured.
         network: a pair's entry of `measure_network`.
         images: the data set's entry of `measure_images`.
     """
     constant, slope = network["step"]
-    size, pixels = recipe["batch_size"] / recipe["micro_batches"], math.prod(section["crop"])
-    update = recipe["micro_batches"] * (constant + slope * size * pixels) + network["optimizer"]
-    cached = recipe["train_source"] == "cached_2x"
-    loading = recipe["batch_size"] * (images["draw"] + (0 if cached else images["read"]))
+    size, pixels = recipe.batch_size / recipe.micro_batches, math.prod(dataset.crop)
+    update = recipe.micro_batches * (constant + slope * size * pixels) + network["optimizer"]
+    cached = recipe.train_source == "cached_2x"
+    loading = recipe.batch_size * (images["draw"] + (0 if cached else images["read"]))
     once = images["train"] * images["read"] * cached
-    if not recipe["workers"]:
-        return once + section["iterations"] * (update + loading)
-    return once + section["iterations"] * max(update, loading / recipe["workers"])
+    if not recipe.workers:
+        return once + dataset.iterations * (update + loading)
+    return once + dataset.iterations * max(update, loading / recipe.workers)
 
 
-def evaluation_seconds(section: dict, evaluation: dict, network: dict, images: dict) -> float:
+def evaluation_seconds(dataset: Dataset, evaluation: Evaluation, network: dict, images: dict) -> float:
     """Seconds of one evaluation; the untrained network doubles it where it is configured."""
     constant, slope = network["forward"]
-    image = images["read"] + images["judge"] + constant + slope * math.prod(section["scale"])
-    return (1 + evaluation["untrained"]) * images[evaluation["split"]] * image
+    image = images["read"] + images["judge"] + constant + slope * math.prod(dataset.scale)
+    return (1 + evaluation.untrained) * images[evaluation.split] * image
 
 
-def profile_seconds(settings: profile.Settings, networks: dict, counting: float) -> float:
+def profile_seconds(conditions: profile.Conditions, networks: dict, counting: float) -> float:
     """Seconds of `rfbench profile`: counting each pair, then two passes and the rounds of each form of each network.
 
     The fused form is taken to be as fast as the pair's own.
     """
     timing = 0.0
-    for pair in {BASELINE_PAIR, *settings.pairs}:
+    for pair in {BASELINE_PAIR, *conditions.pairs}:
         constant, slope = networks[pair]["forward"]
-        once = constant + slope * math.prod(settings.size)
+        once = constant + slope * math.prod(conditions.size)
         repeats = math.ceil(profile.LEAST_SECONDS / once)
-        timing += (1 + (pair in settings.fused)) * (2 + settings.rounds * repeats) * once
-    return len(settings.pairs) * counting + timing
+        timing += (1 + (pair in conditions.fused)) * (2 + conditions.rounds * repeats) * once
+    return len(conditions.pairs) * counting + timing
 
 
-def stages(config: dict, measured: dict, jobs: int) -> list[dict]:
+def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
     """One row a stage: jobs in all and to do, seconds one after another and `jobs` at a time, bytes.
 
     Args:
-        config: a complete configuration.
+        settings: a configuration.
         measured: content of `measure`.
         jobs: runs at the same time.
     """
     networks, images, start = measured["networks"], measured["images"], measured["start"]
-    runs = configuration.runs(config)
-    state = {run: _state(of(config, *run)) for run in runs}
-    prepared = {name: manifest_path(config["results"], name).exists() for name in config["datasets"]}
+    state = {(run.dataset, run.pair, run.seed): _state(run) for run in configured(settings)}
+    runs = list(state)
+    prepared = {name: manifest_path(settings.results, name).exists() for name in settings.datasets}
     counts = {name: sum(images[name][split] for split in ("train", "val", "test")) for name in images}
     kept = sum(networks[pair]["bytes"] for _, pair, _ in runs)
     running = min(jobs, len(runs)) * (KEPT + 1) * max(networks[pair]["checkpoint"] for _, pair, _ in runs)
     seconds = {
         "prepare": [0.0 if prepared[name] else counts[name] * images[name]["prepare"] for name in images],
         "train": [
-            training_seconds(config["datasets"][name], config["recipe"], networks[pair], images[name])
+            training_seconds(settings.datasets[name], settings.recipe, networks[pair], images[name])
             for (name, pair, seed) in runs if state[name, pair, seed] == "missing"
         ],
         "evaluate": [
-            evaluation_seconds(config["datasets"][name], config["evaluation"], networks[pair], images[name])
+            evaluation_seconds(settings.datasets[name], settings.evaluation, networks[pair], images[name])
             for (name, pair, seed) in runs if state[name, pair, seed] != "done"
         ],
     }  # fmt: skip
     seconds["prepare"] = [value for value in seconds["prepare"] if value]
     seconds = {stage: values for stage, values in seconds.items() if values}
-    if not _profiled(config):
-        seconds["profile"] = [profile_seconds(profile.from_config(config), networks, measured["counting"])]
-    seconds |= {stage: [0.0] for stage in _due(config, set(seconds))}
-    seconds["weights"] = [0.0] * (config["model"]["pretrained"] != "none")
+    if not _profiled(settings):
+        seconds["profile"] = [profile_seconds(profile.configured(settings), networks, measured["counting"])]
+    seconds |= {stage: [0.0] for stage in _due(settings, set(seconds))}
+    seconds["weights"] = [0.0] * (settings.model.pretrained is not None)
     total = {"prepare": len(images), "weights": len(seconds["weights"]), "train": len(runs), "evaluate": len(runs)}
     size = {"prepare": sum(counts[name] * images[name]["bytes"] for name in images), "train": kept + running}
     rows = []
-    for stage in STAGES[: None if config["sweep"] else -1]:
+    for stage in STAGES[: None if settings.sweep else -1]:
         own = [start + value for value in seconds.get(stage, [])]
         wide = jobs if stage in ("train", "evaluate") else 1
         rows.append({
@@ -126,20 +125,21 @@ def _state(run: Run) -> str:
     return "trained" if run.training_record() else "missing"
 
 
-def _due(config: dict, begun: set[str]) -> list[str]:
+def _due(settings: Settings, begun: set[str]) -> list[str]:
     """Stages of `LAST` that a stage begun before them makes due, or whose file is missing."""
     before = {"aggregate": {"evaluate"}, "costs": {"profile"}}
+    folders = {"results": settings.results, "reports": settings.reports}
     return [
         stage for stage, file in LAST.items()
-        if begun & before.get(stage, {"evaluate", "profile"}) or not Path(file.format(**config)).exists()
+        if begun & before.get(stage, {"evaluate", "profile"}) or not Path(file.format(**folders)).exists()
     ]  # fmt: skip
 
 
-def _profiled(config: dict) -> bool:
+def _profiled(settings: Settings) -> bool:
     """Whether results/profile.json holds what this configuration profiles."""
-    path = Path(config["results"]) / "profile.json"
+    path = Path(settings.results) / "profile.json"
     if not path.exists():
         return False
-    wanted = json.loads(json.dumps(profile.recorded(profile.from_config(config))))
+    wanted = json.loads(json.dumps(profile.recorded(profile.configured(settings))))
     pairs, record = set(wanted.pop("pairs")), provenance.read_json(path)
     return set(record["pairs"]) == pairs and all(record.get(key) == value for key, value in wanted.items())

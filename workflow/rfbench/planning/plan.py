@@ -5,12 +5,13 @@ import os
 from rfbench import devices
 from rfbench.planning.estimate import stages
 from rfbench.planning.sample import measure
+from rfbench.settings import Settings
 
 
-def plan(config: dict, jobs: int) -> dict:
-    """The plan of a complete configuration: `stages` (see there), `measured`, runs by state, jobs at a time."""
-    measured = measure(config)
-    rows = stages(config, measured, jobs)
+def plan(settings: Settings, jobs: int) -> dict:
+    """The plan of a configuration: `stages` (see there), `measured`, runs by state, jobs at a time."""
+    measured = measure(settings)
+    rows = stages(settings, measured, jobs)
     train, evaluate = (next(row for row in rows if row["stage"] == stage) for stage in ("train", "evaluate"))
     return {
         "jobs": jobs,
@@ -24,7 +25,7 @@ def plan(config: dict, jobs: int) -> dict:
     }
 
 
-def default_jobs(config: dict) -> int:
+def default_jobs(settings: Settings) -> int:
     """Runs that this machine does at a time: one a GPU, or as many as its cores allow."""
-    gpus = 0 if config["device"] == "cpu" else len(devices.visible())
-    return gpus or max((os.cpu_count() or 1) // config["recipe"]["threads"], 1)
+    gpus = 0 if settings.device == "cpu" else len(devices.visible())
+    return gpus or max((os.cpu_count() or 1) // settings.recipe.threads, 1)

@@ -17,7 +17,6 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from rfbench import config as configuration
 from rfbench.data.ddr import IMAGES as DDR_IMAGES
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
@@ -31,6 +30,7 @@ from rfbench.models import assemble
 from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
 from rfbench.runs import manifest_path
+from rfbench.settings import Dataset, Settings, run_names, run_settings
 from rfbench.training.stream import TrainingStream
 
 BUDGET = 60  # seconds for the passes of all pairs together
@@ -39,88 +39,83 @@ FACTOR = 0.25  # length of the images generated for measuring, where the data se
 IDRID_IMAGES = {"train": 54, "val": 0, "test": 27}
 
 
-def measure(config: dict) -> dict:
+def measure(settings: Settings) -> dict:
     """Measure this machine.
 
     Returns:
         `networks` by pair or variant, `images` by data set, `counting` (seconds to build one pair and count what its
         profile counts), `start` (seconds of a job before its work), device, threads and the sides of the squares.
     """
-    device = pick_device(config["device"])
-    torch.set_num_threads(config["recipe"]["threads"])
-    runs = [pair for _, pair, _ in configuration.runs(config)]
-    pairs = dict.fromkeys([*runs, BASELINE_PAIR, *config["pairs"]])
-    side = _affordable_side(config, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
+    device = pick_device(settings.device)
+    torch.set_num_threads(settings.recipe.threads)
+    runs = [pair for _, pair, _ in run_names(settings)]
+    pairs = dict.fromkeys([*runs, BASELINE_PAIR, *settings.pairs])
+    side = _affordable_side(settings, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
     console = Console(stderr=True)
     shown = {"console": console, "disable": not console.is_terminal}
-    networks = {pair: measure_network(config, pair, device, side) for pair in track(pairs, "networks", **shown)}
-    images = {name: measure_images(config, name, device) for name in track(config["datasets"], "images", **shown)}
+    networks = {pair: measure_network(settings, pair, device, side) for pair in track(pairs, "networks", **shown)}
+    images = {name: measure_images(settings, name, device) for name in track(settings.datasets, "images", **shown)}
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "rfbench", "train", "--help"], check=True, capture_output=True)
     return {
         "device": device_name(device),
-        "threads": config["recipe"]["threads"],
+        "threads": settings.recipe.threads,
         "sides": [SMALL, side],
         "start": time.perf_counter() - start,
-        "counting": _counting(profile.from_config(config), device),
+        "counting": _counting(profile.configured(settings), device),
         "networks": networks,
         "images": images,
     }
 
 
-def _counting(settings: profile.Settings, device: torch.device) -> float:
+def _counting(conditions: profile.Conditions, device: torch.device) -> float:
     """Seconds to build a pair's network and to count its parameters, FLOPs and memory."""
     started = profile.clock(device)
-    profile.build(settings, settings.pairs[-1], device)
-    profile.count(settings, settings.pairs[-1], device)
+    profile.build(conditions, conditions.pairs[-1], device)
+    profile.count(conditions, conditions.pairs[-1], device)
     return profile.clock(device) - started
 
 
-def _affordable_side(config: dict, pair: str, device: torch.device, limit: float) -> int:
+def _affordable_side(settings: Settings, pair: str, device: torch.device, limit: float) -> int:
     """The largest side, doubled from 128 px up to the largest crop's, at which a step takes at most `limit` seconds."""
-    most = max(math.prod(section["crop"]) for section in config["datasets"].values())
-    model, _ = _network(config, pair, device)
+    most = max(math.prod(dataset.crop) for dataset in settings.datasets.values())
+    model, _ = _network(settings, pair, device)
     side = 2 * SMALL
     while (2 * side) ** 2 <= most:
-        _step(model, side, device, config["recipe"]["amp"])
-        if 4 * _step(model, side, device, config["recipe"]["amp"])[0] > limit:
+        _step(model, side, device, settings.recipe.amp)
+        if 4 * _step(model, side, device, settings.recipe.amp)[0] > limit:
             break
         side *= 2
     return side
 
 
-def _network(config: dict, pair: str, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+def _network(settings: Settings, pair: str, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """A run's network and optimiser; its weights have torch's initial values, which no time depends on."""
-    datasets = [name for name, own, _ in configuration.runs(config) if own == pair]
-    dataset = (datasets or list(config["datasets"]))[0]  # a pair that is only profiled has no run
-    settings = configuration.run_settings(config, dataset, pair, 0)
-    lesions = len(settings["dataset"]["lesions"])
-    model = assemble(
-        settings["pair"],
-        settings["model"]["backbone"],
-        lesions,
-        operator_options=settings["model"]["operator_options"],
-    ).to(device)
-    options = {key: value for key, value in settings["recipe"]["optimizer"].items() if key != "type"}
-    return model, getattr(torch.optim, settings["recipe"]["optimizer"]["type"])(model.parameters(), **options)
+    datasets = [name for name, own, _ in run_names(settings) if own == pair]
+    dataset = (datasets or list(settings.datasets))[0]  # a pair that is only profiled has no run
+    run = run_settings(settings, dataset, pair, 0)
+    options = run.model.operator_options
+    model = assemble(run.pair, run.model.backbone, len(run.dataset.lesions), operator_options=options).to(device)
+    optimizer = run.recipe.optimizer.model_dump()
+    return model, getattr(torch.optim, optimizer.pop("type"))(model.parameters(), **optimizer)
 
 
-def measure_network(config: dict, pair: str, device: torch.device, side: int, passes: int = 2) -> dict:
+def measure_network(settings: Settings, pair: str, device: torch.device, side: int, passes: int = 2) -> dict:
     """Measure one pair at SMALL and at `side` pixels, batch 1, the fastest of `passes` after one to warm up.
 
     Returns:
         step and forward: constant and seconds per pixel; optimizer: seconds an update; bytes of the weights and of a
         checkpoint.
     """
-    model, optimizer = _network(config, pair, device)
-    _step(model, SMALL, device, config["recipe"]["amp"])
+    model, optimizer = _network(settings, pair, device)
+    _step(model, SMALL, device, settings.recipe.amp)
     optimizer.step()
     started = profile.clock(device)
     optimizer.step()
     update = profile.clock(device) - started
     steps, forwards = [], []
     for size in (SMALL, side):
-        timed = [_step(model, size, device, config["recipe"]["amp"]) for _ in range(passes)]
+        timed = [_step(model, size, device, settings.recipe.amp) for _ in range(passes)]
         steps.append((size**2, min(step for step, _ in timed)))
         forwards.append((size**2, min(forward for _, forward in timed)))
     state = [tensor for entry in optimizer.state.values() for tensor in entry.values() if torch.is_tensor(tensor)]
@@ -160,7 +155,7 @@ def _bytes(tensors) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
+def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
     """Measure a data set's images: as prepared, else on generated ones, scaled to the real ones by their pixels.
 
     Returns:
@@ -170,20 +165,22 @@ def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
     Raises:
         RFBenchError: own data (kind folder) that are not prepared, so that the sizes of their images are unknown.
     """
-    section = config["datasets"][dataset]
+    dataset = settings.datasets[name]
     with tempfile.TemporaryDirectory() as folder:
-        manifest, ratio, prepare = _images_to_measure(config, dataset, Path(folder))
-        row = next(read_manifest(manifest, "train", section["lesions"]).itertuples())
+        manifest, ratio, prepare = _images_to_measure(settings, name, Path(folder))
+        row = next(read_manifest(manifest, "train", dataset.lesions).itertuples())
         read = _fastest(lambda: read_native(manifest.parent, row))
-        stream = TrainingStream(manifest, section, {**config["recipe"], "train_source": "native"}, seed=0)
+        stream = TrainingStream(
+            manifest, dataset, settings.recipe.model_copy(update={"train_source": "native"}), seed=0
+        )
         draw = max(_fastest(lambda: stream[0]) - read, 0.0)
         image, label = read_native(manifest.parent, row)
-        judge = _fastest(lambda: _judge(section, image, label, device), passes=1)
-        kept = sum((manifest.parent / name).stat().st_size for name in (row.image, row.label))
-        if section["kind"] == "synthetic":  # the generated archive stays, two images of it
+        judge = _fastest(lambda: _judge(dataset, image, label, device), passes=1)
+        kept = sum((manifest.parent / path).stat().st_size for path in (row.image, row.label))
+        if dataset.kind == "synthetic":  # the generated archive stays, two images of it
             kept += sum(file.stat().st_size for file in (manifest.parent / "raw").rglob("*") if file.is_file()) // 2
-        counts = _counts(config, dataset)
-    native = section["eval_size"] == "native"
+        counts = _counts(settings, name)
+    native = dataset.eval_size == "native"
     return counts | {
         "prepare": prepare * ratio,
         "read": read * ratio,
@@ -194,46 +191,45 @@ def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
     }
 
 
-def _images_to_measure(config: dict, dataset: str, folder: Path) -> tuple[Path, float, float]:
+def _images_to_measure(settings: Settings, name: str, folder: Path) -> tuple[Path, float, float]:
     """A manifest, the real images' pixels as a multiple of its images', seconds that preparing one of them took."""
-    section, prepared = config["datasets"][dataset], manifest_path(config["results"], dataset)
-    if prepared.exists() and section["kind"] != "synthetic":
+    dataset, prepared = settings.datasets[name], manifest_path(settings.results, name)
+    if prepared.exists() and not dataset.synthetic:
         return prepared, 1.0, 0.0
-    if section["kind"] == "folder":
+    if dataset.kind == "folder":
         raise RFBenchError(
-            f"{prepared}: not found; until datasets.{dataset} is prepared, its images are unknown. "
+            f"{prepared}: not found; until datasets.{name} is prepared, its images are unknown. "
             f"Prepare it first: snakemake --cores all {prepared}."
         )
-    layout = configuration.published_layout(section)
-    full = section["synthetic"] if section["kind"] == "synthetic" else {"factor": 1.0, "seed": 0}
-    factor = min(FACTOR, full["factor"])
-    plan = {"train": 1, "test": 1, "factor": factor, "seed": full["seed"], "layout": layout}
+    layout = dataset.layout
+    full, seed = (dataset.synthetic.factor, dataset.synthetic.seed) if dataset.synthetic else (1.0, 0)
+    factor = min(FACTOR, full)
+    plan = {"train": 1, "test": 1, "factor": factor, "seed": seed, "layout": layout}
     started = time.perf_counter()
     manifest = prepare_synthetic(folder / "generated", **plan, progress=False)
-    if section["kind"] != "synthetic":
+    if not dataset.synthetic:
         ingest = prepare_ddr if layout == "ddr" else prepare_idrid
         started = time.perf_counter()
         manifest = ingest(folder / "generated" / "raw", folder / "out", expect_official=False, progress=False)
-    return manifest, (full["factor"] / factor) ** 2, (time.perf_counter() - started) / 2
+    return manifest, (full / factor) ** 2, (time.perf_counter() - started) / 2
 
 
-def _counts(config: dict, dataset: str) -> dict[str, int]:
+def _counts(settings: Settings, name: str) -> dict[str, int]:
     """Numbers of images by split: configured, counted in the manifest, or the official release's."""
-    section, prepared = config["datasets"][dataset], manifest_path(config["results"], dataset)
-    if section["kind"] == "synthetic":
-        return {split: section["synthetic"][split] for split in ("train", "val", "test")}
+    dataset, prepared = settings.datasets[name], manifest_path(settings.results, name)
+    if dataset.synthetic:
+        return dataset.synthetic.model_dump(include={"train", "val", "test"})
     if prepared.exists():
         splits = read_manifest(prepared)["split"]
         return {split: int((splits == split).sum()) for split in ("train", "val", "test")}
-    return dict(DDR_IMAGES if section["kind"] == "ddr" else IDRID_IMAGES)
+    return dict(DDR_IMAGES if dataset.kind == "ddr" else IDRID_IMAGES)
 
 
-def _judge(section: dict, image, label, device: torch.device) -> None:
+def _judge(dataset: Dataset, image, label, device: torch.device) -> None:
     """All of an image's evaluation but reading it and the network."""
-    metrics = LesionMetrics(section["lesions"])
-    scale, eval_size = section["scale"], section["eval_size"]
+    metrics, scale, eval_size = LesionMetrics(dataset.lesions), dataset.scale, dataset.eval_size
     target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
-    metrics.update(predict(_Nothing(len(section["lesions"])), image, scale, device, eval_size), target)
+    metrics.update(predict(_Nothing(len(dataset.lesions)), image, scale, device, eval_size), target)
 
 
 class _Nothing(torch.nn.Module):

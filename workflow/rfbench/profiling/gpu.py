@@ -20,7 +20,7 @@ from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model
 from rfbench.models.fuse import has_shorter_form
 from rfbench.names import BASELINE_PAIR, LESIONS
-from rfbench.profiling.profile import Settings, clock, compiled, profile, set_precision, synthetic_batch
+from rfbench.profiling.profile import Conditions, clock, compiled, profile, set_precision, synthetic_batch
 
 TRAINED = {"training_baseline": BASELINE_PAIR, "training_m2mrf_c": "m2mrf_c"}
 BLOCKS = ("bfloat16", "float32", "tf32", "compiled_bfloat16", "compiled_float32", *TRAINED)
@@ -99,16 +99,16 @@ def measure(suite: Suite, only: tuple[str, ...], minutes: float, output: Path) -
 def _block(suite: Suite, name: str, deadline: float) -> dict:
     if name in TRAINED:
         return compare_steps(suite, TRAINED[name], deadline)
-    settings = Settings(
+    conditions = Conditions(
         suite.pairs, suite.backbone, size=suite.size, rounds=suite.rounds, device=suite.device, paper=False
     )
     if name.startswith("compiled_"):
-        settings = replace(settings, pairs=COMPILED, compiled=COMPILED, dtype=name.removeprefix("compiled_"))
+        conditions = replace(conditions, pairs=COMPILED, compiled=COMPILED, dtype=name.removeprefix("compiled_"))
     else:
         with torch.device("meta"):
             shorter = tuple(pair for pair in suite.pairs if has_shorter_form(assemble(pair)))
-        settings = replace(settings, fused=shorter, dtype=name)
-    return profile(settings)
+        conditions = replace(conditions, fused=shorter, dtype=name)
+    return profile(conditions)
 
 
 def release() -> None:

@@ -21,7 +21,6 @@ from rich.progress import track
 from torch import Tensor, nn
 
 import operators
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
@@ -31,6 +30,7 @@ from rfbench.models.fuse import fuse
 from rfbench.names import BASELINE_PAIR, LESIONS
 from rfbench.profiling import flops
 from rfbench.profiling.memory import saved_bytes
+from rfbench.settings import Settings
 
 PAPER = {"backbone": "hrnetv2_w48", "size": [512, 512], "batch": 1, "dtype": "float32"}  # of flops_w48, memory_w48
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
@@ -38,7 +38,7 @@ LEAST_SECONDS = 0.05  # of one timing: shorter passes are repeated
 
 
 @dataclass(frozen=True)
-class Settings:
+class Conditions:
     """What is profiled, and how.
 
     Args:
@@ -75,31 +75,31 @@ class Settings:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
-def profile(settings: Settings) -> dict:
+def profile(conditions: Conditions) -> dict:
     """Count and time.
 
     Returns:
-        The record: `pairs` by name (see `_pair_record`), the settings, how memory was measured, the baseline's
+        The record: `pairs` by name (see `_pair_record`), the conditions, how memory was measured, the baseline's
         seconds a round, provenance.
     """
-    device = _prepare(settings)
+    device = _prepare(conditions)
     counted, networks, shared = {}, {}, {}
-    for pair in _progress(dict.fromkeys((BASELINE_PAIR, *settings.pairs)), "counting"):
+    for pair in _progress(dict.fromkeys((BASELINE_PAIR, *conditions.pairs)), "counting"):
         before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
-        model = build(settings, pair, device)
-        if pair in settings.pairs:
-            counted[pair] = count(settings, pair, device)
+        model = build(conditions, pair, device)
+        if pair in conditions.pairs:
+            counted[pair] = count(conditions, pair, device)
             if device.type == "cuda":
-                counted[pair]["memory"] = _peak(settings, model) - before
-        forms = _forms(settings, pair, model)
+                counted[pair]["memory"] = _peak(conditions, model) - before
+        forms = _forms(conditions, pair, model)
         for (_, form), network in forms.items():
             _share(network, shared.setdefault(form, {}))
         networks |= forms
-    seconds, first = _time_all(networks, torch.randn(settings.shape, device=device), settings)
+    seconds, first = _time_all(networks, torch.randn(conditions.shape, device=device), conditions)
     baseline = seconds[BASELINE_PAIR, "plain"]
     return {
-        **recorded(settings),
-        "pairs": {pair: _pair_record(settings, pair, counted[pair], seconds, first) for pair in settings.pairs},
+        **recorded(conditions),
+        "pairs": {pair: _pair_record(conditions, pair, counted[pair], seconds, first) for pair in conditions.pairs},
         "baseline": BASELINE_PAIR,
         "baseline_seconds": baseline,
         "memory_kind": "max_memory_allocated" if device.type == "cuda" else "saved for backward",
@@ -107,20 +107,20 @@ def profile(settings: Settings) -> dict:
     }
 
 
-def recorded(settings: Settings) -> dict:
-    """The settings as a record holds them; there, `pairs` are their results."""
-    return {**asdict(settings), "paper": PAPER if settings.paper else None}
+def recorded(conditions: Conditions) -> dict:
+    """The conditions as a record holds them; there, `pairs` are their results."""
+    return {**asdict(conditions), "paper": PAPER if conditions.paper else None}
 
 
-def _prepare(settings: Settings) -> torch.device:
+def _prepare(conditions: Conditions) -> torch.device:
     """Refuse what cannot be profiled; set threads and precision."""
-    for name in (*settings.pairs, *settings.fused, *settings.compiled):
+    for name in (*conditions.pairs, *conditions.fused, *conditions.compiled):
         operators.get(name)
-    device = pick_device(settings.device)
-    if settings.dtype == "tf32" and device.type != "cuda":
+    device = pick_device(conditions.device)
+    if conditions.dtype == "tf32" and device.type != "cuda":
         raise RFBenchError(f"--dtype tf32: expected a GPU, found {device.type}. Use float32 or bfloat16.")
-    torch.set_num_threads(settings.threads)
-    set_precision(tf32=settings.dtype == "tf32")
+    torch.set_num_threads(conditions.threads)
+    set_precision(tf32=conditions.dtype == "tf32")
     return device
 
 
@@ -131,19 +131,19 @@ def set_precision(tf32: bool) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def build(settings: Settings, pair: str, device: torch.device) -> nn.Module:
+def build(conditions: Conditions, pair: str, device: torch.device) -> nn.Module:
     """The pair's network on the device, in the type and memory format to measure."""
     with torch.device(device):
-        model = build_model(pair, settings.backbone, len(LESIONS), operator_options=settings.operator_options)
-    return model.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
+        model = build_model(pair, conditions.backbone, len(LESIONS), operator_options=conditions.operator_options)
+    return model.to(DTYPES[conditions.dtype], memory_format=conditions.memory_format)
 
 
-def _forms(settings: Settings, pair: str, model: nn.Module) -> dict[tuple[str, str], nn.Module]:
+def _forms(conditions: Conditions, pair: str, model: nn.Module) -> dict[tuple[str, str], nn.Module]:
     """(pair, form) -> network for inference; the forms are plain, fused and compiled."""
     networks = {(pair, "plain"): model.eval()}
-    if pair in settings.fused:
+    if pair in conditions.fused:
         networks[pair, "fused"] = fuse(model)
-    if pair in settings.compiled:
+    if pair in conditions.compiled:
         networks[pair, "compiled"] = compiled(model)
     return networks
 
@@ -167,12 +167,12 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model)
 
 
-def count(settings: Settings, pair: str, device: torch.device) -> dict:
+def count(conditions: Conditions, pair: str, device: torch.device) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
     # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
-    dtype = torch.float32 if device.type == "cuda" else DTYPES[settings.dtype]
-    options, fused = json.dumps(settings.operator_options, sort_keys=True), pair in settings.fused
-    return dict(_counted(pair, settings.backbone, options, settings.shape, dtype, settings.paper, fused))
+    dtype = torch.float32 if device.type == "cuda" else DTYPES[conditions.dtype]
+    options, fused = json.dumps(conditions.operator_options, sort_keys=True), pair in conditions.fused
+    return dict(_counted(pair, conditions.backbone, options, conditions.shape, dtype, conditions.paper, fused))
 
 
 @functools.cache
@@ -204,11 +204,11 @@ def _cost(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> tuple
     return counter.get_total_flops(), memory
 
 
-def _peak(settings: Settings, model: nn.Module) -> int:
+def _peak(conditions: Conditions, model: nn.Module) -> int:
     """Most bytes that the GPU holds in a training step (forward, Dice, backward), weights and gradients included."""
     device = next(model.parameters()).device
-    image, label = synthetic_batch(settings.shape, device)
-    image = image.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
+    image, label = synthetic_batch(conditions.shape, device)
+    image = image.to(DTYPES[conditions.dtype], memory_format=conditions.memory_format)
     for _ in range(2):  # in the first step cuDNN tries algorithms that need more room than the one it takes
         torch.cuda.reset_peak_memory_stats()
         dice_loss(model.train()(image), label).backward()
@@ -227,16 +227,18 @@ def synthetic_batch(shape: tuple[int, ...], device: torch.device, seed: int = 0)
     return noise + colours[label].movedim(-1, 1), label
 
 
-def _time_all(networks: dict, image: Tensor, settings: Settings) -> tuple[dict[tuple, list[float]], dict[tuple, float]]:
+def _time_all(
+    networks: dict, image: Tensor, conditions: Conditions
+) -> tuple[dict[tuple, list[float]], dict[tuple, float]]:
     """Seconds of one pass, by network: every round's, and those of the very first pass."""
-    image = image.to(DTYPES[settings.dtype], memory_format=settings.memory_format)
+    image = image.to(DTYPES[conditions.dtype], memory_format=conditions.memory_format)
     seconds: dict[tuple, list[float]] = {key: [] for key in networks}
     first, repeats = {}, {}
     with torch.inference_mode():
         for key in _progress(networks, "warming up"):
             first[key] = _seconds(networks[key], image, 1)
             repeats[key] = math.ceil(LEAST_SECONDS / _seconds(networks[key], image, 1))
-        turns = list(itertools.product(range(settings.rounds), networks))
+        turns = list(itertools.product(range(conditions.rounds), networks))
         for _, key in _progress(turns, "timing"):
             seconds[key].append(_seconds(networks[key], image, repeats[key]))
     return seconds, first
@@ -257,16 +259,16 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _pair_record(settings: Settings, pair: str, counts: dict, seconds: dict, first: dict) -> dict:
+def _pair_record(conditions: Conditions, pair: str, counts: dict, seconds: dict, first: dict) -> dict:
     """Counts of a pair and its speed: `fps`, `fps_ratio` to the baseline's plain form, and the same of other forms."""
     baseline, plain = seconds[BASELINE_PAIR, "plain"], seconds[pair, "plain"]
-    record = {"row": operators.get(pair).published_name, **counts, **_speed(plain, baseline, settings.batch)}
+    record = {"row": operators.get(pair).published_name, **counts, **_speed(plain, baseline, conditions.batch)}
     for form in ("fused", "compiled"):
         if (pair, form) in seconds:
             own = seconds[pair, form]
             record[form] = {
                 **counts.get(form, {}),
-                **_speed(own, baseline, settings.batch),
+                **_speed(own, baseline, conditions.batch),
                 **_ratio("own_ratio", plain, own),
                 "first_pass_seconds": first[pair, form],
             }
@@ -288,12 +290,19 @@ def _progress(items: Iterable, label: str) -> Iterable:
     return track(list(items), label, console=console, disable=not console.is_terminal)
 
 
-def from_config(config: dict) -> Settings:
-    """The settings of a complete configuration."""
-    values = configuration.profile_settings(config)
-    pairs = tuple(values.pop("pairs"))
-    size, fused = tuple(values.pop("size")), pairs if values.pop("fused") else ()
-    return Settings(pairs, size=size, fused=fused, **values)
+def configured(settings: Settings) -> Conditions:
+    """The conditions that a configuration profiles under."""
+    return Conditions(
+        settings.pairs,
+        backbone=settings.model.backbone,
+        operator_options=settings.model.operator_options,
+        size=settings.profile.size,
+        rounds=settings.profile.rounds,
+        threads=settings.recipe.threads,
+        device=settings.device,
+        fused=settings.pairs if settings.profile.fused else (),
+        paper=settings.profile.paper,
+    )
 
 
 EPILOG = """Without a configuration the paper's network, HRNetV2-W48, is profiled; options override the configuration.

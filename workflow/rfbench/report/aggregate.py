@@ -7,9 +7,10 @@ twice gives the same bytes.
 import pandas as pd
 
 import operators
-from rfbench import config as configuration
 from rfbench import kept, runs
 from rfbench.names import METRICS
+from rfbench.report.deviations import deviations
+from rfbench.settings import Settings, network, swept_options, variants
 
 COLUMNS = [
     *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
@@ -19,7 +20,7 @@ COLUMNS = [
 ]
 
 
-def aggregate(config: dict) -> pd.DataFrame:
+def aggregate(settings: Settings) -> pd.DataFrame:
     """Rows of every configured run.
 
     `base` and `options` say which pair a run of a sweep varies and all options of its operators; else they are empty.
@@ -29,32 +30,32 @@ def aggregate(config: dict) -> pd.DataFrame:
     Values are fractions; `n` is the number of evaluated images.
     """
     rows = []
-    for run in runs.configured(config):
-        rows += _rows(config, run)
+    for run in runs.configured(settings):
+        rows += _rows(settings, run)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(config: dict, run: runs.Run) -> list[dict]:
-    section, swept = config["datasets"][run.dataset], configuration.swept_options(config, run.pair)
-    base, variant = configuration.network(config, run.pair)[0], configuration.variants(config).get(run.pair)
+def _rows(settings: Settings, run: runs.Run) -> list[dict]:
+    dataset, swept = run.settings.dataset, swept_options(settings, run.pair)
+    base, variant = network(settings, run.pair)[0], variants(settings).get(run.pair)
     about = operators.get(base)
     common = {
         "dataset": run.dataset,
         "pair": run.pair,
         "seed": run.seed,
-        "kind": section["kind"],
-        "layout": configuration.published_layout(section),
-        "split": config["evaluation"]["split"],
-        "eval_size": section["eval_size"],
-        "synthetic": section["kind"] == "synthetic",
+        "kind": dataset.kind,
+        "layout": dataset.layout,
+        "split": run.evaluation.split,
+        "eval_size": run.evaluation.eval_size,
+        "synthetic": dataset.kind == "synthetic",
         "base": base if swept else "",
         "options": " ".join(f"{option}={value}" for option, value in swept.items()),
         "row": about.published_name + (f", {variant.option} {variant.value}" if variant else ""),
         "downsample": about.down,
         "upsample": about.up,
-        "backbone": config["model"]["backbone"],
-        "recipe": config["recipe"]["name"],
-        "deviations": "; ".join(configuration.deviations(run.settings)),
+        "backbone": run.settings.model.backbone,
+        "recipe": settings.recipe.name,
+        "deviations": "; ".join(deviations(run.settings)),
     }
     record = run.evaluation_record()
     if record is None:
@@ -72,7 +73,7 @@ def _rows(config: dict, run: runs.Run) -> list[dict]:
         "dirty": trained["dirty"],
         "torch": trained["versions"]["torch"],
         "device": trained["device"],
-        "kept": "; ".join(kept.notes(config, run)),
+        "kept": "; ".join(kept.notes(settings.results, run)),
     }
     if record["state"] != "done":
         return [{**common, "metric": metric, "lesion": "mean"} for metric in METRICS]

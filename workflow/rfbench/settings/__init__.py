@@ -1,9 +1,7 @@
 """The configuration: typed, read, checked, completed; and what of it one run depends on."""
 
-from rfbench.settings.checks import network_problems
-from rfbench.settings.deviations import deviations
-from rfbench.settings.experiment import network, runs, swept_options, variants
-from rfbench.settings.models import Dataset, Recipe, Settings, Training
+from rfbench.settings.experiment import network, run_names, swept_options, variants
+from rfbench.settings.models import Dataset, Evaluation, Profile, Protocol, Recipe, Settings, Training
 from rfbench.settings.reading import complete, load, read
 from rfbench.settings.runsettings import (
     EvaluationSettings,
@@ -13,33 +11,35 @@ from rfbench.settings.runsettings import (
     recorded_settings,
     run_settings,
 )
-from rfbench.settings.sources import expand, is_address, missing_sources, preparation, source_fingerprint, source_path
+from rfbench.settings.sentences import plain
+from rfbench.settings.sources import expand, is_address, missing_sources, preparation, source_path
 from rfbench.settings.yamlfile import ConfigError
 
 __all__ = [
     "ConfigError",
     "Dataset",
+    "Evaluation",
     "EvaluationSettings",
+    "Profile",
+    "Protocol",
     "Recipe",
     "RunSettings",
     "Settings",
     "Training",
     "complete",
-    "deviations",
     "evaluation_settings",
     "expand",
     "is_address",
     "load",
     "missing_sources",
     "network",
-    "network_problems",
+    "plain",
     "preparation",
     "profile_settings",
     "read",
     "recorded_settings",
+    "run_names",
     "run_settings",
-    "runs",
-    "source_fingerprint",
     "source_path",
     "swept_options",
     "variants",

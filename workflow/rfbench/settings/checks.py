@@ -1,12 +1,10 @@
 """What can be wrong with a configuration beyond its types, one sentence each: the key, what was expected and found."""
 
 import operators
-from rfbench.errors import RFBenchError
 from rfbench.names import LESIONS, MIN_SIZE
-from rfbench.settings.deviations import plain
-from rfbench.settings.experiment import network, runs, variants
+from rfbench.settings.experiment import run_names, variants
 from rfbench.settings.models import Dataset, Settings
-from rfbench.settings.sentences import near, printable, short
+from rfbench.settings.sentences import near, plain, printable, short
 from rfbench.settings.types import MAX_SIZE
 
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
@@ -135,27 +133,6 @@ def _option_problems(section: str, options: dict[str, dict]) -> list[str]:
     return problems
 
 
-def network_problems(settings: Settings) -> list[str]:
-    """Sentences about configured networks that cannot be built. Builds them without memory; half a second each."""
-    import torch
-
-    from rfbench.models import assemble
-
-    model, problems = settings.model, []
-    for name in (*settings.pairs, *variants(settings)):
-        pair, options = network(settings, name)
-        if model.backbone == "hrnetv2_w48" and not options:
-            continue  # the paper's networks, which the tests build
-        try:
-            with torch.device("meta"):
-                assemble(pair, model.backbone, operator_options=options)
-        except RFBenchError as error:
-            problems.append(f"model.operator_options or sweep: {error}")
-        except (ArithmeticError, RuntimeError, TypeError) as error:  # torch's, about a value that fits no layer
-            problems.append(f"model.operator_options or sweep: cannot build {pair} with {options}: {error}")
-    return problems
-
-
 def _pair_problems(settings: Settings) -> list[str]:
     problems = []
     known = operators.available()
@@ -165,7 +142,7 @@ def _pair_problems(settings: Settings) -> list[str]:
     if not settings.pairs:
         problems.append("pairs: expected operator pairs or `all`, found none. `rfbench operators` lists them.")
     if not problems and settings.paper_rows_only and not settings.sweep:
-        trained = {dataset for dataset, _, _ in runs(settings)}
+        trained = {dataset for dataset, _, _ in run_names(settings)}
         problems = [
             f"paper_rows_only: the paper's tables print none of the configured pairs on datasets.{name} "
             f"(kind {dataset.kind}). Leave the data set or the key out."

@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass
 
 import operators
-from rfbench.published import printed_rows
 from rfbench.settings.models import Settings
 
 
-def runs(settings: Settings) -> list[tuple[str, str, int]]:
+def run_names(settings: Settings) -> list[tuple[str, str, int]]:
     """The runs of a configuration: (data set, pair or variant, seed), in the configuration's order."""
+    if settings.paper_rows_only:
+        from rfbench.published import printed_rows  # pandas, which most commands need not wait for
     return [
         (name, pair, seed)
         for name, dataset in settings.datasets.items()

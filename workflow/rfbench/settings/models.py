@@ -159,6 +159,11 @@ class Pretrained(Section):
     sha256: Sha256
     """Digest of the file in hexadecimal, or its leading digits, at least 8."""
 
+    @property
+    def name(self) -> str:
+        """What these weights are called in runs and files, by whichever length of digest they are checked."""
+        return self.sha256[:8]
+
 
 def _from_word(value: Any) -> Any:
     if value == "none":

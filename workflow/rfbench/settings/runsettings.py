@@ -20,7 +20,8 @@ class RunModel(Network):
     """The network of a run; its options are those of the pair's own operators."""
 
     pretrained: Line = "none"
-    """`none`, or the digest of the ImageNet weights: wherever they were fetched, they are the same."""
+    """`none`, or the first 8 digits of the ImageNet weights' digest: wherever they were fetched, they are the same. A
+    training's record holds the whole digest of the weights that it began with."""
 
 
 class RunSettings(Section):
@@ -53,7 +54,7 @@ def run_settings(settings: Settings, dataset: str, pair: str, seed: int) -> RunS
         model=RunModel.model_construct(
             backbone=model.backbone,
             operator_options=options,
-            pretrained=pretrained.sha256 if pretrained else "none",
+            pretrained=pretrained.name if pretrained else "none",
         ),
         recipe=Training.model_construct(**_part(settings.recipe, Training)),
     )
@@ -99,7 +100,7 @@ def recorded_settings(record: dict) -> RunSettings | None:
         return RunSettings.model_validate(
             {
                 **values,
-                "model": {**model, "pretrained": weights if isinstance(weights, str) else weights["sha256"]},
+                "model": {**model, "pretrained": weights if isinstance(weights, str) else weights["sha256"][:8]},
                 "recipe": {key: value for key, value in values["recipe"].items() if key != "name"},
             }
         )

@@ -138,6 +138,16 @@ def short(value: Any) -> str:
     return _BRIEF.repr(value)
 
 
+def plain(value) -> str:
+    """A setting as words: sizes as 96x96, ranges as 0.5 to 2, sections joined by spaces."""
+    if isinstance(value, BaseModel):
+        section = value.model_dump(mode="json").items()
+        return " ".join(f"{key} {item}" if key != "type" else str(item) for key, item in section)
+    if isinstance(value, (list, tuple)):
+        return ("x" if all(isinstance(item, int) for item in value) else " to ").join(map(str, value))
+    return str(value)
+
+
 def near(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or all of them."""
     known = list(known)

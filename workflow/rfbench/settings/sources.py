@@ -4,9 +4,6 @@ import os
 import re
 from pathlib import Path
 
-from rfbench.data.archive import open_source
-from rfbench.errors import DataError
-from rfbench.provenance import digest
 from rfbench.settings.models import Dataset, Settings
 
 ADDRESS = re.compile(r"https?://[!-~]+")  # printable ASCII without spaces
@@ -43,20 +40,6 @@ def expand(text: str) -> str:
 def source_path(dataset: Dataset) -> Path:
     """Path of a real data set's archive or folder, with its variables expanded."""
     return Path(expand(dataset.source))
-
-
-def source_fingerprint(path: Path) -> str:
-    """Digest of an archive's table of contents (names, sizes, checksums), read without reading the archive.
-
-    It changes with the content, neither with the archive's date nor with its place; `absent` if there is none.
-    """
-    if not path.exists():
-        return "absent"
-    try:
-        source = open_source(path)
-    except DataError:  # `rfbench prepare` says what is wrong with it
-        return "unreadable"
-    return digest([entry if source.is_zip else entry[:2] for entry in source.contents()])
 
 
 def preparation(dataset: Dataset) -> list[str]:

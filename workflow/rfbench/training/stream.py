@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
+from rfbench.settings import Protocol, Training
 
 with contextlib.redirect_stdout(None):  # mmseg prints that an optional package is not there
     from mmseg.datasets.transforms import PackSegInputs, PhotoMetricDistortion, RandomCrop
@@ -35,27 +36,27 @@ class TrainingStream(Dataset):
 
     Args:
         manifest: the prepared data set's manifest.csv.
-        dataset: a data set's section of the configuration (scale, crop, lesions).
-        recipe: the configuration's recipe.
+        dataset: what the configuration says of the data set (scale, crop, lesions).
+        recipe: how it is augmented.
         seed: seed of the run.
 
     Item `draw` (0, 1, 2, …) is a dict of mmseg's `inputs`, uint8 (3, h, w) in BGR order, and `data_samples`.
     """
 
-    def __init__(self, manifest: Path, dataset: dict, recipe: dict, seed: int) -> None:
+    def __init__(self, manifest: Path, dataset: Protocol, recipe: Training, seed: int) -> None:
         self.folder = Path(manifest).parent
-        self.rows = list(read_manifest(manifest, "train", dataset["lesions"]).itertuples())
-        self.metainfo = {"classes": tuple(dataset["lesions"])}  # mmengine asks for it
+        self.rows = list(read_manifest(manifest, "train", dataset.lesions).itertuples())
+        self.metainfo = {"classes": dataset.lesions}  # mmengine asks for it
         self.seed = seed
-        self.copies = COPIES if recipe["copies"] == "six" else COPIES[:1]
-        self.cache_scale = tuple(2 * s for s in dataset["scale"]) if recipe["train_source"] == "cached_2x" else None
+        self.copies = COPIES if recipe.copies == "six" else COPIES[:1]
+        self.cache_scale = tuple(2 * s for s in dataset.scale) if recipe.train_source == "cached_2x" else None
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
-        width, height = dataset["crop"]
+        width, height = dataset.crop
         self.transforms = [
-            RandomResize(scale=tuple(dataset["scale"]), ratio_range=tuple(recipe["ratio"]), keep_ratio=True),
-            RandomCrop(crop_size=(height, width), cat_max_ratio=recipe["cat_max_ratio"]),
-            *([PhotoMetricDistortion()] if recipe["photometric"] else []),
+            RandomResize(scale=dataset.scale, ratio_range=recipe.ratio, keep_ratio=True),
+            RandomCrop(crop_size=(height, width), cat_max_ratio=recipe.cat_max_ratio),
+            *([PhotoMetricDistortion()] if recipe.photometric else []),
             PackSegInputs(meta_keys=()),
         ]
 

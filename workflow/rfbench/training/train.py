@@ -17,12 +17,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from rfbench import config as configuration
 from rfbench import provenance, stages
 from rfbench.data.manifest import read_manifest
 from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models.initial import initial_model
+from rfbench.settings import Recipe, RunSettings
 from rfbench.training.stream import Draws, TrainingStream
 from rfbench.training.watchdog import TimedOut, Watchdog, count_timeout
 from rfbench.training.workfolder import (
@@ -50,7 +50,7 @@ class UpdateLoop(IterBasedTrainLoop):
     def run_iter(self, data_batch: dict) -> None:
         runner, optim = self.runner, self.runner.optim_wrapper
         runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
-        parts, bfloat16 = runner.rfbench["micro_batches"], runner.rfbench["amp"] == "bfloat16"
+        parts, bfloat16 = runner.rfbench.micro_batches, runner.rfbench.amp == "bfloat16"
         size = len(data_batch["inputs"]) // parts
         total = 0.0
         for part in range(parts):
@@ -117,19 +117,19 @@ class CurveHook(Hook):
               file=sys.stderr, flush=True)  # fmt: skip
 
 
-def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manifest: Path, work: Path,
+def build_runner(run: RunSettings, technical: Recipe, model: torch.nn.Module, manifest: Path, work: Path,
                  checkpoint: Path | None, watchdog: Watchdog) -> Runner:  # fmt: skip
     """mmengine's runner for one training, which resumes from `checkpoint` where there is one."""
-    recipe, dataset = settings["recipe"], settings["dataset"]
-    wrapper = {"type": "OptimWrapper", "optimizer": dict(recipe["optimizer"])}
-    if recipe["amp"] == "float16":  # needs gradient scaling, which mmengine's wrapper does; bfloat16 does not
+    recipe, dataset = run.recipe, run.dataset
+    wrapper = {"type": "OptimWrapper", "optimizer": recipe.optimizer.model_dump()}
+    if recipe.amp == "float16":  # needs gradient scaling, which mmengine's wrapper does; bfloat16 does not
         wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16"}
     loader = DataLoader(
-        TrainingStream(manifest, dataset, recipe, settings["seed"]),
-        batch_size=recipe["batch_size"],
-        sampler=Draws(dataset["iterations"] * recipe["batch_size"]),
-        num_workers=technical["workers"],
-        persistent_workers=technical["workers"] > 0,
+        TrainingStream(manifest, dataset, recipe, run.seed),
+        batch_size=recipe.batch_size,
+        sampler=Draws(dataset.iterations * recipe.batch_size),
+        num_workers=technical.workers,
+        persistent_workers=technical.workers > 0,
         collate_fn=_collate,
         generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
     )
@@ -138,21 +138,21 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         work_dir=str(work),
         experiment_name="run",
         train_dataloader=loader,
-        train_cfg={"type": UpdateLoop, "max_iters": dataset["iterations"]},
+        train_cfg={"type": UpdateLoop, "max_iters": dataset.iterations},
         optim_wrapper=wrapper,
         param_scheduler={
             "type": "PolyLR",
-            "power": recipe["power"],
-            "eta_min": recipe["min_lr"],
+            "power": recipe.power,
+            "eta_min": recipe.min_lr,
             "begin": 0,
-            "end": dataset["iterations"] + 1,  # mmengine reaches eta_min one step early; the authors' mmcv did not
+            "end": dataset.iterations + 1,  # mmengine reaches eta_min one step early; the authors' mmcv did not
             "by_epoch": False,
         },
         default_hooks={
             "logger": None,
-            "checkpoint": CheckpointHook(work, technical["checkpoint_interval"], watchdog),
+            "checkpoint": CheckpointHook(work, technical.checkpoint_interval, watchdog),
         },
-        custom_hooks=[CurveHook(work / "curve.csv", technical["log_interval"])],
+        custom_hooks=[CurveHook(work / "curve.csv", technical.log_interval)],
         load_from=str(checkpoint) if checkpoint else None,
         resume=checkpoint is not None,
         log_level="ERROR",  # its notices are many and its own; progress and errors are ours
@@ -166,13 +166,22 @@ def _collate(samples: list[dict]) -> dict:
     return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 
-def train(config: dict, dataset: str, pair: str, seed: int, manifest: Path, work: Path, output: Path,
-          weights: Path | None = None) -> dict:  # fmt: skip
+def train(
+    run: RunSettings,
+    recipe: Recipe,
+    device: str,
+    *,
+    manifest: Path,
+    work: Path,
+    output: Path,
+    weights: Path | None = None,
+) -> dict:
     """Train one network and write its record.
 
     Args:
-        config: a complete configuration (`config.complete`).
-        dataset, pair, seed: which run of it.
+        run: the settings of the run.
+        recipe: the configuration's whole recipe, for what changes no number: processes, intervals, time limit.
+        device: auto, cpu or cuda.
         manifest: the prepared data set's manifest.csv.
         work: folder of checkpoints and the training curve; a training that finds checkpoints of its own resumes.
         output: the record (JSON) to write; its times go to `times.json` beside it.
@@ -181,38 +190,37 @@ def train(config: dict, dataset: str, pair: str, seed: int, manifest: Path, work
     Returns:
         The record; `state` is done, diverged or timeout.
     """
-    settings = configuration.run_settings(config, dataset, pair, seed)
     with reported(work):
-        device = pick_device(config["device"])
-        if settings["recipe"]["amp"] == "float16" and device.type == "cpu":
+        chosen = pick_device(device)
+        if run.recipe.amp == "float16" and chosen.type == "cpu":
             raise RFBenchError("recipe.amp: float16 needs a GPU, found cpu. Use bfloat16 or none.")
-        torch.set_num_threads(settings["recipe"]["threads"])
-        read_manifest(manifest, "train", settings["dataset"]["lesions"])  # named before anything starts
-        identity = _identity(settings, manifest)
+        torch.set_num_threads(run.recipe.threads)
+        read_manifest(manifest, "train", run.dataset.lesions)  # named before anything starts
+        identity = _identity(run, manifest)
         with locked(work):
             keep_only_own(work, identity)
             outcome = finished(work)
             if outcome is None:
-                outcome = _train(settings, config["recipe"], device, manifest, work, output, identity, weights)
+                outcome = _train(run, recipe, chosen, manifest, work, output, identity, weights)
             _publish(*outcome, work, output)
     return outcome[0]
 
 
-def _identity(settings: dict, manifest: Path) -> dict:
+def _identity(run: RunSettings, manifest: Path) -> dict:
     """Digests of all that decides a training's numbers: only checkpoints of the same are its own."""
     return {
-        "settings": provenance.digest(settings),
+        "settings": run.digest,
         "manifest": provenance.sha256(manifest),
-        "code": stages.code_digest("train", settings["pair"]),
+        "code": stages.code_digest("train", run.pair),
     }
 
 
-def _train(settings: dict, technical: dict, device: torch.device, manifest: Path, work: Path, output: Path,
+def _train(run: RunSettings, technical: Recipe, device: torch.device, manifest: Path, work: Path, output: Path,
            identity: dict, weights: Path | None) -> tuple[dict, dict]:  # fmt: skip
     """Train until an end of whatever kind; the record and its times."""
     started, checkpoint = time.monotonic(), newest_checkpoint(work)
-    watchdog = Watchdog(technical["time_limit"], settings["dataset"]["iterations"])
-    record = _draft(settings, identity, device)
+    watchdog = Watchdog(technical.time_limit, run.dataset.iterations)
+    record = _draft(run, identity, device)
 
     def ended(state: str, reason: str | None) -> tuple[dict, dict]:
         record.update(state=state, reason=reason)
@@ -222,29 +230,29 @@ def _train(settings: dict, technical: dict, device: torch.device, manifest: Path
         return record, {"seconds": round(time.monotonic() - started, 1), "resumed": checkpoint is not None}
 
     with watchdog.guard(lambda reason: _publish(*ended("timeout", reason), work, output)):
-        model, record["pretrained"] = initial_model(settings, weights)
+        model, record["pretrained"] = initial_model(run, weights)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"mmengine|mmcv|mmseg")
-            runner = build_runner(settings, technical, model.to(device), manifest, work, checkpoint, watchdog)
+            runner = build_runner(run, technical, model.to(device), manifest, work, checkpoint, watchdog)
             state, reason = _drive(runner)
     record, times = ended(state, reason)
     if device.type == "cuda":
         times["max_memory_allocated"] = torch.cuda.max_memory_allocated(device)
     if state == "done":
-        record["checkpoint_sha256"] = _save_weights(model, work / "model.pth", settings)
+        record["checkpoint_sha256"] = _save_weights(model, work / "model.pth", run)
     if state != "timeout":
         finish(work, record, times)
     return record, times
 
 
-def _draft(settings: dict, identity: dict, device: torch.device) -> dict:
+def _draft(run: RunSettings, identity: dict, device: torch.device) -> dict:
     """What a training's record says whatever its end; only a finished one has weights to give a digest of."""
     return {
         "kind": "training",
-        "settings": settings,
+        "settings": run.model_dump(mode="json"),
         "identity": identity,
         "pretrained": None,
-        "batch_norm_images": settings["recipe"]["batch_size"] // settings["recipe"]["micro_batches"],
+        "batch_norm_images": run.recipe.batch_size // run.recipe.micro_batches,
         "checkpoint_sha256": None,
         "provenance": provenance.collect(device_name(device)),
     }
@@ -269,14 +277,13 @@ def _drive(runner: Runner) -> tuple[str, str | None]:
     return "done", None
 
 
-def _save_weights(model: torch.nn.Module, path: Path, settings: dict) -> str:
+def _save_weights(model: torch.nn.Module, path: Path, run: RunSettings) -> str:
     """Write the network's weights in our format and return the file's digest."""
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-    dataset, model_settings = settings["dataset"], settings["model"]
-    meta = {  # all that `rfbench predict` and `rfbench evaluate --checkpoint` need to know
-        "pair": settings["pair"],
-        **{key: model_settings[key] for key in ("backbone", "operator_options")},
-        **{key: dataset[key] for key in ("lesions", "scale", "mean", "std")},
+    meta = {  # all that `rfbench predict` and `rfbench score` need to know
+        "pair": run.pair,
+        **run.model.model_dump(include={"backbone", "operator_options"}),
+        **run.dataset.model_dump(include={"lesions", "scale", "mean", "std"}),
     }
     meta = json.loads(json.dumps(meta, sort_keys=True))  # the same bytes for any order in the configuration file
     torch.save({"state_dict": weights, "meta": meta}, path)

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from urllib.error import URLError
 
-from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.errors import RFBenchError
+from rfbench.settings import expand, is_address
 
 
 def fetch(source: str, sha256: str, output: Path) -> None:
@@ -23,12 +23,12 @@ def fetch(source: str, sha256: str, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        if "://" in source:
+        if is_address(source):
             import torch
 
             torch.hub.download_url_to_file(source, str(partial))
         else:
-            shutil.copyfile(configuration.expand(source), partial)
+            shutil.copyfile(expand(source), partial)
         found = provenance.sha256(partial)
         if not found.startswith(sha256):
             raise RFBenchError(

@@ -1,10 +1,7 @@
 """Where a run departs from the published protocol, in words for tables."""
 
-from pydantic import BaseModel
-
 from rfbench.published.protocol import PUBLISHED_DATASETS
-from rfbench.settings.models import Training
-from rfbench.settings.runsettings import RunSettings
+from rfbench.settings import RunSettings, Training, plain
 
 
 def deviations(run: RunSettings) -> list[str]:
@@ -25,13 +22,3 @@ def deviations(run: RunSettings) -> list[str]:
         for key in Training.model_fields
         if key != "threads" and getattr(recipe, key) != getattr(defaults, key)
     ]
-
-
-def plain(value) -> str:
-    """A setting as words: sizes as 96x96, ranges as 0.5 to 2, sections joined by spaces."""
-    if isinstance(value, BaseModel):
-        section = value.model_dump(mode="json").items()
-        return " ".join(f"{key} {item}" if key != "type" else str(item) for key, item in section)
-    if isinstance(value, (list, tuple)):
-        return ("x" if all(isinstance(item, int) for item in value) else " to ").join(map(str, value))
-    return str(value)

@@ -1,0 +1,24 @@
+"""Whether the networks of a configuration can be built, before anything starts."""
+
+import torch
+
+from rfbench.errors import RFBenchError
+from rfbench.models.segmentor import assemble
+from rfbench.settings import Settings, network, variants
+
+
+def network_problems(settings: Settings) -> list[str]:
+    """Sentences about configured networks that cannot be built. Builds them without memory; half a second each."""
+    model, problems = settings.model, []
+    for name in (*settings.pairs, *variants(settings)):
+        pair, options = network(settings, name)
+        if model.backbone == "hrnetv2_w48" and not options:
+            continue  # the paper's networks, which the tests build
+        try:
+            with torch.device("meta"):
+                assemble(pair, model.backbone, operator_options=options)
+        except RFBenchError as error:
+            problems.append(f"model.operator_options or sweep: {error}")
+        except (ArithmeticError, RuntimeError, TypeError) as error:  # torch's, about a value that fits no layer
+            problems.append(f"model.operator_options or sweep: cannot build {pair} with {options}: {error}")
+    return problems
