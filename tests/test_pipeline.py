@@ -192,7 +192,11 @@ WORDS = (  # edits that change no result
     ("operators/m2mrf.py", '"""M2MRF: many', '"""M2MRF, many'),
     ("operators/m2mrf.py", "        # Before the compression,", "        # This comes before the compression,"),
     ("workflow/rfbench/training/train.py", "import json\n", "import json  # of the checkpoint's meta\n"),
-    ("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = (\n    1e-5\n)"),
+    (
+        "workflow/rfbench/losses.py",
+        "target = label[:, None] == lesions",
+        "target = (\n        label[:, None]) == lesions",
+    ),
     ("workflow/rfbench/commands/train.py", "found ones are resumed", "those in it are resumed"),
     ("workflow/rfbench/data/prepare.py", '"""Ingest every item,', '"""Ingest all items,'),
     ("workflow/rfbench/errors.py", '"""A problem the user', '"""Some problem the user'),
