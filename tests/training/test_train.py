@@ -17,7 +17,7 @@ import torch
 from rfbench import config as configuration
 from rfbench import evaluate
 from rfbench.data.prepare import prepare_folder
-from rfbench.data.training import COPIES, TrainingStream
+from rfbench.data.training import TrainingStream
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import run_folder
 from rfbench.report.aggregate import aggregate
@@ -74,22 +74,6 @@ def test_every_copy_of_every_image_once_an_epoch(manifest):
     assert [data._pick(k) for k in range(12)] != [data._pick(12 + k) for k in range(12)]
 
 
-def test_copies_move_coordinates_as_rotations_and_flips():
-    height, width = 3, 5
-    image = np.arange(height * width).reshape(height, width)
-    moved = [  # where (row, column) of the original goes, by hand
-        lambda r, c: (r, c),
-        lambda r, c: (width - 1 - c, r),  # 90 degrees counter-clockwise
-        lambda r, c: (height - 1 - r, width - 1 - c),
-        lambda r, c: (c, height - 1 - r),
-        lambda r, c: (r, width - 1 - c),
-        lambda r, c: (height - 1 - r, c),
-    ]
-    for copy, target in zip(COPIES, moved, strict=True):
-        out = copy(image)
-        assert all(out[target(r, c)] == image[r, c] for r in range(height) for c in range(width))
-
-
 def test_crop_is_width_by_height_and_label_follows_the_image(manifest):
     sample = stream(manifest, photometric=False, ratio=[1.0, 1.0])[0]
     assert sample["inputs"].shape == (3, 64, 96)
@@ -106,7 +90,7 @@ def test_native_and_cached_sources_see_the_same_at_small_scales(manifest):
 
 def test_portrait_copies_stay_portrait_until_the_crop(manifest):
     data = stream(manifest, photometric=False, ratio=[1.0, 1.0])
-    data.transforms[1].crop_size = (1000, 1000)  # larger than both: what is left is the resized copy
+    data.crop = (1000, 1000)  # larger than both: what is left is the resized copy
     shapes = {}
     for draw in range(12):
         shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw]["inputs"].shape[1:]))

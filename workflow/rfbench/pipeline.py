@@ -29,7 +29,8 @@ def _files(folder: str, *names: str) -> list[str]:
 CODE = {
     "data": ["rfbench/data/*.py"],
     "model": ["rfbench/models/*.py", "rfbench/losses.py", "rfbench/reassembly.py", "operators/__init__.py"],
-    "train": [*_files("training", "train.py", "workfolder.py"), "rfbench/data/training.py"],
+    "train": [*_files("training", "train.py", "workfolder.py"),
+              *_files("data", "training.py", "augment.py", "reading.py")],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": [*_files("profiling", "profile.py", "flops.py", "memory.py"), "rfbench/inference/fuse.py"],
     "aggregate": ["rfbench/report/aggregate.py"],

@@ -11,43 +11,16 @@ from pathlib import Path
 import cv2
 import mmcv
 import numpy as np
-from mmcv.transforms import RandomResize
+import torch
 from torch.utils.data import Dataset, Sampler
 
+from rfbench.data import augment
 from rfbench.data.manifest import read_manifest
-from rfbench.errors import DataError
+from rfbench.data.reading import read_native
 
 with contextlib.redirect_stdout(None):  # mmseg prints that an optional package is not there
-    from mmseg.datasets.transforms import PackSegInputs, PhotoMetricDistortion, RandomCrop
-
-# The authors' augment.py: original, rotations by 90, 180 and 270 degrees counter-clockwise, two flips.
-COPIES = (
-    lambda a: a,
-    lambda a: np.rot90(a, 1),
-    lambda a: np.rot90(a, 2),
-    lambda a: np.rot90(a, 3),
-    lambda a: a[:, ::-1],
-    lambda a: a[::-1],
-)
-
-
-def read_native(folder: Path, row) -> tuple[np.ndarray, np.ndarray]:
-    """Read one manifest row: image (H, W, 3) uint8 in BGR order and label map (H, W) uint8, both as on disk.
-
-    Raises:
-        DataError: a file of the prepared data set is gone or unreadable.
-    """
-    # The orientation tag is ignored: masks know none, so turning only the image would part the two.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imread(str(folder / row.image), flags)
-    label = cv2.imread(str(folder / row.label), cv2.IMREAD_GRAYSCALE)
-    for path, array in ((row.image, image), (row.label, label)):
-        if array is None:
-            raise DataError(
-                f"{folder / path}: expected a readable image of the prepared data set, found none. "
-                "Prepare it again (delete the folder's manifest.csv and run the same command)."
-            )
-    return image, label
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
 
 
 class TrainingStream(Dataset):
@@ -59,7 +32,9 @@ class TrainingStream(Dataset):
         recipe: the configuration's recipe.
         seed: seed of the run.
 
-    Item `draw` (0, 1, 2, …) is a dict of mmseg's `inputs`, uint8 (3, h, w) in BGR order, and `data_samples`.
+    Item `draw` (0, 1, 2, …) is a dict of `inputs`, the crop, uint8 (3, h, w) in BGR order, and `data_samples`, an mmseg
+    SegDataSample whose `gt_sem_seg.data` is the label map, int64 (1, h, w). A crop of a small image is smaller than
+    configured.
     """
 
     def __init__(self, manifest: Path, dataset: dict, recipe: dict, seed: int) -> None:
@@ -67,33 +42,32 @@ class TrainingStream(Dataset):
         self.rows = list(read_manifest(manifest, "train", dataset["lesions"]).itertuples())
         self.metainfo = {"classes": tuple(dataset["lesions"])}  # mmengine asks for it
         self.seed = seed
-        self.copies = COPIES if recipe["copies"] == "six" else COPIES[:1]
-        self.cache_scale = tuple(2 * s for s in dataset["scale"]) if recipe["train_source"] == "cached_2x" else None
+        self.copies = augment.COPIES if recipe["copies"] == "six" else augment.COPIES[:1]
+        self.scale, self.crop = tuple(dataset["scale"]), tuple(dataset["crop"])
+        self.ratio, self.cat_max_ratio = tuple(recipe["ratio"]), recipe["cat_max_ratio"]
+        self.photometric = recipe["photometric"]
+        self.cache_scale = tuple(2 * s for s in self.scale) if recipe["train_source"] == "cached_2x" else None
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
-        width, height = dataset["crop"]
-        self.transforms = [
-            RandomResize(scale=tuple(dataset["scale"]), ratio_range=tuple(recipe["ratio"]), keep_ratio=True),
-            RandomCrop(crop_size=(height, width), cat_max_ratio=recipe["cat_max_ratio"]),
-            *([PhotoMetricDistortion()] if recipe["photometric"] else []),
-            PackSegInputs(meta_keys=()),
-        ]
 
     def __getitem__(self, draw: int) -> dict:
+        image, label = self.sample(draw)
+        inputs = np.empty((3, *label.shape), np.uint8)
+        cv2.split(image, list(inputs))  # into its planes
+        sample = SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(label[None].astype(np.int64))))
+        return {"inputs": torch.from_numpy(inputs), "data_samples": sample}
+
+    def sample(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        """The augmented crop of a draw, uint8 (h, w, 3) in BGR order, and its label map, uint8 (h, w)."""
         image_index, copy_index = divmod(self._pick(draw), len(self.copies))
-        image, label = self._read(image_index)
-        copy = self.copies[copy_index]
-        results = {
-            "img": np.ascontiguousarray(copy(image)),
-            "gt_seg_map": np.ascontiguousarray(copy(label)),
-            "seg_fields": ["gt_seg_map"],
-        }
-        results["img_shape"] = results["ori_shape"] = results["img"].shape[:2]
-        # mmcv's and mmseg's transforms draw from numpy's global generator.
-        np.random.seed(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0])  # noqa: NPY002
-        for transform in self.transforms:
-            results = transform(results)
-        return results
+        image, label = map(self.copies[copy_index], self._read(image_index))
+        # mmcv's and mmseg's transforms draw from this generator.
+        rng = np.random.RandomState(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0])
+        size = augment.draw_size(rng, label.shape[::-1], self.scale, self.ratio)
+        label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        window = augment.draw_window(rng, label, self.crop, self.cat_max_ratio)
+        image = cv2.resize(image, size)[window]
+        return augment.distort(rng, image) if self.photometric else image, label[window]
 
     def _pick(self, draw: int) -> int:
         """Position of a draw in its epoch's own permutation of all images and copies."""

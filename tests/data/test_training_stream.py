@@ -1,0 +1,84 @@
+"""The training stream: what an item holds, and the same bits as mmcv's and mmseg's transforms make."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rfbench import config as configuration
+from rfbench.data.prepare import prepare_folder, prepare_idrid
+from rfbench.data.training import TrainingStream
+
+from ..checkout import ROOT
+from ..tiny_run import make_config
+from . import tiny_archive as tiny
+from .reference_stream import ReferenceStream
+
+DATASET = {"scale": [428, 284], "crop": [96, 64], "lesions": ["EX", "HE", "SE", "MA"]}
+RECIPE = make_config()["recipe"]
+
+
+def assert_same(manifest: Path, dataset: dict, recipe: dict, draws, seed: int = 5) -> set[int]:
+    """Compare draws with the reference; the copies that were among them."""
+    stream, reference = (kind(manifest, dataset, recipe, seed) for kind in (TrainingStream, ReferenceStream))
+    for draw in draws:
+        sample, expected = stream[draw], reference[draw]
+        label, true = (item["data_samples"].gt_sem_seg.data for item in (sample, expected))
+        assert torch.equal(sample["inputs"], expected["inputs"]), draw
+        assert sample["inputs"].is_contiguous()
+        assert torch.equal(label, true), draw
+    return {reference.pick(draw)[1] for draw in draws}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"photometric": False, "ratio": [1.0, 1.0]},
+        {"ratio": [0.1, 0.3]},  # images smaller than the crop
+        {"cat_max_ratio": 0.9999},  # windows with a lesion are accepted
+        {"cat_max_ratio": 1.0, "copies": "one"},
+        {"train_source": "cached_2x"},
+    ],
+)
+@pytest.mark.parametrize("scale", [[428, 284], [120, 80]])
+def test_samples_are_those_of_mmcv_and_mmseg(manifest, recipe, scale):
+    """At the small scale the cache is smaller than the image."""
+    copies = assert_same(manifest, DATASET | {"scale": scale}, {**RECIPE, **recipe}, range(24))
+    assert len(copies) == (1 if recipe.get("copies") == "one" else 6)
+
+
+def test_samples_of_images_full_of_lesions(tmp_path):
+    """Here the share of a class decides which window is taken, unlike on most fundus photographs."""
+    rng = np.random.default_rng(4)
+    files, rows = {}, ["image,lesion,mask,split"]
+    for stem, split in (("a", "train"), ("b", "train"), ("c", "test")):
+        files[f"{stem}.jpg"] = tiny.jpeg((90, 130), seed=len(files))
+        for lesion in ("EX", "HE"):
+            files[f"{stem}_{lesion}.tif"] = tiny.grey(np.kron(rng.integers(0, 2, (6, 10)), np.full((15, 13), 255)))
+            rows.append(f"{stem}.jpg,{lesion},{stem}_{lesion}.tif,{split}")
+    source = tiny.write_tree(tmp_path / "raw", files | {"dataset.csv": "\n".join(rows).encode()})
+    manifest = prepare_folder(source, tmp_path / "out", lesions=("EX", "HE"), progress=False)
+    dataset = {"scale": [130, 90], "crop": [64, 64], "lesions": ["EX", "HE"]}
+    for limit in (0.5, 0.75):
+        assert_same(manifest, dataset, {**RECIPE, "cat_max_ratio": limit}, range(36))
+
+
+@pytest.fixture(scope="module")
+def idrid(real_data, tmp_path_factory) -> Path:
+    """Real IDRiD, prepared."""
+    return prepare_idrid(real_data / "A. Segmentation.zip", tmp_path_factory.mktemp("idrid"), progress=False)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["idrid", "idrid_cpu"])
+@pytest.mark.parametrize("source", ["native", "cached_2x"])
+def test_samples_of_real_idrid(idrid, name, source):
+    config = configuration.load(ROOT / "config" / f"{name}.yaml")
+    recipe = {**config["recipe"], "train_source": source}
+    # The start of an epoch, and draws across the end of the first of 324.
+    draws = itertools.chain(range(24), range(318, 330))
+    assert assert_same(idrid, config["datasets"]["IDRiD"], recipe, list(draws), seed=0) == set(range(6))
