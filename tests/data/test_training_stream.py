@@ -1,15 +1,23 @@
 """The training stream: what an item holds, and the same bits as mmcv's and mmseg's transforms make."""
 
+import contextlib
 import itertools
+import os
+import shutil
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from rfbench import config as configuration
+from rfbench.data import training
 from rfbench.data.prepare import prepare_folder, prepare_idrid
 from rfbench.data.training import TrainingStream
+from rfbench.errors import RFBenchError
 
 from ..checkout import ROOT
 from ..tiny_run import make_config
@@ -28,7 +36,8 @@ def assert_same(manifest: Path, dataset: dict, recipe: dict, draws, seed: int = 
         label, true = (item["data_samples"].gt_sem_seg.data for item in (sample, expected))
         assert torch.equal(sample["inputs"], expected["inputs"]), draw
         assert sample["inputs"].is_contiguous()
-        assert torch.equal(label, true), draw
+        assert label.dtype == torch.uint8
+        assert torch.equal(label.long(), true), draw
     return {reference.pick(draw)[1] for draw in draws}
 
 
@@ -64,6 +73,60 @@ def test_samples_of_images_full_of_lesions(tmp_path):
     dataset = {"scale": [130, 90], "crop": [64, 64], "lesions": ["EX", "HE"]}
     for limit in (0.5, 0.75):
         assert_same(manifest, dataset, {**RECIPE, "cat_max_ratio": limit}, range(36))
+
+
+@pytest.mark.parametrize(
+    ("workers", "free", "ahead"),
+    # A batch of IDRiD's published recipe is 4 x 1440 x 960 x (3 + 1) bytes, 22.1 MB.
+    [(0, 0, None), (1, 64, 1), (1, 100, 2), (4, 128, 1), (4, 1024, 2)],
+)
+def test_batches_ahead_fit_into_shared_memory(monkeypatch, workers, free, ahead):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free * 2**20))
+    assert training.batches_ahead((1440, 960), 4, workers) == ahead
+
+
+def test_too_small_a_shared_memory_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=64 * 2**20))
+    message = r"/dev/shm: expected 133 MB .* 4 loading processes.* found 67 MB.*--shm-size=211m.* recipe\.workers: 1\."
+    with pytest.raises(RFBenchError, match=message):
+        training.batches_ahead((1440, 960), 4, 4)
+
+
+def shared_bytes() -> int:
+    """Bytes of torch's shared memory that this process and its children have mapped or open, each segment once."""
+    segments = {}
+    for process in [os.getpid(), *map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{process}/maps").read_text().splitlines():
+                if "/torch_" in line:
+                    span, _, _, _, inode, _ = line.split(maxsplit=5)
+                    start, end = (int(address, 16) for address in span.split("-"))
+                    segments[int(inode)] = end - start
+        for file in Path(f"/proc/{process}/fd").iterdir():  # sent, but not yet received
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if "/torch_" in str(file.readlink()):
+                    segments[file.stat().st_ino] = file.stat().st_size
+    return sum(segments.values())
+
+
+def test_a_loader_needs_no_more_shared_memory_than_expected(manifest):
+    dataset = DATASET | {"crop": [256, 256], "scale": [600, 400]}
+    stream = TrainingStream(manifest, dataset, {**RECIPE, "ratio": [1.0, 1.0]}, 0)
+    batch, workers, ahead = 4 * 256 * 256 * 4, 2, 2
+    loader = DataLoader(
+        stream,
+        batch_size=4,
+        sampler=training.Draws(48),
+        num_workers=workers,
+        prefetch_factor=ahead,
+        collate_fn=list,
+    )
+    peak = 0
+    for samples in loader:  # the batch before is still held while the next one arrives, as in a training
+        time.sleep(0.2)  # the processes fill all that they may
+        peak = max(peak, shared_bytes())
+        assert len(samples) == 4
+    assert (workers * ahead + 1) * batch <= peak <= (workers * ahead + 2) * batch
 
 
 @pytest.fixture(scope="module")

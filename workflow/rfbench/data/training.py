@@ -5,6 +5,8 @@ uninterrupted one would have read.
 """
 
 import contextlib
+import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +19,14 @@ from torch.utils.data import Dataset, Sampler
 from rfbench.data import augment
 from rfbench.data.manifest import read_manifest
 from rfbench.data.reading import read_native
+from rfbench.errors import RFBenchError
 
 with contextlib.redirect_stdout(None):  # mmseg prints that an optional package is not there
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
+
+SHARED_MEMORY = Path("/dev/shm")  # where a loader's processes leave their samples
+AHEAD = 2  # batches that each of them prepares; torch's default
 
 
 class TrainingStream(Dataset):
@@ -33,8 +39,8 @@ class TrainingStream(Dataset):
         seed: seed of the run.
 
     Item `draw` (0, 1, 2, …) is a dict of `inputs`, the crop, uint8 (3, h, w) in BGR order, and `data_samples`, an mmseg
-    SegDataSample whose `gt_sem_seg.data` is the label map, int64 (1, h, w). A crop of a small image is smaller than
-    configured.
+    SegDataSample whose `gt_sem_seg.data` is the label map, uint8 (1, h, w): a byte a pixel on its way from a loader's
+    process to the device, where the loss makes int64 of it. A crop of a small image is smaller than configured.
     """
 
     def __init__(self, manifest: Path, dataset: dict, recipe: dict, seed: int) -> None:
@@ -54,7 +60,7 @@ class TrainingStream(Dataset):
         image, label = self.sample(draw)
         inputs = np.empty((3, *label.shape), np.uint8)
         cv2.split(image, list(inputs))  # into its planes
-        sample = SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(label[None].astype(np.int64))))
+        sample = SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(label[None].copy())))
         return {"inputs": torch.from_numpy(inputs), "data_samples": sample}
 
     def sample(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,3 +112,39 @@ class Draws(Sampler):
     def skip(self, samples: int) -> None:
         """Begin after so many samples."""
         self.start = samples
+
+
+def batches_ahead(crop: tuple[int, int], batch_size: int, workers: int) -> int | None:
+    """A loader's `prefetch_factor`: batches that each of its processes prepares, fewer where shared memory is small.
+
+    A container has 64 MB of it unless told otherwise, and a process that finds no room there dies of a bus error.
+
+    Args:
+        crop: (width, height) of the samples; each is four bytes a pixel, three of the image and one of the label map.
+        batch_size: samples of a batch.
+        workers: processes of the loader.
+
+    Returns:
+        2 or 1; None without processes, as torch expects.
+
+    Raises:
+        RFBenchError: not even one batch of each process fits.
+    """
+    if not workers:
+        return None
+    if not SHARED_MEMORY.is_dir():  # not Linux
+        return AHEAD
+    free, batch = shutil.disk_usage(SHARED_MEMORY).free, 4 * math.prod(crop) * batch_size
+
+    def needed(ahead: int) -> int:
+        return (workers * ahead + 2) * batch  # and the batch in use while the next one arrives
+
+    for ahead in range(AHEAD, 0, -1):
+        if needed(ahead) <= free:
+            return ahead
+    raise RFBenchError(
+        f"{SHARED_MEMORY}: expected {needed(1) / 1e6:,.0f} MB for the samples of {workers} loading processes "
+        f"(recipe.workers), found {free / 1e6:,.0f} MB free. Give a container more (docker run "
+        f"--shm-size={math.ceil(needed(AHEAD) / 2**20)}m, or --ipc=host), or set recipe.workers: "
+        f"{max(free // batch - 2, 0)}."
+    )

@@ -24,7 +24,7 @@ import operators
 from rfbench import config as configuration
 from rfbench import devices, provenance
 from rfbench.data.manifest import read_manifest
-from rfbench.data.training import Draws, TrainingStream
+from rfbench.data.training import Draws, TrainingStream, batches_ahead
 from rfbench.errors import RFBenchError
 from rfbench.models import build_model
 from rfbench.models.checkpoint import load_backbone_weights
@@ -189,6 +189,7 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
         batch_size=recipe["batch_size"],
         sampler=Draws(dataset["iterations"] * recipe["batch_size"]),
         num_workers=technical["workers"],
+        prefetch_factor=batches_ahead(dataset["crop"], recipe["batch_size"], technical["workers"]),
         persistent_workers=technical["workers"] > 0,
         collate_fn=_collate,
         generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
