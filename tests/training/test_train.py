@@ -5,6 +5,7 @@ import csv
 import ctypes
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -128,6 +129,15 @@ def test_same_seed_same_weights_other_seed_others(manifest, tmp_path):
     assert (tmp_path / "a" / "curve.csv").read_bytes() == (tmp_path / "b" / "curve.csv").read_bytes()
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
     assert other["identity"]["settings"] != record["identity"]["settings"]
+
+
+def test_the_store_changes_neither_weights_nor_record(manifest, tmp_path):
+    """Two processes map it; without it, the training decodes by itself."""
+    records = [
+        run(make_config(store=stored, workers=2 * stored), manifest, tmp_path / str(stored)) for stored in (True, False)
+    ]
+    assert same(weights(tmp_path / "True"), weights(tmp_path / "False"))
+    assert records[0] == records[1]
 
 
 def test_killed_training_resumes_bit_identically(manifest, tmp_path, monkeypatch):
@@ -415,14 +425,17 @@ def test_own_lesions_flow_from_the_configuration_to_every_number(tmp_path):
         train.train(config, "Mine", PAIR, 0, manifest, folder / "work", folder / "train.json")
 
 
-def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path):
+@pytest.mark.parametrize("store", [True, False])
+def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path, store):
     """The kernel tells of every open file, also of those that OpenCV opens without Python."""
+    shutil.rmtree(manifest.parent / "store", ignore_errors=True)  # so that this training fills it
+    config = make_config(workers=1, store=store)
     watched = [manifest.parent / kind / split for kind in ("images", "labels") for split in ("train", "test")]
     with watch_opens(watched) as opened:
-        run(make_config(workers=1), manifest, tmp_path)
+        run(config, manifest, tmp_path)
         assert {path.parent.name for path in opened()} == {"train"}
         files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
-        evaluate.evaluate(make_config(workers=1), "SYN", PAIR, 0, manifest, *files)
+        evaluate.evaluate(config, "SYN", PAIR, 0, manifest, *files)
         assert {path.parent.name for path in opened()} == {"train", "test"}
 
 

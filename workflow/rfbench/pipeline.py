@@ -30,7 +30,7 @@ CODE = {
     "data": ["rfbench/data/*.py"],
     "model": ["rfbench/models/*.py", "rfbench/losses.py", "rfbench/reassembly.py", "operators/__init__.py"],
     "train": [*_files("training", "train.py", "workfolder.py"),
-              *_files("data", "training.py", "augment.py", "reading.py")],
+              *_files("data", "training.py", "augment.py", "reading.py", "store.py")],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": [*_files("profiling", "profile.py", "flops.py", "memory.py"), "rfbench/inference/fuse.py"],
     "aggregate": ["rfbench/report/aggregate.py"],
@@ -64,6 +64,8 @@ class Pipeline:
         self.results, self.reports = self.config["results"], self.config["reports"]
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         self.threads = self.config["recipe"]["threads"]
+        # No parameter of the rule: to turn the store on or off would prepare, and so train, again.
+        self.store_option = "--store" if self.config["recipe"]["store"] else ""
         # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
         visible = len(devices.visible())
         self.gpus = int(self.config["device"] == "cuda" or (self.config["device"] == "auto" and visible > 0))

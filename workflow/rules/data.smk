@@ -14,7 +14,7 @@ rule prepare:
         code=PIPELINE.code("data"),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "rfbench prepare {params.arguments} --output '{params.folder}' 2> >(tee '{log}' >&2)"
+        "rfbench prepare {params.arguments} {PIPELINE.store_option} --output '{params.folder}' 2> >(tee '{log}' >&2)"
 
 
 rule weights:

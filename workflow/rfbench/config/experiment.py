@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import operators
 from rfbench.config.protocol import printed_rows, published_layout
 
-TECHNICAL = ("workers", "checkpoint_interval", "log_interval", "time_limit")  # change no number of a run
+TECHNICAL = ("store", "workers", "checkpoint_interval", "log_interval", "time_limit")  # change no number of a run
 
 
 def runs(config: dict) -> list[tuple[str, str, int]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rfbench.data import LESIONS, areas, ddr, folder, idrid, rawfiles, synthetic
+from rfbench.data import LESIONS, areas, ddr, folder, idrid, rawfiles, store, synthetic
 from rfbench.data.archive import Source, open_source
 from rfbench.data.files import refuse_leftovers
 from rfbench.data.findings import Finding, raise_findings
@@ -238,7 +238,14 @@ def _add_real(datasets, name: str, **about) -> argparse.ArgumentParser:
     what = "the zip, or the folder extracted from it"
     real.add_argument("--source", type=Path, required=True, metavar="PATH", help=what)
     real.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the prepared data set")
+    _add_store(real)
     return real
+
+
+def _add_store(data: argparse.ArgumentParser) -> None:
+    data.add_argument(
+        "--store", action="store_true", help="also decode the training images, which trainings else do (recipe.store)"
+    )
 
 
 def _add_unofficial(real: argparse.ArgumentParser, what: str) -> None:
@@ -269,6 +276,7 @@ def _add_synthetic(datasets) -> None:
         "--contrast", type=float, default=1.0, metavar="C", help="lesions' contrast relative to IDRiD's (%(default)s)"
     )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (%(default)s)")
+    _add_store(made)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -282,6 +290,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         options = ("train", "val", "test", "factor", "seed", "contrast", "layout", "pack")
         manifest = prepare_synthetic(args.output, **{option: getattr(args, option) for option in options})
+    if args.store:
+        store.fill(manifest)
     totals = region_totals(read_manifest(manifest))
     print(f"{manifest.with_name(SUMMARY)}")
     print("regions: " + ", ".join(f"{lesion} {count}" for lesion, count in totals.items()))

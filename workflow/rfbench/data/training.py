@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from rfbench.data import augment
 from rfbench.data.manifest import read_manifest
 from rfbench.data.reading import read_native
+from rfbench.data.store import fill, read_stored
 from rfbench.errors import RFBenchError
 
 with contextlib.redirect_stdout(None):  # mmseg prints that an optional package is not there
@@ -37,13 +38,15 @@ class TrainingStream(Dataset):
         dataset: a data set's section of the configuration (scale, crop, lesions).
         recipe: the configuration's recipe.
         seed: seed of the run.
+        stored: read decoded images from the store beside the manifest (`rfbench.data.store`), which is checked and
+            filled first; the samples are the same.
 
     Item `draw` (0, 1, 2, …) is a dict of `inputs`, the crop, uint8 (3, h, w) in BGR order, and `data_samples`, an mmseg
     SegDataSample whose `gt_sem_seg.data` is the label map, uint8 (1, h, w): a byte a pixel on its way from a loader's
     process to the device, where the loss makes int64 of it. A crop of a small image is smaller than configured.
     """
 
-    def __init__(self, manifest: Path, dataset: dict, recipe: dict, seed: int) -> None:
+    def __init__(self, manifest: Path, dataset: dict, recipe: dict, seed: int, stored: bool = False) -> None:
         self.folder = Path(manifest).parent
         self.rows = list(read_manifest(manifest, "train", dataset["lesions"]).itertuples())
         self.metainfo = {"classes": tuple(dataset["lesions"])}  # mmengine asks for it
@@ -53,8 +56,13 @@ class TrainingStream(Dataset):
         self.ratio, self.cat_max_ratio = tuple(recipe["ratio"]), recipe["cat_max_ratio"]
         self.photometric = recipe["photometric"]
         self.cache_scale = tuple(2 * s for s in self.scale) if recipe["train_source"] == "cached_2x" else None
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.read = read_stored if stored else read_native
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # shrunk copies, or maps of the store's files
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
+
+        cv2.setNumThreads(1)  # one core a process, which is what a job asks for; a loader's forked processes inherit it
+        if stored:
+            fill(manifest)
 
     def __getitem__(self, draw: int) -> dict:
         image, label = self.sample(draw)
@@ -84,16 +92,16 @@ class TrainingStream(Dataset):
         return int(self._order[1][position])
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if self.cache_scale is None:
-            return read_native(self.folder, self.rows[index])
-        if index not in self._cache:
-            image, label = read_native(self.folder, self.rows[index])
-            size, _ = mmcv.rescale_size(image.shape[1::-1], self.cache_scale, return_scale=True)
+        if index in self._kept:
+            return self._kept[index]
+        image, label = self.read(self.folder, self.rows[index])
+        if self.cache_scale is not None:
+            size = mmcv.rescale_size(image.shape[1::-1], self.cache_scale)
             if size[0] < image.shape[1]:  # a cache never enlarges
-                image = mmcv.imresize(image, size)
-                label = mmcv.imresize(label, size, interpolation="nearest")
-            self._cache[index] = image, label
-        return self._cache[index]
+                image, label = cv2.resize(image, size), cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        if self.cache_scale is not None or self.read is read_stored:
+            self._kept[index] = image, label
+        return image, label
 
 
 class Draws(Sampler):

@@ -185,7 +185,7 @@ def build_runner(settings: dict, technical: dict, model: torch.nn.Module, manife
     if recipe["amp"] == "float16":  # needs gradient scaling, which mmengine's wrapper does; bfloat16 does not
         wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16"}
     loader = DataLoader(
-        TrainingStream(manifest, dataset, recipe, settings["seed"]),
+        TrainingStream(manifest, dataset, recipe, settings["seed"], technical["store"]),
         batch_size=recipe["batch_size"],
         sampler=Draws(dataset["iterations"] * recipe["batch_size"]),
         num_workers=technical["workers"],
