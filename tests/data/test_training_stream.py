@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from rfbench import config as configuration
 from rfbench.data import training
-from rfbench.data.prepare import prepare_folder, prepare_idrid
+from rfbench.data.prepare import prepare_folder
 from rfbench.data.training import TrainingStream
 from rfbench.errors import RFBenchError
 
@@ -28,9 +28,10 @@ DATASET = {"scale": [428, 284], "crop": [96, 64], "lesions": ["EX", "HE", "SE", 
 RECIPE = make_config()["recipe"]
 
 
-def assert_same(manifest: Path, dataset: dict, recipe: dict, draws, seed: int = 5) -> set[int]:
+def assert_same(manifest: Path, dataset: dict, recipe: dict, draws, seed: int = 5, stored: bool = False) -> set[int]:
     """Compare draws with the reference; the copies that were among them."""
-    stream, reference = (kind(manifest, dataset, recipe, seed) for kind in (TrainingStream, ReferenceStream))
+    stream = TrainingStream(manifest, dataset, recipe, seed, stored)
+    reference = ReferenceStream(manifest, dataset, recipe, seed)
     for draw in draws:
         sample, expected = stream[draw], reference[draw]
         label, true = (item["data_samples"].gt_sem_seg.data for item in (sample, expected))
@@ -129,19 +130,14 @@ def test_a_loader_needs_no_more_shared_memory_than_expected(manifest):
     assert (workers * ahead + 1) * batch <= peak <= (workers * ahead + 2) * batch
 
 
-@pytest.fixture(scope="module")
-def idrid(real_data, tmp_path_factory) -> Path:
-    """Real IDRiD, prepared."""
-    return prepare_idrid(real_data / "A. Segmentation.zip", tmp_path_factory.mktemp("idrid"), progress=False)
-
-
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["idrid", "idrid_cpu"])
-@pytest.mark.parametrize("source", ["native", "cached_2x"])
-def test_samples_of_real_idrid(idrid, name, source):
+@pytest.mark.parametrize(("source", "stored"), [("native", True), ("native", False), ("cached_2x", True)])
+def test_samples_of_real_idrid(idrid, name, source, stored):
     config = configuration.load(ROOT / "config" / f"{name}.yaml")
     recipe = {**config["recipe"], "train_source": source}
     # The start of an epoch, and draws across the end of the first of 324.
     draws = itertools.chain(range(24), range(318, 330))
-    assert assert_same(idrid, config["datasets"]["IDRiD"], recipe, list(draws), seed=0) == set(range(6))
+    copies = assert_same(idrid, config["datasets"]["IDRiD"], recipe, list(draws), 0, stored)
+    assert copies == set(range(6))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -21,7 +22,9 @@ from rfbench import config as configuration
 from rfbench.data.ddr import IMAGES as DDR_IMAGES
 from rfbench.data.manifest import read_manifest
 from rfbench.data.prepare import prepare_ddr, prepare_idrid, prepare_synthetic
-from rfbench.data.training import TrainingStream, read_native
+from rfbench.data.reading import read_native
+from rfbench.data.store import bytes_of
+from rfbench.data.training import TrainingStream
 from rfbench.errors import RFBenchError
 from rfbench.evaluate import fit_label, predict
 from rfbench.losses import dice_loss
@@ -162,8 +165,9 @@ def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
     """Measure a data set's images: as prepared, else on generated ones, scaled to the real ones by their pixels.
 
     Returns:
-        Numbers of images by split; seconds an image to prepare, read, draw a sample of it beyond reading, judge (all
-        of an evaluation but the network); bytes an image; measured_on.
+        Numbers of images by split; seconds an image to prepare, read, draw a sample of it once it is decoded, judge
+        (all of an evaluation but the network); bytes an image, as prepared and of a training image decoded (stored);
+        measured_on.
 
     Raises:
         RFBenchError: kind folder that is not prepared, whose images nobody knows.
@@ -171,11 +175,11 @@ def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
     section = config["datasets"][dataset]
     with tempfile.TemporaryDirectory() as folder:
         manifest, ratio, prepare = _images_to_measure(config, dataset, Path(folder))
-        row = next(read_manifest(manifest, "train", section["lesions"]).itertuples())
+        rows = read_manifest(manifest, "train", section["lesions"])
+        row = next(rows.itertuples())
         read = _fastest(lambda: read_native(manifest.parent, row))
-        stream = TrainingStream(manifest, section, {**config["recipe"], "train_source": "native"}, seed=0)
-        draw = max(_fastest(lambda: stream[0]) - read, 0.0)
         image, label = read_native(manifest.parent, row)
+        draw = _drawing(TrainingStream(manifest, section, config["recipe"], seed=0), image, label, ratio)
         judge = _fastest(lambda: _judge(section, image, label, device), passes=1)
         kept = sum((manifest.parent / name).stat().st_size for name in (row.image, row.label))
         if section["kind"] == "synthetic":  # the generated archive stays, two images of it
@@ -188,8 +192,20 @@ def measure_images(config: dict, dataset: str, device: torch.device) -> dict:
         "draw": draw,
         "judge": judge * (ratio if native else 1),
         "bytes": round(kept * ratio),
+        "stored": round(bytes_of(rows["width"], rows["height"] * ratio).mean()),
         "measured_on": "prepared images" if not prepare else f"generated images, pixels x{ratio:g}",
     }
+
+
+def _drawing(stream: TrainingStream, image, label, ratio: float) -> float:
+    """Seconds to draw a sample of a decoded image that has `ratio` times the pixels of this one."""
+    real = [
+        cv2.resize(array, None, fx=ratio**0.5, fy=ratio**0.5, interpolation=cv2.INTER_NEAREST)
+        for array in (image, label)
+    ]
+    stream.read = lambda folder, row: real
+    draws = range(2 * len(stream.copies))
+    return _fastest(lambda: [stream[draw] for draw in draws]) / len(draws)
 
 
 def _images_to_measure(config: dict, dataset: str, folder: Path) -> tuple[Path, float, float]:
