@@ -13,7 +13,7 @@ from rfbench import cli, evaluate, provenance
 from rfbench import config as configuration
 from rfbench.data.manifest import read_manifest
 from rfbench.data.prepare import prepare_idrid, prepare_synthetic
-from rfbench.data.training import read_native
+from rfbench.data.reading import read_native
 from rfbench.inference.score import prepared_layout
 from rfbench.training import train
 

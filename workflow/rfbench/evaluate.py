@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from rfbench import config as configuration
 from rfbench import provenance
 from rfbench.data.manifest import read_manifest
-from rfbench.data.training import read_native
+from rfbench.data.reading import read_native
 from rfbench.errors import RFBenchError
 from rfbench.metrics import LesionMetrics
 from rfbench.models.checkpoint import load_checkpoint

@@ -21,7 +21,7 @@ import pandas as pd
 from rfbench.data.areas import colour
 from rfbench.data.labels import region_table
 from rfbench.data.manifest import NAME, is_synthetic, lesions_of, read_manifest
-from rfbench.data.training import read_native
+from rfbench.data.reading import read_native
 from rfbench.errors import RFBenchError
 from rfbench.files import write_changed
 
