@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rfbench.data.prepare import prepare_synthetic
+from rfbench.data.prepare import prepare_idrid, prepare_synthetic
 
 ARCHIVE = "A. Segmentation.zip"
 
@@ -18,6 +18,12 @@ def real_data() -> Path:
     if not (folder / ARCHIVE).is_file():
         pytest.skip(f"no '{ARCHIVE}' in {folder}; set RFBENCH_DATA to the folder of the real archives")
     return folder
+
+
+@pytest.fixture(scope="session")
+def idrid(real_data, tmp_path_factory) -> Path:
+    """Manifest of the real IDRiD set, prepared."""
+    return prepare_idrid(real_data / ARCHIVE, tmp_path_factory.mktemp("idrid"), progress=False)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ VICTIMS = ("snakemake", "job", "everything")
 # the history of its starts (mmengine names files by the clock); what a killed preparation had not finished.
 DIFFERING = re.compile(
     r"(^|/)(times|evaluation_times)\.json$|(^|/)profile(_speed)?\.\w+$|(^|/)logs/|_fps\.(png|pdf)$"
-    r"|/work/(finished\.json|lock|error\.json|[0-9]{8}_[0-9]{6})|\.part$"
+    r"|/work/(finished\.json|lock|error\.json|[0-9]{8}_[0-9]{6})|/store/lock$|\.part$"
 )
 SNAKEMAKE_SAYS = {r"gone; cleared": "stale lock cleared", r"Error in rule (\w+)": "failed: {}"}
 JOBS_SAY = {

@@ -176,6 +176,11 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == {}, "no run uses the edited operator"
     checkout.edit("config/ci.yaml", "log_interval: 1", "log_interval: 2")
     assert checkout.planned() == {}, "how often is logged changes no number"
+    assert len(list((checkout.folder / "results/ci/data/SYN-IDRiD/store/train").glob("*.pixels"))) == 2
+    shutil.rmtree(checkout.folder / "results/ci/data/SYN-IDRiD/store")
+    assert checkout.planned() == {}, "the store may go"
+    checkout.edit("config/ci.yaml", "workers: 0", "store: false\n  workers: 0")
+    assert checkout.planned() == {}, "the store changes no number"
     checkout.edit("config/ci.yaml", "untrained: true", "untrained: false")
     evaluations = {"evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
     assert checkout.planned() == evaluations, "the evaluation retrains nothing"

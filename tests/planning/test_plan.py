@@ -21,7 +21,8 @@ from rfbench.settings import Evaluation, Profile, Settings, complete, load, run_
 from ..checkout import ROOT, SMALLEST
 
 NETWORK = {"step": (0.5, 2e-6), "forward": (0.1, 1e-6), "optimizer": 0.25, "bytes": 1000, "checkpoint": 3000}
-IMAGES = {"train": 10, "val": 0, "test": 5, "prepare": 7.0, "read": 0.4, "draw": 0.1, "judge": 2.0, "bytes": 100}
+IMAGES = {"train": 10, "val": 0, "test": 5, "prepare": 7.0, "read": 0.4, "draw": 0.1, "judge": 2.0, "bytes": 100,
+          "stored": 5000}  # fmt: skip
 
 
 def settings(tmp_path, **recipe) -> Settings:
@@ -42,14 +43,20 @@ def test_line_through_two_measurements():
     ("recipe", "seconds"),
     [
         # Four updates of a batch of four 64x64 crops: 0.5 + 4·4096·2e-6 + 0.25 s, and four samples of 0.5 s each.
-        ({"workers": 0}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.5)),
+        ({"workers": 0, "store": False}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.5)),
         # Two processes load beside the training: the slower of the two counts.
-        ({"workers": 2}, 4 * (4 * 0.5 / 2)),
-        ({"workers": 8}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25)),
+        ({"workers": 2, "store": False}, 4 * (4 * 0.5 / 2)),
+        ({"workers": 8, "store": False}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25)),
         # Two micro-batches pay the constant twice, the optimiser once.
         ({"workers": 8, "micro_batches": 2}, 4 * (2 * (0.5 + 2 * 4096 * 2e-6) + 0.25)),
-        # The cache reads each of the ten images once.
-        ({"workers": 0, "train_source": "cached_2x"}, 10 * 0.4 + 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.1)),
+        # Of decoded images, a sample takes 0.1 s.
+        ({"workers": 0}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.1)),
+        # The cache reads each of the ten images once, where the store does not hold them.
+        (
+            {"workers": 0, "train_source": "cached_2x", "store": False},
+            10 * 0.4 + 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.1),
+        ),
+        ({"workers": 0, "train_source": "cached_2x"}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.1)),
     ],
 )
 def test_seconds_of_a_training(tmp_path, recipe, seconds):
@@ -77,7 +84,11 @@ def test_stages_count_what_is_left(tmp_path):
     assert rows["train"]["seconds"] == pytest.approx(4 * training)
     assert rows["train"]["seconds_parallel"] == pytest.approx(2 * training)
     assert rows["train"]["bytes"] == 4 * 1000 + 2 * 3 * 3000, "weights of all runs, three checkpoints of two"
-    assert (rows["prepare"]["seconds"], rows["prepare"]["bytes"]) == (3.0 + 15 * 7.0, 1500)
+    prepare = rows["prepare"]["seconds"], rows["prepare"]["bytes"]
+    assert prepare == (3.0 + 15 * 7.0 + 10 * 0.4, 15 * 100 + 10 * 5000), "and the ten training images decoded"
+    without = settings(tmp_path, store=False, workers=8)
+    prepare = estimate.stages(without, measured, jobs=2)[0]
+    assert (prepare["seconds"], prepare["bytes"]) == (3.0 + 15 * 7.0, 15 * 100)
     assert (rows["weights"]["jobs"], rows["weights"]["seconds"]) == (0, 0)
     # Two pairs, each counted, warmed up twice and timed once in both forms; a pass of 96x64 takes 0.1 s and more.
     assert made.profile == Profile(rounds=1, size=(96, 64), paper=False, fused=True)
@@ -153,6 +164,13 @@ def test_own_data_must_be_prepared_first(tmp_path):
     made = made.model_copy(update={"datasets": {"Mine": mine}})
     with pytest.raises(RFBenchError, match=r"Mine/manifest\.csv: not found.*Prepare it first"):
         sample.measure_images(made, "Mine", pick_device("cpu"))
+
+
+def test_the_store_of_real_idrid_takes_its_pixels(tmp_path):
+    """54 images of 4288x2848 px, four bytes each, and a page: 2.64 GB; here measured on smaller, generated images."""
+    made = load(ROOT / "config" / "idrid.yaml").model_copy(update={"results": str(tmp_path)})
+    images = sample.measure_images(made, "IDRiD", pick_device("cpu"))
+    assert images["train"] * images["stored"] == pytest.approx(54 * 4288 * 2848 * 4, rel=0.01)
 
 
 def test_numbers_of_official_images(tmp_path):

@@ -5,6 +5,7 @@ import csv
 import ctypes
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from rfbench.report.aggregate import aggregate
 from rfbench.runs import run_folder
 from rfbench.settings import complete, recorded_settings, run_settings
 from rfbench.training import train, workfolder
-from rfbench.training.stream import COPIES, TrainingStream
+from rfbench.training.stream import TrainingStream
 from rfbench.training.watchdog import Watchdog
 
 from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, weights
@@ -78,22 +79,6 @@ def test_every_copy_of_every_image_once_an_epoch(manifest):
     assert [data._pick(k) for k in range(12)] != [data._pick(12 + k) for k in range(12)]
 
 
-def test_copies_move_coordinates_as_rotations_and_flips():
-    height, width = 3, 5
-    image = np.arange(height * width).reshape(height, width)
-    moved = [  # where (row, column) of the original goes, by hand
-        lambda r, c: (r, c),
-        lambda r, c: (width - 1 - c, r),  # 90 degrees counter-clockwise
-        lambda r, c: (height - 1 - r, width - 1 - c),
-        lambda r, c: (c, height - 1 - r),
-        lambda r, c: (r, width - 1 - c),
-        lambda r, c: (height - 1 - r, c),
-    ]
-    for copy, target in zip(COPIES, moved, strict=True):
-        out = copy(image)
-        assert all(out[target(r, c)] == image[r, c] for r in range(height) for c in range(width))
-
-
 def test_crop_is_width_by_height_and_label_follows_the_image(manifest):
     sample = stream(manifest, photometric=False, ratio=[1.0, 1.0])[0]
     assert sample["inputs"].shape == (3, 64, 96)
@@ -110,7 +95,7 @@ def test_native_and_cached_sources_see_the_same_at_small_scales(manifest):
 
 def test_portrait_copies_stay_portrait_until_the_crop(manifest):
     data = stream(manifest, photometric=False, ratio=[1.0, 1.0])
-    data.transforms[1].crop_size = (1000, 1000)  # larger than both: what is left is the resized copy
+    data.crop = (1000, 1000)  # larger than both: what is left is the resized copy
     shapes = {}
     for draw in range(12):
         shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw]["inputs"].shape[1:]))
@@ -147,6 +132,16 @@ def test_same_seed_same_weights_other_seed_others(manifest, tmp_path):
     assert (tmp_path / "a" / "curve.csv").read_bytes() == (tmp_path / "b" / "curve.csv").read_bytes()
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
     assert other["identity"]["settings"] != record["identity"]["settings"]
+
+
+def test_the_store_changes_neither_weights_nor_record(manifest, tmp_path):
+    """Two processes map it; without it, the training decodes by itself."""
+    records = [
+        run(make_settings(store=stored, workers=2 * stored), manifest, tmp_path / str(stored))
+        for stored in (True, False)
+    ]
+    assert same(weights(tmp_path / "True"), weights(tmp_path / "False"))
+    assert records[0] == records[1]
 
 
 def test_killed_training_resumes_bit_identically(manifest, tmp_path, monkeypatch):
@@ -431,14 +426,17 @@ def test_own_lesions_flow_from_the_configuration_to_every_number(tmp_path):
         run(turned, manifest, folder, dataset="Mine")
 
 
-def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path):
+@pytest.mark.parametrize("store", [True, False])
+def test_no_test_image_is_opened_before_evaluation(manifest, tmp_path, store):
     """The kernel tells of every open file, also of those that OpenCV opens without Python."""
+    shutil.rmtree(manifest.parent / "store", ignore_errors=True)  # so that this training fills it
+    settings = make_settings(workers=1, store=store)
     watched = [manifest.parent / kind / split for kind in ("images", "labels") for split in ("train", "test")]
     with watch_opens(watched) as opened:
-        run(make_settings(workers=1), manifest, tmp_path)
+        run(settings, manifest, tmp_path)
         assert {path.parent.name for path in opened()} == {"train"}
         files = [tmp_path / "train.json", tmp_path / "work", tmp_path / "evaluation.json"]
-        evaluated(make_settings(workers=1), "SYN", PAIR, 0, manifest, *files)
+        evaluated(settings, "SYN", PAIR, 0, manifest, *files)
         assert {path.parent.name for path in opened()} == {"train", "test"}
 
 

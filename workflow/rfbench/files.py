@@ -1,5 +1,6 @@
 """Writing files whole: a reader sees the old content or the new one, never a part."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def write_whole(path: str | Path, content: bytes) -> None:
         part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()  # on a full disk, it would keep what little room there is
         raise RFBenchError(f"{path}: cannot be written ({error.strerror}). Check folder and free space.") from error
 
 

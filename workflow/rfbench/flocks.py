@@ -2,8 +2,14 @@
 
 import fcntl
 import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from rfbench.errors import RFBenchError
 
 _HELD: set[IO] = set()
 
@@ -30,6 +36,34 @@ def take(path: Path, mode: int = 0o644) -> IO | None:
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+@contextmanager
+def held(path: Path, doing: str, patience: float = float("inf")) -> Iterator[None]:
+    """Hold a file's lock; wait for the process that has it, and say so once.
+
+    Args:
+        path: the file, in the folder that the lock is about.
+        doing: what whoever holds it does, such as "is training".
+        patience: seconds to wait.
+
+    Raises:
+        RFBenchError: another process still holds it after that time.
+    """
+    until, told = time.monotonic() + patience, False
+    while (file := take(path)) is None:
+        if time.monotonic() >= until:
+            raise RFBenchError(
+                f"{path.parent}: another process ({holder(path)}) {doing} here. Wait for it to end, or end it."
+            )
+        if not told:
+            print(f"{path.parent}: waiting for process {holder(path)}, which {doing} here", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(1)
+    try:
+        yield
+    finally:
+        release(file)
 
 
 def release(file: IO) -> None:

@@ -58,6 +58,8 @@ class Pipeline:
         self.results, self.reports = self.settings.results, self.settings.reports
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         self.threads = self.settings.recipe.threads
+        # No parameter of the rule: to turn the store on or off would prepare, and so train, again.
+        self.store_option = ["--store"] if self.settings.recipe.store else []
         # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
         visible = len(devices.visible())
         self.gpus = int(self.settings.device == "cuda" or (self.settings.device == "auto" and visible > 0))

@@ -14,7 +14,7 @@ rule prepare:
         code=PIPELINE.code("prepare"),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "rfbench prepare {params.arguments:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
+        "rfbench prepare {params.arguments:q} {PIPELINE.store_option:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
 rule weights:

@@ -59,7 +59,8 @@ def show(report: dict, settings: Settings, console: Console) -> None:
         f"Networks: measured on {measured['device']}, {threads}, at {small}x{small} and {side}x{side}, batch 1; "
         f"extrapolated to the configured batch and crops of up to {most / side**2:.3g} times the pixels.",
         *(f"{name}: measured on {images['measured_on']}." for name, images in measured["images"].items()),
-        f"Disk: images, weights of every run, {KEPT + 1} checkpoints of each running training.",
+        f"Disk: images, training images decoded (recipe.store), weights of every run, {KEPT + 1} checkpoints of each "
+        "running training.",
         "Profile: counting, and timing alone on the machine; the fused form is taken to be as fast as the plain one.",
         "An estimate: jobs that share cores, memory or a GPU slow one another down. Of the stages from aggregate on, "
         "and of weights, only the start of the job is counted.",

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from rfbench import stages
-from rfbench.data import folder
+from rfbench.data import folder, store
 from rfbench.data.manifest import read_manifest, region_totals
 from rfbench.data.prepare import prepare_ddr, prepare_folder, prepare_idrid, prepare_synthetic
 from rfbench.data.summary import SUMMARY
@@ -52,7 +52,14 @@ def _add_real(datasets, name: str, **about) -> argparse.ArgumentParser:
     what = "the zip, or the folder extracted from it"
     real.add_argument("--source", type=Path, required=True, metavar="PATH", help=what)
     real.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the prepared data set")
+    _add_store(real)
     return real
+
+
+def _add_store(data: argparse.ArgumentParser) -> None:
+    data.add_argument(
+        "--store", action="store_true", help="also decode the training images, which trainings else do (recipe.store)"
+    )
 
 
 def _add_unofficial(real: argparse.ArgumentParser, what: str) -> None:
@@ -83,6 +90,7 @@ def _add_synthetic(datasets) -> None:
         "--contrast", type=float, default=1.0, metavar="C", help="lesions' contrast relative to IDRiD's (%(default)s)"
     )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (%(default)s)")
+    _add_store(made)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
     # Which code prepared it, for a later decision whether a change of code must prepare it again.
     content = json.dumps({"code": stages.code_digest("prepare")}) + "\n"
     write_changed(manifest.with_name(PREPARED), content.encode())
+    if args.store:
+        store.fill(manifest)
     totals = region_totals(read_manifest(manifest))
     print(f"{manifest.with_name(SUMMARY)}")
     print("regions: " + ", ".join(f"{lesion} {count}" for lesion, count in totals.items()))

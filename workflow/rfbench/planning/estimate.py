@@ -40,9 +40,9 @@ def training_seconds(dataset: Dataset, recipe: Recipe, network: dict, images: di
     constant, slope = network["step"]
     size, pixels = recipe.batch_size / recipe.micro_batches, math.prod(dataset.crop)
     update = recipe.micro_batches * (constant + slope * size * pixels) + network["optimizer"]
-    cached = recipe.train_source == "cached_2x"
-    loading = recipe.batch_size * (images["draw"] + (0 if cached else images["read"]))
-    once = images["train"] * images["read"] * cached
+    cached, stored = recipe.train_source == "cached_2x", recipe.store
+    loading = recipe.batch_size * (images["draw"] + (0 if cached or stored else images["read"]))
+    once = images["train"] * images["read"] * (cached and not stored)
     if not recipe.workers:
         return once + dataset.iterations * (update + loading)
     return once + dataset.iterations * max(update, loading / recipe.workers)
@@ -80,12 +80,16 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
     networks, images, start = measured["networks"], measured["images"], measured["start"]
     state = {(run.dataset, run.pair, run.seed): _state(run) for run in configured(settings)}
     runs = list(state)
+    stored = {name: settings.recipe.store * images[name]["train"] for name in images}  # images decoded on disk
     prepared = {name: manifest_path(settings.results, name).exists() for name in settings.datasets}
     counts = {name: sum(images[name][split] for split in ("train", "val", "test")) for name in images}
     kept = sum(networks[pair]["bytes"] for _, pair, _ in runs)
     running = min(jobs, len(runs)) * (KEPT + 1) * max(networks[pair]["checkpoint"] for _, pair, _ in runs)
     seconds = {
-        "prepare": [0.0 if prepared[name] else counts[name] * images[name]["prepare"] for name in images],
+        "prepare": [
+            0.0 if prepared[name] else counts[name] * images[name]["prepare"] + stored[name] * images[name]["read"]
+            for name in images
+        ],
         "train": [
             training_seconds(settings.datasets[name], settings.recipe, networks[pair], images[name])
             for (name, pair, seed) in runs if state[name, pair, seed] == "missing"
@@ -102,7 +106,10 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
     seconds |= {stage: [0.0] for stage in _due(settings, set(seconds))}
     seconds["weights"] = [0.0] * (settings.model.pretrained is not None)
     total = {"prepare": len(images), "weights": len(seconds["weights"]), "train": len(runs), "evaluate": len(runs)}
-    size = {"prepare": sum(counts[name] * images[name]["bytes"] for name in images), "train": kept + running}
+    size = {
+        "prepare": sum(counts[name] * images[name]["bytes"] + stored[name] * images[name]["stored"] for name in images),
+        "train": kept + running,
+    }
     rows = []
     for stage in STAGES[: None if settings.sweep else -1]:
         own = [start + value for value in seconds.get(stage, [])]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -21,6 +22,7 @@ from rfbench.data.ddr import IMAGES as DDR_IMAGES
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
 from rfbench.data.prepare import prepare_ddr, prepare_idrid, prepare_synthetic
+from rfbench.data.store import bytes_of
 from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
 from rfbench.evaluation.run import fit_label, predict
@@ -159,8 +161,9 @@ def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
     """Measure a data set's images: as prepared, else on generated ones, scaled to the real ones by their pixels.
 
     Returns:
-        Numbers of images by split; seconds an image to prepare, read, draw a sample of it beyond reading, judge (all
-        of an evaluation but the network); bytes an image; measured_on.
+        Numbers of images by split; seconds an image to prepare, read, draw a sample of it once it is decoded, judge
+        (all of an evaluation but the network); bytes an image, as prepared and of a training image decoded (stored);
+        measured_on.
 
     Raises:
         RFBenchError: own data (kind folder) that are not prepared, so that the sizes of their images are unknown.
@@ -168,13 +171,11 @@ def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
     dataset = settings.datasets[name]
     with tempfile.TemporaryDirectory() as folder:
         manifest, ratio, prepare = _images_to_measure(settings, name, Path(folder))
-        row = next(read_manifest(manifest, "train", dataset.lesions).itertuples())
+        rows = read_manifest(manifest, "train", dataset.lesions)
+        row = next(rows.itertuples())
         read = _fastest(lambda: read_native(manifest.parent, row))
-        stream = TrainingStream(
-            manifest, dataset, settings.recipe.model_copy(update={"train_source": "native"}), seed=0
-        )
-        draw = max(_fastest(lambda: stream[0]) - read, 0.0)
         image, label = read_native(manifest.parent, row)
+        draw = _drawing(TrainingStream(manifest, dataset, settings.recipe, seed=0), image, label, ratio)
         judge = _fastest(lambda: _judge(dataset, image, label, device), passes=1)
         kept = sum((manifest.parent / path).stat().st_size for path in (row.image, row.label))
         if dataset.kind == "synthetic":  # the generated archive stays, two images of it
@@ -187,8 +188,20 @@ def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
         "draw": draw,
         "judge": judge * (ratio if native else 1),
         "bytes": round(kept * ratio),
+        "stored": round(bytes_of(rows["width"], rows["height"] * ratio).mean()),
         "measured_on": "prepared images" if not prepare else f"generated images, pixels x{ratio:g}",
     }
+
+
+def _drawing(stream: TrainingStream, image, label, ratio: float) -> float:
+    """Seconds to draw a sample of a decoded image that has `ratio` times the pixels of this one."""
+    real = [
+        cv2.resize(array, None, fx=ratio**0.5, fy=ratio**0.5, interpolation=cv2.INTER_NEAREST)
+        for array in (image, label)
+    ]
+    stream.read = lambda folder, row: real
+    draws = range(2 * len(stream.copies))
+    return _fastest(lambda: [stream[draw] for draw in draws]) / len(draws)
 
 
 def _images_to_measure(settings: Settings, name: str, folder: Path) -> tuple[Path, float, float]:

@@ -5,30 +5,30 @@ uninterrupted one would have read.
 """
 
 import contextlib
+import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import mmcv
 import numpy as np
-from mmcv.transforms import RandomResize
+import torch
 from torch.utils.data import Dataset, Sampler
 
+from rfbench.data import augment
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
+from rfbench.data.store import fill, read_stored
+from rfbench.errors import RFBenchError
 from rfbench.settings import Protocol, Training
 
 with contextlib.redirect_stdout(None):  # mmseg prints that an optional package is not there
-    from mmseg.datasets.transforms import PackSegInputs, PhotoMetricDistortion, RandomCrop
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
 
-# The authors' augment.py: original, rotations by 90, 180 and 270 degrees counter-clockwise, two flips.
-COPIES = (
-    lambda a: a,
-    lambda a: np.rot90(a, 1),
-    lambda a: np.rot90(a, 2),
-    lambda a: np.rot90(a, 3),
-    lambda a: a[:, ::-1],
-    lambda a: a[::-1],
-)
+SHARED_MEMORY = Path("/dev/shm")  # where a loader's processes leave their samples
+AHEAD = 2  # batches that each of them prepares; torch's default
 
 
 class TrainingStream(Dataset):
@@ -39,42 +39,50 @@ class TrainingStream(Dataset):
         dataset: what the configuration says of the data set (scale, crop, lesions).
         recipe: how it is augmented.
         seed: seed of the run.
+        stored: read decoded images from the store beside the manifest (`rfbench.data.store`), which is checked and
+            filled first; the samples are the same.
 
-    Item `draw` (0, 1, 2, …) is a dict of mmseg's `inputs`, uint8 (3, h, w) in BGR order, and `data_samples`.
+    Item `draw` (0, 1, 2, …) is a dict of `inputs`, the crop, uint8 (3, h, w) in BGR order, and `data_samples`, an mmseg
+    SegDataSample whose `gt_sem_seg.data` is the label map, uint8 (1, h, w): a byte a pixel on its way from a loader's
+    process to the device, where the loss makes int64 of it. A crop of a small image is smaller than configured.
     """
 
-    def __init__(self, manifest: Path, dataset: Protocol, recipe: Training, seed: int) -> None:
+    def __init__(self, manifest: Path, dataset: Protocol, recipe: Training, seed: int, stored: bool = False) -> None:
         self.folder = Path(manifest).parent
         self.rows = list(read_manifest(manifest, "train", dataset.lesions).itertuples())
         self.metainfo = {"classes": dataset.lesions}  # mmengine asks for it
         self.seed = seed
-        self.copies = COPIES if recipe.copies == "six" else COPIES[:1]
-        self.cache_scale = tuple(2 * s for s in dataset.scale) if recipe.train_source == "cached_2x" else None
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.copies = augment.COPIES if recipe.copies == "six" else augment.COPIES[:1]
+        self.scale, self.crop = dataset.scale, dataset.crop
+        self.ratio, self.cat_max_ratio = recipe.ratio, recipe.cat_max_ratio
+        self.photometric = recipe.photometric
+        self.cache_scale = (2 * self.scale[0], 2 * self.scale[1]) if recipe.train_source == "cached_2x" else None
+        self.read = read_stored if stored else read_native
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # shrunk copies, or maps of the store's files
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
-        width, height = dataset.crop
-        self.transforms = [
-            RandomResize(scale=dataset.scale, ratio_range=recipe.ratio, keep_ratio=True),
-            RandomCrop(crop_size=(height, width), cat_max_ratio=recipe.cat_max_ratio),
-            *([PhotoMetricDistortion()] if recipe.photometric else []),
-            PackSegInputs(meta_keys=()),
-        ]
+
+        cv2.setNumThreads(1)  # one core a process, which is what a job asks for; a loader's forked processes inherit it
+        if stored:
+            fill(manifest)
 
     def __getitem__(self, draw: int) -> dict:
+        image, label = self.sample(draw)
+        inputs = np.empty((3, *label.shape), np.uint8)
+        cv2.split(image, list(inputs))  # into its planes
+        sample = SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(label[None].copy())))
+        return {"inputs": torch.from_numpy(inputs), "data_samples": sample}
+
+    def sample(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        """The augmented crop of a draw, uint8 (h, w, 3) in BGR order, and its label map, uint8 (h, w)."""
         image_index, copy_index = divmod(self._pick(draw), len(self.copies))
-        image, label = self._read(image_index)
-        copy = self.copies[copy_index]
-        results = {
-            "img": np.ascontiguousarray(copy(image)),
-            "gt_seg_map": np.ascontiguousarray(copy(label)),
-            "seg_fields": ["gt_seg_map"],
-        }
-        results["img_shape"] = results["ori_shape"] = results["img"].shape[:2]
-        # mmcv's and mmseg's transforms draw from numpy's global generator.
-        np.random.seed(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0])  # noqa: NPY002
-        for transform in self.transforms:
-            results = transform(results)
-        return results
+        image, label = map(self.copies[copy_index], self._read(image_index))
+        # mmcv's and mmseg's transforms draw from this generator.
+        rng = np.random.RandomState(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0])
+        size = augment.draw_size(rng, label.shape[::-1], self.scale, self.ratio)
+        label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        window = augment.draw_window(rng, label, self.crop, self.cat_max_ratio)
+        image = cv2.resize(image, size)[window]
+        return augment.distort(rng, image) if self.photometric else image, label[window]
 
     def _pick(self, draw: int) -> int:
         """Position of a draw in its epoch's own permutation of all images and copies."""
@@ -85,16 +93,16 @@ class TrainingStream(Dataset):
         return int(self._order[1][position])
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if self.cache_scale is None:
-            return read_native(self.folder, self.rows[index])
-        if index not in self._cache:
-            image, label = read_native(self.folder, self.rows[index])
-            size, _ = mmcv.rescale_size(image.shape[1::-1], self.cache_scale, return_scale=True)
+        if index in self._kept:
+            return self._kept[index]
+        image, label = self.read(self.folder, self.rows[index])
+        if self.cache_scale is not None:
+            size = mmcv.rescale_size(image.shape[1::-1], self.cache_scale)
             if size[0] < image.shape[1]:  # a cache never enlarges
-                image = mmcv.imresize(image, size)
-                label = mmcv.imresize(label, size, interpolation="nearest")
-            self._cache[index] = image, label
-        return self._cache[index]
+                image, label = cv2.resize(image, size), cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+        if self.cache_scale is not None or self.read is read_stored:
+            self._kept[index] = image, label
+        return image, label
 
 
 class Draws(Sampler):
@@ -113,3 +121,39 @@ class Draws(Sampler):
     def skip(self, samples: int) -> None:
         """Begin after so many samples."""
         self.start = samples
+
+
+def batches_ahead(crop: tuple[int, int], batch_size: int, workers: int) -> int | None:
+    """A loader's `prefetch_factor`: batches that each of its processes prepares, fewer where shared memory is small.
+
+    A container has 64 MB of it unless told otherwise, and a process that finds no room there dies of a bus error.
+
+    Args:
+        crop: (width, height) of the samples; each is four bytes a pixel, three of the image and one of the label map.
+        batch_size: samples of a batch.
+        workers: processes of the loader.
+
+    Returns:
+        2 or 1; None without processes, as torch expects.
+
+    Raises:
+        RFBenchError: not even one batch of each process fits.
+    """
+    if not workers:
+        return None
+    if not SHARED_MEMORY.is_dir():  # not Linux
+        return AHEAD
+    free, batch = shutil.disk_usage(SHARED_MEMORY).free, 4 * math.prod(crop) * batch_size
+
+    def needed(ahead: int) -> int:
+        return (workers * ahead + 2) * batch  # and the batch in use while the next one arrives
+
+    for ahead in range(AHEAD, 0, -1):
+        if needed(ahead) <= free:
+            return ahead
+    raise RFBenchError(
+        f"{SHARED_MEMORY}: expected {needed(1) / 1e6:,.0f} MB for the samples of {workers} loading processes "
+        f"(recipe.workers), found {free / 1e6:,.0f} MB free. Give a container more (docker run "
+        f"--shm-size={math.ceil(needed(AHEAD) / 2**20)}m, or --ipc=host), or set recipe.workers: "
+        f"{max(free // batch - 2, 0)}."
+    )

@@ -23,7 +23,7 @@ from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models.initial import initial_model
 from rfbench.settings import Recipe, RunSettings
-from rfbench.training.stream import Draws, TrainingStream
+from rfbench.training.stream import Draws, TrainingStream, batches_ahead
 from rfbench.training.watchdog import TimedOut, Watchdog, count_timeout
 from rfbench.training.workfolder import (
     CheckpointHook,
@@ -125,10 +125,11 @@ def build_runner(run: RunSettings, technical: Recipe, model: torch.nn.Module, ma
     if recipe.amp == "float16":  # needs gradient scaling, which mmengine's wrapper does; bfloat16 does not
         wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16"}
     loader = DataLoader(
-        TrainingStream(manifest, dataset, recipe, run.seed),
+        TrainingStream(manifest, dataset, recipe, run.seed, technical.store),
         batch_size=recipe.batch_size,
         sampler=Draws(dataset.iterations * recipe.batch_size),
         num_workers=technical.workers,
+        prefetch_factor=batches_ahead(dataset.crop, recipe.batch_size, technical.workers),
         persistent_workers=technical.workers > 0,
         collate_fn=_collate,
         generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state

@@ -7,7 +7,6 @@ that a kill at any moment leaves the previous checkpoint usable.
 import os
 import random
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from rfbench import flocks, provenance
-from rfbench.errors import RFBenchError
 from rfbench.training.watchdog import TimedOut, Watchdog
 
 KEPT = 2  # checkpoints: should the last be damaged, the one before serves
@@ -36,19 +34,8 @@ def locked(work: Path, patience: float = float("inf")) -> Iterator[None]:
         RFBenchError: another process still holds it after that time.
     """
     work.mkdir(parents=True, exist_ok=True)
-    until, told = time.monotonic() + patience, False
-    while (file := flocks.take(work / "lock")) is None:
-        holder = flocks.holder(work / "lock")
-        if time.monotonic() >= until:
-            raise RFBenchError(f"{work}: another process ({holder}) is training here. Wait for it to end, or end it.")
-        if not told:
-            print(f"{work}: waiting for process {holder}, which is training here", file=sys.stderr, flush=True)
-            told = True
-        time.sleep(1)
-    try:
+    with flocks.held(work / "lock", "is training", patience):
         yield
-    finally:
-        flocks.release(file)
 
 
 @contextmanager

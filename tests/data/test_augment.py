@@ -1,0 +1,96 @@
+"""Random resize, crop and distortion against mmcv's and mmseg's own classes: equal bits from equal draws."""
+
+import contextlib
+
+import mmcv
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmcv.transforms import RandomResize
+
+from rfbench.data import augment
+
+from .reference_stream import COPIES
+
+with contextlib.redirect_stdout(None):
+    from mmseg.datasets.transforms import PhotoMetricDistortion, RandomCrop
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def generators(seed: int) -> np.random.RandomState:
+    """The generator under test; numpy's global one, which the references draw from, begins alike."""
+    np.random.seed(seed)  # noqa: NPY002
+    return np.random.RandomState(seed)
+
+
+def at_the_same_place(rng: np.random.RandomState) -> bool:
+    """Whether both generators give the same next number: as many draws, of the same kinds, were made."""
+    return rng.random_sample() == np.random.random_sample()  # noqa: NPY002
+
+
+def test_copies_move_coordinates_as_rotations_and_flips():
+    height, width = 3, 5
+    image = np.arange(height * width, dtype=np.uint8).reshape(height, width)
+    moved = [  # where (row, column) of the original goes, by hand
+        lambda r, c: (r, c),
+        lambda r, c: (width - 1 - c, r),  # 90 degrees counter-clockwise
+        lambda r, c: (height - 1 - r, width - 1 - c),
+        lambda r, c: (c, height - 1 - r),
+        lambda r, c: (r, width - 1 - c),
+        lambda r, c: (height - 1 - r, c),
+    ]
+    for copy, target in zip(augment.COPIES, moved, strict=True):
+        out = copy(image)
+        assert all(out[target(r, c)] == image[r, c] for r in range(height) for c in range(width))
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (6, 4, 3), (1, 9, 3)])
+def test_copies_are_those_of_numpy(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for copy, reference in zip(augment.COPIES, COPIES, strict=True):
+        assert np.array_equal(copy(image), reference(image))
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEEDS, st.tuples(*[st.integers(64, 6000)] * 4), st.floats(0.1, 4), st.floats(0, 3))
+def test_sizes_are_mmcvs(seed, sides, smallest, more):
+    size, scale, ratio = sides[:2], sides[2:], (smallest, smallest + more)
+    rng = generators(seed)
+    drawn = augment.draw_size(rng, size, scale, ratio)
+    target = RandomResize._random_sample_ratio(scale, ratio)
+    assert drawn == mmcv.rescale_size(size, target)
+    assert at_the_same_place(rng)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    SEEDS,
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    st.lists(st.sampled_from([0, 1, 2, 3, 4, 254, 255]), min_size=1, max_size=12),
+    st.sampled_from([0.2, 0.5, 0.6, 0.75, 0.9, 0.99, 1.0]),
+)
+def test_windows_are_mmsegs(seed, shape, crop, classes, limit):
+    """Small label maps of every kind of mixture, with ties at the limit and the label that mmseg ignores."""
+    label = np.random.default_rng(seed).choice(np.array(classes, np.uint8), shape)
+    rng = generators(seed)
+    window = augment.draw_window(rng, label, crop, limit)
+    reference = RandomCrop(crop_size=crop[::-1], cat_max_ratio=limit)
+    top, bottom, left, right = reference.crop_bbox({"img": label, "gt_seg_map": label})
+    assert window == (slice(top, bottom), slice(left, right))
+    assert at_the_same_place(rng)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS)
+def test_distortions_are_mmsegs(seed):
+    image = np.random.default_rng(seed).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    before = image.copy()
+    rng = generators(seed)
+    for _ in range(8):  # one seed, several of the 32 ways to distort
+        expected = PhotoMetricDistortion().transform({"img": image[3:-2, 5:]})["img"]  # a window, as after the crop
+        assert np.array_equal(augment.distort(rng, image[3:-2, 5:]), expected)
+    assert np.array_equal(image, before)
+    assert at_the_same_place(rng)
