@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from rfbench.statistics.multiplicity import holm
+from rfbench.statistics.holm import holm
 
 OWN_VARIANCE = 5  # seeds from which on a pair's variance is its own
 LEAST_DF = 10  # of the pooled variance, below which two seeds give no interval
@@ -67,9 +67,9 @@ def retraining(scores: np.ndarray, reference: int = 0, *, level: float = 0.95) -
         raise ValueError(f"reference must be a row of scores, 0 to {len(scores) - 1}; got {reference}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, such as 0.95; got {level}")
-    n = np.isfinite(scores).sum(1)
+    n, mean, _ = of_rows(scores)
     fewer = np.minimum(n, n[reference])
-    difference = _means(scores) - _means(scores)[reference]
+    difference = mean - mean[reference]
     own = fewer >= OWN_VARIANCE
     sd, df, error = np.where(own, _welch(scores, reference), _pooled(scores, reference))
     known = (fewer > 2) | ((fewer == 2) & (df >= LEAST_DF))
@@ -98,7 +98,7 @@ def spread(scores: np.ndarray) -> tuple[float, int]:
     done = np.isfinite(scores)
     scores = scores[done.any(1)][:, done.any(0)]
     pairs, seeds = scores.shape
-    residual = scores - _means(scores)[:, None]
+    residual = scores - of_rows(scores)[1][:, None]
     if pairs > 1 and np.isfinite(scores).all():
         residual, df = residual - residual.mean(0), (pairs - 1) * (seeds - 1)
     else:
@@ -109,9 +109,9 @@ def spread(scores: np.ndarray) -> tuple[float, int]:
 def welch(scores: np.ndarray, reference: int = 0, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Ends of Welch's interval of every pair's difference to the reference, from two runs each on; NaN otherwise."""
     scores = _checked(scores)
-    difference = _means(scores) - _means(scores)[reference]
+    _, mean, _ = of_rows(scores)
     _, df, error = _welch(scores, reference)
-    low, high = _interval(difference, error, df, level)
+    low, high = _interval(mean - mean[reference], error, df, level)
     low[reference] = high[reference] = np.nan
     return low, high
 
@@ -125,10 +125,22 @@ def _checked(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _means(scores: np.ndarray) -> np.ndarray:
-    """Mean of each row's runs, NaN where there is none. (pairs,)"""
+def of_rows(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Runs, mean and sample variance of each pair, (pairs,) each; NaN where there are too few runs."""
     done = np.isfinite(scores)
-    return _divide(np.where(done, scores, 0).sum(1), done.sum(1))
+    n = done.sum(1)
+    mean = _divide(np.where(done, scores, 0).sum(1), n)
+    return n, mean, _divide(np.nansum((scores - mean[:, None]) ** 2, axis=1), n - 1.0)
+
+
+def welch_df(variance_a: np.ndarray, n_a: np.ndarray, variance_b: np.ndarray, n_b: np.ndarray) -> np.ndarray:
+    """Welch–Satterthwaite's degrees of freedom of a difference of means; n_a + n_b - 2, their limit, without variance.
+
+    Sample variances of single runs and numbers of runs; NaN where a variance is unknown.
+    """
+    a, b = _divide(variance_a, n_a), _divide(variance_b, n_b)
+    parts = _divide(a**2, n_a - 1.0) + _divide(b**2, n_b - 1.0)
+    return np.where(a + b == 0, n_a + n_b - 2.0, _divide((a + b) ** 2, parts))
 
 
 def _pooled(scores: np.ndarray, reference: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -140,15 +152,11 @@ def _pooled(scores: np.ndarray, reference: int) -> tuple[np.ndarray, np.ndarray,
 
 
 def _welch(scores: np.ndarray, reference: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """SD, Welch–Satterthwaite's degrees of freedom and standard error of each difference, variances of their own."""
-    n = np.isfinite(scores).sum(1)
-    squares = np.nansum((scores - _means(scores)[:, None]) ** 2, axis=1)
-    variance = _divide(squares, n - 1.0)
+    """SD, degrees of freedom and standard error of each difference, each of the two with a variance of its own."""
+    n, _, variance = of_rows(scores)
+    df = welch_df(variance, n, variance[reference], n[reference])
     of_mean = _divide(variance, n)
-    total = of_mean + of_mean[reference]
-    parts = _divide(of_mean**2, n - 1.0)
-    df = np.where(total > 0, _divide(total**2, parts + parts[reference]), n + n[reference] - 2.0)  # its limit at 0
-    return np.sqrt((variance + variance[reference]) / 2), df, np.sqrt(total)
+    return np.sqrt((variance + variance[reference]) / 2), df, np.sqrt(of_mean + of_mean[reference])
 
 
 def _divide(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
