@@ -1,0 +1,116 @@
+"""Metrics without each image, against the metrics of the remaining images computed from their pixels."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from rfbench.metrics import LesionMetrics
+from rfbench.statistics import jackknife
+
+IMAGES, SIZE = 6, (24, 31)
+THRESHOLDS = np.linspace(0, 1, 11).astype(np.float32)
+EDGES = 1 / (1 + np.exp(-np.linspace(-30, 16, 2000)))  # of bins even in log odds
+
+
+def draw(seed: int, sharpness: float = 1.5, rare: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (N, 4, H, W) float32 and labels (N, H, W), the lesions where the scores are higher on average."""
+    rng = np.random.default_rng(seed)
+    label = rng.choice(5, (IMAGES, *SIZE), p=[1 - 4 * rare, *[rare] * 4])
+    truth = label[:, None] == np.arange(1, 5)[:, None, None]
+    odds = rng.normal(-2, 1, truth.shape) + sharpness * truth + rng.normal(0, 0.5, (IMAGES, 4, 1, 1))
+    return (1 / (1 + np.exp(-odds))).astype(np.float32), label
+
+
+def per_image(prob: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """counts (N, 4, 2, 11) and positives (N, 4), by comparing every pixel with every threshold."""
+    truth = label[:, None] == np.arange(1, 5)[:, None, None]
+    above = prob[:, :, None] > THRESHOLDS[:, None, None]  # (N, 4, 11, H, W)
+    counts = np.stack([above.sum((3, 4)), (above & truth[:, :, None]).sum((3, 4))], axis=2)
+    return counts, truth.sum((2, 3))
+
+
+def histograms(prob: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Sparse histograms of scores: offsets, bins, pixels, positive."""
+    offsets, columns = [0], []
+    for image, classes in zip(prob, label, strict=True):
+        for c, scores in enumerate(image):
+            index = np.digitize(scores, EDGES).ravel()
+            own = (classes == c + 1).ravel()
+            bins = np.unique(index)
+            columns.append([(k, (index == k).sum(), (own & (index == k)).sum()) for k in bins])
+            offsets.append(offsets[-1] + len(bins))
+    bins, pixels, positive = np.array([entry for part in columns for entry in part]).T
+    return np.array(offsets), bins.astype(np.uint16), pixels.astype(np.uint32), positive.astype(np.uint32)
+
+
+def without(prob: np.ndarray, label: np.ndarray, image: int) -> dict[str, dict[str, float]]:
+    """Metrics of all images but one."""
+    metrics = LesionMetrics()
+    for other in set(range(len(prob))) - {image}:
+        metrics.update(torch.from_numpy(prob[other]), torch.from_numpy(label[other]))
+    return metrics.compute()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_counted_metrics_are_those_of_the_remaining_images(seed):
+    prob, label = draw(seed)
+    got = jackknife.without_each(*per_image(prob, label))
+    assert set(got) == set(jackknife.COUNTED)
+    for image in range(IMAGES):
+        expected = without(prob, label, image)
+        for metric, values in got.items():
+            lesions = [expected[metric][lesion] for lesion in ("EX", "HE", "SE", "MA")]
+            np.testing.assert_allclose(values[image], lesions, atol=1e-12, err_msg=metric)
+
+
+def test_the_only_image_of_a_lesion_leaves_zeros_behind():
+    prob, label = draw(2)
+    label[1:][label[1:] == 3] = 0
+    counts, positives = per_image(prob, label)
+    got = jackknife.without_each(counts, positives)
+    average = jackknife.average_precision_without_each(*histograms(prob, label), lesions=4)
+    expected = without(prob, label, 0)
+    for metric, values in (*got.items(), ("ap", average)):
+        assert values[0, 2] == expected[metric]["SE"] == 0
+
+
+@pytest.mark.parametrize(("sharpness", "rare"), [(1.5, 0.1), (4.0, 0.02)])
+def test_average_precision_is_scikit_learns_within_a_thousandth(sharpness, rare):
+    prob, label = draw(3, sharpness, rare)
+    got = jackknife.average_precision_without_each(*histograms(prob, label), lesions=4)
+    assert got.shape == (IMAGES, 4)
+    for image in range(IMAGES):
+        rest = [k for k in range(IMAGES) if k != image]
+        for c in range(4):
+            expected = average_precision_score((label[rest] == c + 1).ravel(), prob[rest, c].ravel())
+            assert got[image, c] == pytest.approx(expected, abs=1e-3)
+
+
+def test_blocks_of_images_change_nothing(monkeypatch):
+    prob, label = draw(4)
+    stored = histograms(prob, label)
+    whole = jackknife.average_precision_without_each(*stored, lesions=4)
+    monkeypatch.setattr(jackknife, "_BLOCK", 1)
+    np.testing.assert_allclose(jackknife.average_precision_without_each(*stored, lesions=4), whole, atol=1e-14)
+
+
+def test_average_precision_of_bins_of_one_pixel_is_exact():
+    rng = np.random.default_rng(5)
+    positive = (rng.random(300) < 0.2).astype(float)
+    expected = average_precision_score(positive, np.arange(300, 0, -1))
+    # The integral over a bin of one pixel, from ½ to 1½, is the value at 1 up to the curve's curvature.
+    assert jackknife.average_precision(np.ones(300), positive) == pytest.approx(expected, abs=2e-4)
+
+
+def test_positives_are_taken_to_lie_evenly_in_a_bin():
+    """A single bin of 10,000 pixels, 100 of them positive in even steps, is the map's precision, 0.01."""
+    truth = np.zeros(10_000, bool)
+    truth[49::100] = True
+    expected = average_precision_score(truth, np.arange(10_000, 0, -1))
+    got = jackknife.average_precision(np.array([10_000.0]), np.array([100.0]))
+    assert got == pytest.approx(expected, rel=0.02)
+
+
+def test_without_a_positive_it_is_zero():
+    assert jackknife.average_precision(np.array([5.0, 0, 3]), np.zeros(3)) == 0
