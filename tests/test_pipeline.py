@@ -34,7 +34,7 @@ def test_every_run_of_the_matrix_is_asked_for():
 def test_jobs_of_the_whole_experiment(tmp_path):
     checkout = Checkout(tmp_path)
     jobs = {"prepare": 2, "weights": 1, "train": 108, "evaluate": 108}
-    jobs |= dict.fromkeys(("aggregate", "profile", "costs", "tables", "figures"), 1)
+    jobs |= dict.fromkeys(("aggregate", "statistics", "profile", "costs", "tables", "figures"), 1)
     assert checkout.planned("--configfile", "config/paper.yaml") == jobs
     rows = {**jobs, "train": 90, "evaluate": 90}
     assert checkout.planned("--configfile", "config/paper.yaml", "--config", "paper_rows_only=true") == rows

@@ -8,40 +8,13 @@ from sklearn.metrics import average_precision_score
 from rfbench.metrics import LesionMetrics
 from rfbench.statistics import jackknife
 
-IMAGES, SIZE = 6, (24, 31)
-THRESHOLDS = np.linspace(0, 1, 11).astype(np.float32)
-EDGES = 1 / (1 + np.exp(-np.linspace(-30, 16, 2000)))  # of bins even in log odds
+from .drawn import IMAGES, draw_labels, draw_scores, histograms, per_image
 
 
 def draw(seed: int, sharpness: float = 1.5, rare: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (N, 4, H, W) float32 and labels (N, H, W), the lesions where the scores are higher on average."""
-    rng = np.random.default_rng(seed)
-    label = rng.choice(5, (IMAGES, *SIZE), p=[1 - 4 * rare, *[rare] * 4])
-    truth = label[:, None] == np.arange(1, 5)[:, None, None]
-    odds = rng.normal(-2, 1, truth.shape) + sharpness * truth + rng.normal(0, 0.5, (IMAGES, 4, 1, 1))
-    return (1 / (1 + np.exp(-odds))).astype(np.float32), label
-
-
-def per_image(prob: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """counts (N, 4, 2, 11) and positives (N, 4), by comparing every pixel with every threshold."""
-    truth = label[:, None] == np.arange(1, 5)[:, None, None]
-    above = prob[:, :, None] > THRESHOLDS[:, None, None]  # (N, 4, 11, H, W)
-    counts = np.stack([above.sum((3, 4)), (above & truth[:, :, None]).sum((3, 4))], axis=2)
-    return counts, truth.sum((2, 3))
-
-
-def histograms(prob: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Sparse histograms of scores: offsets, bins, pixels, positive."""
-    offsets, columns = [0], []
-    for image, classes in zip(prob, label, strict=True):
-        for c, scores in enumerate(image):
-            index = np.digitize(scores, EDGES).ravel()
-            own = (classes == c + 1).ravel()
-            bins = np.unique(index)
-            columns.append([(k, (index == k).sum(), (own & (index == k)).sum()) for k in bins])
-            offsets.append(offsets[-1] + len(bins))
-    bins, pixels, positive = np.array([entry for part in columns for entry in part]).T
-    return np.array(offsets), bins.astype(np.uint16), pixels.astype(np.uint32), positive.astype(np.uint32)
+    """Probabilities and labels."""
+    label = draw_labels(seed, rare)
+    return draw_scores(label, seed + 1, sharpness), label
 
 
 def without(prob: np.ndarray, label: np.ndarray, image: int) -> dict[str, dict[str, float]]:

@@ -22,6 +22,7 @@ VERBS = {
     "predict": "lesion probabilities and an overlay for any fundus photograph",
     "keep": "count finished runs of earlier code as current, with the reason",
     "aggregate": "gather all evaluations into metrics.csv",
+    "statistics": "say which differences are real: intervals and tests from metrics.csv",
     "profile": "count parameters, FLOPs and memory, and time the pairs in turn with the baseline",
     "costs": "render the profile as table and figure, the published speed beside ours",
     "gpu": "measure on a GPU, within minutes: the pairs in three precisions, a training step",

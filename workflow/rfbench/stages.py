@@ -46,6 +46,7 @@ STAGES = {
     "evaluate": Stage(("evaluation.run",)),
     "profile": Stage(("profiling.profile",)),
     "aggregate": Stage(("report.aggregate",)),
+    "statistics": Stage(("statistics.differences",)),
     "tables": Stage(("report.tables", "report.rendering"), (_TEMPLATES, _PUBLISHED)),
     "costs": Stage(("report.costs",), (_PUBLISHED,)),
     "figures": Stage(("report.figures",), (_PUBLISHED,)),
