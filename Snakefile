@@ -28,5 +28,6 @@ rule all:
         rules.statistics.output,
         PIPELINE.table_files(),
         PIPELINE.ablation_files(),
+        rules.verdicts.output,
         f"{REPORTS}/figures/figures.txt",
         rules.costs.output,

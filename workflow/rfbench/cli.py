@@ -28,6 +28,7 @@ VERBS = {
     "gpu": "measure on a GPU, within minutes: the pairs in three precisions, a training step",
     "throughput": "measure how many training samples a second one core makes",
     "tables": "render the paper's tables from metrics.csv",
+    "verdicts": "hold every published number and claim against ours, with what seeds can show",
     "trace": "print the runs behind a cell of a table, computed again from their records",
     "figures": "draw the figures from the results folder",
     "ablation": "render the table and figure of a sweep of operator options (Table 1)",

@@ -24,6 +24,7 @@ LAST = {
     "aggregate": "{results}/metrics.csv",
     "statistics": "{results}/differences.csv",
     "tables": f"{{reports}}/tables/{tables.INDEX}",
+    "verdicts": "{reports}/tables/verdicts.csv",
     "figures": "{reports}/figures/figures.txt",
     "ablation": "{reports}/tables/table1.csv",
 }
@@ -37,6 +38,7 @@ STAGES = (
     "aggregate",
     "statistics",
     "tables",
+    "verdicts",
     "figures",
     "ablation",
 )

@@ -55,6 +55,12 @@ def verdict(difference: float, error: float, df: float, margin: float, *, looks:
     return OUTSIDE if abs(difference) - outer > margin else CANNOT_TELL
 
 
+def interval(difference: float, error: float, df: float) -> tuple[float, float]:
+    """Ends of the interval of a difference that `outside` asks for, at one of three looks (98.3 %)."""
+    half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error
+    return difference - half, difference + half
+
+
 def claim(low: float, high: float, published: float) -> str:
     """What becomes of a published gain over the baseline.
 
