@@ -59,8 +59,7 @@ def test_what_no_seeds_can_show():
     assert math.isinf(power.detectable(2, 10))
     assert math.isfinite(power.detectable(2, 11))
     assert math.isinf(power.detectable(5, 1))
-    with pytest.raises(ValueError, match="more than 10000 seeds"):
-        power.seeds_for(0.001, 1.0, 2)
+    assert math.isinf(power.seeds_for(0.001, 1.0, 2))
     for values in ((0, 1, 2), (1, 0, 2), (1, 1, 1), (1, math.nan, 2)):
         with pytest.raises(ValueError, match="above 0"):
             power.seeds_for(*values)

@@ -80,18 +80,10 @@ def detectable(ours: pd.DataFrame) -> list[dict]:
             plain, holm = (power.detectable(n, own["pairs"], alpha=alpha) for alpha in (power.ALPHA, first))
             rows.append({**own, "kind": "detectable", "n": n, "detectable": own["sd"] * plain,
                          "detectable_holm": own["sd"] * holm})  # fmt: skip
-        seeds = {key: _seeds(own[sd], own["pairs"]) for key, sd in
+        seeds = {key: power.seeds_for(POINT, own[sd], own["pairs"]) for key, sd in
                  (("seeds", "sd"), ("seeds_low", "sd_low"), ("seeds_high", "sd_high"))}  # fmt: skip
         rows.append({**own, "kind": "seeds", "points": POINT, **seeds})
     return rows
-
-
-def _seeds(sd: float, pairs: int) -> float:
-    """Seeds for one point; infinity beyond what anyone runs."""
-    try:
-        return power.seeds_for(POINT, sd, pairs)
-    except ValueError:
-        return math.inf
 
 
 def comparisons(ours: pd.DataFrame) -> list[dict]:

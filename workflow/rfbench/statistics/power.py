@@ -47,15 +47,18 @@ def detectable(n: int, pairs: int, *, alpha: float = ALPHA) -> float:
     return optimize.brentq(lacking, 0, 1 + 10 * critical.max()) * math.sqrt(2 / n)
 
 
-def seeds_for(difference: float, sd: float, pairs: int, *, alpha: float = ALPHA) -> int:
+def seeds_for(difference: float, sd: float, pairs: int, *, alpha: float = ALPHA) -> float:
     """The fewest seeds of each pair with which a difference is shown with power 0.8.
 
     Args:
         difference, sd: in the same units, both above 0.
         pairs, alpha: see `detectable`.
 
+    Returns:
+        A whole number; infinity beyond 10,000.
+
     Raises:
-        ValueError: a difference or SD that is not above 0, a single pair, or more than 10,000 seeds.
+        ValueError: a difference or SD that is not above 0, or a single pair.
     """
     if not (difference > 0 and sd > 0 and pairs > 1):
         raise ValueError(f"expected a difference and an SD above 0 and two pairs; got {difference}, {sd}, {pairs}")
@@ -66,7 +69,7 @@ def seeds_for(difference: float, sd: float, pairs: int, *, alpha: float = ALPHA)
         if detectable(n, pairs, alpha=alpha) * sd <= difference:
             return n
         n += 1
-    raise ValueError(f"a difference of {difference} at an SD of {sd} takes more than {MOST_SEEDS} seeds")
+    return math.inf
 
 
 def sd_interval(sd: float, df: float, *, level: float = 0.95) -> tuple[float, float]:
