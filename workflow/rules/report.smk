@@ -31,7 +31,7 @@ rule verdicts:
         code=PIPELINE.code("verdicts"),
         folder=subpath(output[0], parent=True),
     shell:
-        "rfbench verdicts --metrics '{input.metrics}' --output '{params.folder}' 2> >(tee '{log}' >&2)"
+        "rfbench verdicts --metrics {input.metrics:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
 rule figures:

@@ -10,4 +10,4 @@ rule statistics:
     params:
         code=PIPELINE.code("statistics"),
     shell:
-        "rfbench statistics --metrics '{input}' --output '{output}' 2> >(tee '{log}' >&2)"
+        "rfbench statistics --metrics {input:q} --output {output:q} 2> >(tee {log:q} >&2)"
