@@ -1,6 +1,7 @@
 rule tables:
     input:
         f"{RESULTS}/profile.json",
+        f"{RESULTS}/differences.csv",
         metrics=f"{RESULTS}/metrics.csv",
     output:
         PIPELINE.table_files(),
