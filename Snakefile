@@ -7,6 +7,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/statistics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/ablation.smk"
 
@@ -24,7 +25,9 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/metrics.csv",
+        rules.statistics.output,
         PIPELINE.table_files(),
         PIPELINE.ablation_files(),
+        rules.verdicts.output,
         f"{REPORTS}/figures/figures.txt",
         rules.costs.output,

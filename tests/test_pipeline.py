@@ -34,7 +34,7 @@ def test_every_run_of_the_matrix_is_asked_for():
 def test_jobs_of_the_whole_experiment(tmp_path):
     checkout = Checkout(tmp_path)
     jobs = {"prepare": 2, "weights": 1, "train": 108, "evaluate": 108}
-    jobs |= dict.fromkeys(("aggregate", "profile", "costs", "tables", "figures"), 1)
+    jobs |= dict.fromkeys(("aggregate", "statistics", "profile", "costs", "tables", "verdicts", "figures"), 1)
     assert checkout.planned("--configfile", "config/paper.yaml") == jobs
     rows = {**jobs, "train": 90, "evaluate": 90}
     assert checkout.planned("--configfile", "config/paper.yaml", "--config", "paper_rows_only=true") == rows
@@ -147,6 +147,10 @@ def test_smallest_benchmark_from_end_to_end(finished):
     assert table.set_index("pair").loc["m2mrf_c", "mAP_mean"] == pytest.approx(100 * mean, abs=1e-4)
 
 
+FROM_METRICS = dict.fromkeys(("aggregate", "statistics", "tables", "verdicts", "figures"), 1)
+FROM_PROFILE = dict.fromkeys(("profile", "costs", "tables", "verdicts", "figures"), 1)
+
+
 @pytest.mark.slow
 def test_what_triggers_what(finished, tmp_path):
     assert finished.planned() == {}, "nothing to do after a finished run"
@@ -154,9 +158,9 @@ def test_what_triggers_what(finished, tmp_path):
         for file in (finished.folder / folder).rglob("*.*"):
             file.touch()
     assert finished.planned() == {}, "a touch changes nothing"
-    two_runs = {"train": 2, "evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
+    two_runs = {"train": 2, "evaluate": 2} | FROM_METRICS
     assert finished.planned("--config", "seeds=[0,1]") == two_runs, "a seed adds its runs only"
-    one_run = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
+    one_run = {"train": 1, "evaluate": 1} | FROM_METRICS | FROM_PROFILE
     pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
     assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
     checkout = copied(finished, tmp_path / "edited")
@@ -170,7 +174,7 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == one_run, "only the runs of the edited operator"
     checkout.edit("operators/m2mrf.py", "hidden = round(", "hidden = int(")
     checkout.edit("config/ci.yaml", "rounds: 1", "rounds: 2")
-    assert checkout.planned() == {"profile": 1, "costs": 1, "figures": 1, "tables": 1}, "only what is measured"
+    assert checkout.planned() == FROM_PROFILE, "only what is measured"
     checkout.edit("config/ci.yaml", "rounds: 2", "rounds: 1")
     checkout.edit("operators/lip.py", "SCALE = 12", "SCALE = 13")
     assert checkout.planned() == {}, "no run uses the edited operator"
@@ -182,7 +186,7 @@ def test_what_triggers_what(finished, tmp_path):
     checkout.edit("config/ci.yaml", "workers: 0", "store: false\n  workers: 0")
     assert checkout.planned() == {}, "the store changes no number"
     checkout.edit("config/ci.yaml", "untrained: true", "untrained: false")
-    evaluations = {"evaluate": 2, "aggregate": 1, "tables": 1, "figures": 1}
+    evaluations = {"evaluate": 2} | FROM_METRICS
     assert checkout.planned() == evaluations, "the evaluation retrains nothing"
     checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-5", "EPS = 1e-4")
     again = {**evaluations, "train": 2, "profile": 1, "costs": 1}
@@ -261,7 +265,7 @@ def test_a_new_operator_needs_one_file_and_one_line_and_executes_its_own_runs_on
     command = [sys.executable, "-m", "rfbench", "new-operator", "blur", "--config", "config/ci.yaml"]
     subprocess.run(command, cwd=checkout.folder, env=checkout.environment, check=True)
     assert (checkout.folder / "operators" / "blur.py").is_file()
-    own = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
+    own = {"train": 1, "evaluate": 1} | FROM_METRICS | FROM_PROFILE
     assert checkout.planned() == own
     kept = {
         file: file.stat().st_mtime_ns
@@ -295,7 +299,7 @@ def test_an_installed_packages_pair_runs_and_runs_again_when_its_file_changes(fi
     (site / "toy-1.dist-info" / "entry_points.txt").write_text("[rfbench.operators]\ntoy = toy_module\n")
     checkout.environment["PYTHONPATH"] += os.pathsep + str(site)
     checkout.edit("config/ci.yaml", "m2mrf_c]", "m2mrf_c, toy_bilinear]")
-    own = {"train": 1, "evaluate": 1, "aggregate": 1, "tables": 1, "figures": 1, "profile": 1, "costs": 1}
+    own = {"train": 1, "evaluate": 1} | FROM_METRICS | FROM_PROFILE
     assert checkout.planned() == own
     checkout.snakemake("--cores", "2")
     assert checkout.planned() == {}

@@ -66,7 +66,7 @@ def test_every_text_arrives_in_the_command_as_it_is(tmp_path, monkeypatch):
         verb, *words = json.loads(line)
         verbs.setdefault(verb, []).append(words)
     assert set(verbs) == {"prepare", "weights", "train", "evaluate", "aggregate", "profile", "costs", "tables",
-                          "figures", "ablation"}  # fmt: skip
+                          "figures", "ablation", "statistics", "verdicts"}  # fmt: skip
     assert not (tmp_path / "pwned").exists()
     home = str(Path.home())
     assert verbs["prepare"] == [

@@ -117,7 +117,7 @@ def test_what_is_finished_is_not_to_do(tmp_path):
     def to_do() -> set[str]:
         return {row["stage"] for row in estimate.stages(made, measured, jobs=2) if row["to_do"]}
 
-    last = {"aggregate", "tables", "figures", "costs"}
+    last = {"aggregate", "statistics", "tables", "verdicts", "figures", "costs"}
     assert to_do() == {"prepare", "train", "evaluate", "profile"} | last
     manifest = Path(made.results) / "data" / "SYN-IDRiD" / "manifest.csv"
     provenance.write_text(manifest, "")
@@ -134,7 +134,7 @@ def test_what_is_finished_is_not_to_do(tmp_path):
         provenance.write_text(file.format(results=made.results, reports=made.reports), "")
     assert to_do() == set()
     provenance.write_json(Path(made.results) / "profile.json", {**profile, "rounds": 7})
-    assert to_do() == {"profile", "costs", "tables", "figures"}, "not the metrics"
+    assert to_do() == {"profile", "costs", "tables", "verdicts", "figures"}, "not the metrics"
 
 
 def test_short_passes_of_the_profile_are_repeated_and_the_baseline_is_always_timed():

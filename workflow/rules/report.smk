@@ -1,6 +1,7 @@
 rule tables:
     input:
         f"{RESULTS}/profile.json",
+        f"{RESULTS}/differences.csv",
         metrics=f"{RESULTS}/metrics.csv",
     output:
         PIPELINE.table_files(),
@@ -13,6 +14,25 @@ rule tables:
         folder=PIPELINE.tables_folder,
     shell:
         "rfbench tables --metrics {input.metrics:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
+
+
+rule verdicts:
+    input:
+        f"{RESULTS}/profile.json",
+        metrics=f"{RESULTS}/metrics.csv",
+    output:
+        f"{REPORTS}/tables/claims.csv",
+        multiext(f"{REPORTS}/tables/verdicts", ".csv", ".md", ".tex"),
+        multiext(f"{REPORTS}/tables/power", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/verdicts.log",
+    conda:
+        CONDA
+    params:
+        code=PIPELINE.code("verdicts"),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "rfbench verdicts --metrics {input.metrics:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
 rule figures:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from rfbench.errors import RFBenchError
 from rfbench.planning.plan import default_jobs, plan
-from rfbench.settings import Settings, load
+from rfbench.settings import Settings, load, run_names
 from rfbench.training.workfolder import KEPT
 
 
@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("config", type=Path, help="configuration file, such as config/paper.yaml")
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at the same time (default: one a GPU, else a core)")
+    parser.add_argument(
+        "--detect", type=float, metavar="POINTS", help="also say how many seeds and hours a difference in mAP takes"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -28,7 +31,11 @@ def run(args: argparse.Namespace) -> int:
     jobs = default_jobs(settings) if args.jobs is None else args.jobs
     if jobs < 1:
         raise RFBenchError(f"--jobs: expected at least 1, found {jobs}.")
-    report = plan(settings, jobs)
+    if args.detect is not None and not (args.detect > 0 and math.isfinite(args.detect)):
+        raise RFBenchError(f"--detect: expected a difference above 0 in percentage points, found {args.detect:g}.")
+    if args.detect is not None and len({pair for _, pair, _ in run_names(settings)}) < 2:
+        raise RFBenchError("--detect: expected two pairs or more to compare, found one. Add one to `pairs`.")
+    report = plan(settings, jobs, args.detect)
     print(json.dumps(report, indent=2)) if args.json else show(report, settings, Console())
     return 0
 
@@ -67,6 +74,31 @@ def show(report: dict, settings: Settings, console: Console) -> None:
     ]
     for note in notes:
         console.print(note, soft_wrap=True)
+    if "detect" in report:
+        show_detection(report, console)
+
+
+def show_detection(report: dict, console: Console) -> None:
+    """Print what a difference takes."""
+    table = Table("data set", box=SIMPLE, pad_edge=False)
+    for heading in ("SD, points", "seeds (Holm)", "runs (Holm)", "hours (Holm)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in report["detect"]:
+        cells = [f"{_number(row[key])} ({_number(row[f'{key}_holm'])})" for key in ("seeds", "runs", "hours")]
+        table.add_row(row["dataset"], f"{row['sd']:.2f} {row['source']}", *cells)
+    console.print(f"\nTo show a difference of {report['points']:g} points in mAP to the baseline with power 0.8:")
+    console.print(table)
+    console.print(
+        f"Hours of training and evaluating every pair, one run after another on {report['measured']['device']}. SD of "
+        "one run over seeds, assumed until two runs of a pair are done. Holm: at the first step of the correction.",
+        soft_wrap=True,
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
 from rfbench.published import TABLES, names_for
 from rfbench.report import rendering
-from rfbench.report.tables import INDEX, notes, read_metrics, read_profile, rows_of, select
+from rfbench.report.tables import INDEX, notes, read_differences, read_metrics, read_profile, rows_of, select
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +22,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
     metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
-    profile = read_profile(results)
+    profile, differences = read_profile(results), read_differences(results)
     for name in names_for(set(metrics["layout"])):
         table = TABLES[name]
         if select(metrics, table).empty:
             print(f"{args.output}/{name}: none of its rows is configured", file=sys.stderr)
-        rows, about = rows_of(metrics, table, profile), notes(metrics, table, profile)
+        rows, about = rows_of(metrics, table, profile, differences), notes(metrics, table, profile)
         rendering.write(args.output, name, rows, about)
         print(f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows", file=sys.stderr)
     index = {"metrics": os.path.relpath(args.metrics, args.output), "metrics_sha256": provenance.sha256(args.metrics),

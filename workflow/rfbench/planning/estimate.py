@@ -22,11 +22,26 @@ from rfbench.training.workfolder import KEPT
 LAST = {
     "costs": "{reports}/tables/profile.csv",
     "aggregate": "{results}/metrics.csv",
+    "statistics": "{results}/differences.csv",
     "tables": f"{{reports}}/tables/{tables.INDEX}",
+    "verdicts": "{reports}/tables/verdicts.csv",
     "figures": "{reports}/figures/figures.txt",
     "ablation": "{reports}/tables/table1.csv",
 }
-STAGES = ("prepare", "weights", "train", "evaluate", "profile", "costs", "aggregate", "tables", "figures", "ablation")
+STAGES = (
+    "prepare",
+    "weights",
+    "train",
+    "evaluate",
+    "profile",
+    "costs",
+    "aggregate",
+    "statistics",
+    "tables",
+    "verdicts",
+    "figures",
+    "ablation",
+)
 
 
 def training_seconds(dataset: Dataset, recipe: Recipe, network: dict, images: dict) -> float:
@@ -134,7 +149,7 @@ def _state(run: Run) -> str:
 
 def _due(settings: Settings, begun: set[str]) -> list[str]:
     """Stages of `LAST` that a stage begun before them makes due, or whose file is missing."""
-    before = {"aggregate": {"evaluate"}, "costs": {"profile"}}
+    before = {"aggregate": {"evaluate"}, "statistics": {"evaluate"}, "costs": {"profile"}}
     folders = {"results": settings.results, "reports": settings.reports}
     return [
         stage for stage, file in LAST.items()

@@ -3,13 +3,20 @@
 import os
 
 from rfbench import devices
+from rfbench.planning.detect import detection
 from rfbench.planning.estimate import stages
 from rfbench.planning.sample import measure
 from rfbench.settings import Settings
 
 
-def plan(settings: Settings, jobs: int) -> dict:
-    """The plan of a configuration: `stages` (see there), `measured`, runs by state, jobs at a time."""
+def plan(settings: Settings, jobs: int, detect: float | None = None) -> dict:
+    """The plan of a configuration: `stages` (see there), `measured`, runs by state, jobs at a time.
+
+    Args:
+        settings: a configuration.
+        jobs: runs at the same time.
+        detect: a difference in points, of which `detect` (`planning.detect.detection`) then tells the price.
+    """
     measured = measure(settings)
     rows = stages(settings, measured, jobs)
     train, evaluate = (next(row for row in rows if row["stage"] == stage) for stage in ("train", "evaluate"))
@@ -22,6 +29,7 @@ def plan(settings: Settings, jobs: int) -> dict:
         },
         "stages": rows,
         "measured": measured,
+        **({} if detect is None else {"points": detect, "detect": detection(settings, measured, detect)}),
     }
 
 

@@ -7,6 +7,7 @@ import jinja2
 import pandas as pd
 
 from rfbench import provenance
+from rfbench.report import ranking
 
 TEMPLATES = Path(__file__).parent / "templates"
 CSV_ABOUT = ["dataset", "data", "row", "pair", "downsample", "upsample", "n", "configured", "holes"]
@@ -45,11 +46,22 @@ def to_csv(rows: list[dict]) -> str:
             else:
                 line |= {f"{heading}_mean": cell.mean, f"{heading}_std": cell.std}
                 line[f"{heading}_published"] = cell.published
+        for heading in ranking.PRIMARY:
+            line |= _claims(heading, row)
         flat.append(line)
     frame = pd.DataFrame(flat)
     return frame[[*CSV_ABOUT, *frame.columns.drop(CSV_ABOUT)]].to_csv(
         index=False, lineterminator="\n", float_format="%.4f"
     )
+
+
+def _claims(heading: str, row: dict) -> dict:
+    """What a row may claim in a metric: its letters, its difference to the baseline with both intervals."""
+    found = {f"{heading}_letters": row["cells"][heading].letters} if heading in row["cells"] else {}
+    if heading in row["differences"]:
+        for name, value in vars(row["differences"][heading]).items():
+            found[f"{heading}_difference" + ("" if name == "mean" else f"_{name}")] = value
+    return found
 
 
 def render(name: str, **values) -> str:
@@ -69,14 +81,15 @@ def render(name: str, **values) -> str:
 
 
 def marked_markdown(cell) -> str:
-    """A cell's text in Markdown: the best bold, the second underlined."""
-    return {"best": f"**{cell.text}**", "second": f"<u>{cell.text}</u>"}.get(cell.mark, cell.text)
+    """A cell's text in Markdown: the best bold, the second underlined, the letters raised."""
+    marked = {"best": f"**{cell.text}**", "second": f"<u>{cell.text}</u>"}.get(cell.mark, cell.text)
+    return marked + (f" <sup>{cell.letters}</sup>" if cell.letters else "")
 
 
 def marked_tex(cell) -> str:
-    """A cell's text in TeX: the best bold, the second underlined."""
+    """A cell's text in TeX: the best bold, the second underlined, the letters raised."""
     command = {"best": r"\textbf{%s}", "second": r"\underline{%s}"}.get(cell.mark, "%s")
-    return command % escape_tex(cell.text)
+    return command % escape_tex(cell.text) + (rf"\,$^\mathrm{{{cell.letters}}}$" if cell.letters else "")
 
 
 def escape_tex(text: str) -> str:

@@ -15,6 +15,7 @@ from rfbench import provenance
 from rfbench.errors import RFBenchError
 from rfbench.names import BASELINE_ROW
 from rfbench.published import TABLES, Table, published_costs, published_means, read_published
+from rfbench.report.ranking import rank
 
 INDEX = "tables.json"  # beside the tables: which files they were rendered from
 # Our metric, its heading, the name under which the papers print it (exact AP they do not print), its full heading.
@@ -43,6 +44,7 @@ class Cell:
     high: float = math.nan
     frames: float = math.nan  # published frames per second
     mark: str = ""
+    letters: str = ""  # rows that share one are not told apart (ranking.py)
 
     @property
     def text(self) -> str:
@@ -76,17 +78,21 @@ def headings(metrics: pd.DataFrame) -> list[tuple[str, str, str | None, str]]:
     return [column for column in COLUMNS if column[0] in present]
 
 
-def rows_of(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> list[dict]:
+def rows_of(
+    metrics: pd.DataFrame, table: Table, profile: dict | None = None, differences: pd.DataFrame | None = None
+) -> list[dict]:
     """Rows of a table: for each data set those of the paper in its order, configured or not, then our own.
 
     Args:
         metrics: results/metrics.csv, or a part of it.
         table: which table of the paper it stands beside.
         profile: content of results/profile.json; without it, our Param and FPS are dashes.
+        differences: content of results/differences.csv; without it, no intervals for new patients.
 
     Returns:
         Dicts of dataset, synthetic, row, pair, downsample, upsample, n (seeds that are done), configured (seeds in
-        all, 0 for a row outside the configuration), holes (reasons of the others), ranked (`mark`), cells by heading.
+        all, 0 for a row outside the configuration), holes (reasons of the others), cells by heading, and what
+        `ranking.rank` adds: ranked, differences to the baseline by heading.
         Published accuracies and speeds only for real data, the published Param for all.
     """
     names = read_published()
@@ -99,7 +105,7 @@ def rows_of(metrics: pd.DataFrame, table: Table, profile: dict | None = None) ->
             found += [_row(data, table, runs, profile) for _, runs in pairs] or [
                 _row(data, table, names[names["row"] == name].assign(pair=""), profile)
             ]
-        mark(found)
+        rank(found, data, differences)
         rows += found
     return rows
 
@@ -156,27 +162,6 @@ def _holes(runs: pd.DataFrame) -> list[str]:
         word, why = "seed" if len(same) == 1 else "seeds", f" ({reason})" if reason else ""
         texts.append(f"{word} {seeds}: {state}{why}")
     return texts
-
-
-def mark(rows: list[dict]) -> None:
-    """Mark the best and the second value of each column among the `ranked` rows of one data set, as printed.
-
-    Equal values share a mark. Complete rows of two seeds or more on real data are ranked: synthetic data rank nothing,
-    a single run neither, and a row that lacks a seed is no competitor.
-    """
-    for row in rows:
-        row["ranked"] = row["n"] == row["configured"] >= 2 and not row["synthetic"]
-    rivals = [row for row in rows if row["ranked"]]
-    if len(rivals) < 2:
-        return
-    for heading in rivals[0]["cells"]:
-        if heading == "mAP before training":
-            continue
-        cells = [row["cells"][heading] for row in rivals if row["cells"][heading].n]
-        places = sorted({round(cell.mean, 2) for cell in cells}, reverse=heading != "Param")
-        for cell in cells:
-            place = places.index(round(cell.mean, 2))
-            cell.mark = ("best", "second")[place] if place < 2 else ""
 
 
 def notes(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> dict:
@@ -293,6 +278,15 @@ def read_metrics(path: Path) -> pd.DataFrame:
     if "kept" not in metrics:
         metrics["kept"] = ""  # written before anything could be kept
     return metrics
+
+
+def read_differences(results: Path) -> pd.DataFrame | None:
+    """Content of a results folder's differences.csv; None, said aloud, if there is none yet."""
+    path = results / "differences.csv"
+    if not path.exists():
+        print(f"{path}: not found; no intervals for new patients. `rfbench statistics` writes it.", file=sys.stderr)
+        return None
+    return pd.read_csv(path)
 
 
 def read_profile(results: Path) -> dict | None:

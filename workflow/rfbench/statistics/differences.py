@@ -1,0 +1,156 @@
+"""Every pair against the baseline on every metric and lesion, with both intervals: results/differences.csv."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rfbench.errors import RFBenchError
+from rfbench.names import LESIONS
+from rfbench.runs import run_folder
+from rfbench.statistics import comparison, evidence
+from rfbench.statistics.population import UNKNOWN, Population, population
+from rfbench.statistics.retraining import retraining, spread, welch
+from rfbench.statistics.scores import Scores, scores_of
+
+COLUMNS = [
+    *("dataset", "metric", "lesion", "pair", "reference", "n", "difference", "sd", "df", "low", "high"),
+    *("population_low", "population_high", "p", "p_holm", "probability", "n_eff"),
+    *("n_reference", "probability_low", "probability_high", "practically_equal", "welch_low", "welch_high"),
+    *("brown_forsythe_p", "absent"),
+]
+LEAST_IMAGES = 5  # with the lesion; below, the images that happen to hold it rule the jackknife
+TOLERANCE = 1e-9  # by which F and IoU of evidence.npz may differ from metrics.csv: both are ratios of the same integers
+
+
+@dataclass
+class Images:
+    """What a data set's runs left of their images.
+
+    Attributes:
+        without: by (pair, seed): the metrics without each image, (N, C) each, percent.
+        support: by lesion, how many images hold it.
+        missing: runs that are done and left no evidence.
+    """
+
+    without: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)
+    support: dict[str, int] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+
+def differences(metrics: pd.DataFrame, results: Path, baseline: str) -> tuple[pd.DataFrame, list[str]]:
+    """Differences of every pair to the baseline.
+
+    Args:
+        metrics: content of metrics.csv.
+        results: the results folder; evidence.npz of its runs, where they have one, give the population intervals.
+        baseline: the reference, as `row` or `pair` of metrics.csv names it.
+
+    Returns:
+        The table (COLUMNS; differences and intervals in percentage points), and what could not be done, in sentences.
+
+    Raises:
+        RFBenchError: a run is there twice, or its evidence is not that of its evaluation.
+    """
+    found, notes = [], []
+    for dataset, data in metrics.groupby("dataset", sort=False):
+        named = data.loc[(data["row"] == baseline) | (data["pair"] == baseline), "pair"].unique()
+        if len(named) != 1:
+            pairs = ", ".join(data["pair"].unique())
+            notes.append(f"{dataset}: no differences, since {baseline} is not one of its pairs: {pairs}.")
+            continue
+        scores = scores_of(data)
+        images = read_images(data, scores, results)
+        if images.missing:
+            notes.append(
+                f"{dataset}: {len(images.missing)} finished runs have no {evidence.NAME}, so their pairs have no "
+                f"population interval: {', '.join(images.missing)}. Evaluate them again."
+            )
+        if scores.absent:
+            notes.append(f"{dataset}: no image has {', '.join(scores.absent)}; means are those of the other lesions.")
+        found += [
+            _compare(scores, key, named[0], images).assign(dataset=dataset, metric=key[0], lesion=key[1])
+            for key in scores.tables
+        ]
+    return pd.concat(found)[COLUMNS] if found else pd.DataFrame(columns=COLUMNS), notes
+
+
+def _compare(scores: Scores, key: tuple[str, str], baseline: str, images: Images) -> pd.DataFrame:
+    """One row for every pair but the baseline, on one metric and lesion."""
+    table, reference = scores.tables[key], scores.pairs.index(baseline)
+    got, n = retraining(table, reference), np.isfinite(table).sum(1)
+    known = np.isfinite(got.low)
+    sd = np.where(known, got.sd, np.nan)
+    chances = [comparison.probability(x, sd) for x in (got.difference, got.low, got.high)]
+    welch_low, welch_high = welch(table, reference)
+    beyond = [
+        _population(images, scores, key, pair, baseline, difference) if has_interval else UNKNOWN
+        for pair, difference, has_interval in zip(scores.pairs, got.difference, known, strict=True)
+    ]
+    rows = pd.DataFrame({
+        "pair": scores.pairs, "reference": baseline, "n": n, "n_reference": n[reference], **vars(got),
+        "population_low": [interval.low for interval in beyond],
+        "population_high": [interval.high for interval in beyond],
+        "n_eff": [interval.n_eff for interval in beyond],
+        "probability": chances[0], "probability_low": chances[1], "probability_high": chances[2],
+        "practically_equal": np.where(known, comparison.practically_equal(table, reference), None),
+        "welch_low": welch_low, "welch_high": welch_high,
+        "brown_forsythe_p": comparison.brown_forsythe(table), "absent": " ".join(scores.absent),
+    })  # fmt: skip
+    return rows.drop(index=reference)
+
+
+def _population(
+    images: Images, scores: Scores, key: tuple[str, str], pair: str, baseline: str, difference: float
+) -> Population:
+    """The population interval; unknown without the evidence of both pairs' runs, or with a lesion in too few images."""
+    metric, lesion = key
+    lesions = [name for name in LESIONS if name not in scores.absent] if lesion == "mean" else [lesion]
+    if any(images.support.get(name, 0) < LEAST_IMAGES for name in lesions):
+        return UNKNOWN
+    columns, table, stacks = [LESIONS.index(name) for name in lesions], scores.tables[key], []
+    for name in (pair, baseline):
+        done = np.isfinite(table[scores.pairs.index(name)])
+        runs = [images.without.get((name, seed), {}).get(metric) for seed in np.array(scores.seeds)[done]]
+        if any(run is None for run in runs):
+            return UNKNOWN
+        stacks.append(np.stack([run[:, columns].mean(1) for run in runs]))
+    return population(difference, *spread(table), *stacks)
+
+
+def read_images(data: pd.DataFrame, scores: Scores, results: Path) -> Images:
+    """What the runs of a data set left of their images.
+
+    Args:
+        data: the data set's rows of metrics.csv.
+        scores: the same as tables.
+        results: the results folder.
+    """
+    dataset, found = data["dataset"].iloc[0], Images()
+    done = data[data["state"] == "done"].drop_duplicates(["pair", "seed"])
+    for pair, seed in zip(done["pair"], done["seed"], strict=True):
+        path = run_folder(results, dataset, pair, seed) / evidence.NAME
+        if not path.exists():
+            found.missing.append(f"{pair} seed {seed}")
+            continue
+        own = evidence.read(path)
+        _check(own, scores, pair, seed, path)
+        found.without[pair, seed] = {metric: 100 * values for metric, values in own.without_each().items()}
+        found.support = dict(zip(LESIONS, (own.positives > 0).sum(0).tolist(), strict=True))
+    return found
+
+
+def _check(own: evidence.Evidence, scores: Scores, pair: str, seed: int, path: Path) -> None:
+    """Refuse the evidence of another evaluation."""
+    place = scores.pairs.index(pair), scores.seeds.index(seed)
+    for metric, values in own.at_half().items():
+        for lesion, value in zip(LESIONS, values, strict=True):
+            if (metric, lesion) not in scores.tables:
+                continue
+            listed = scores.tables[metric, lesion][place] / 100
+            if abs(value - listed) > TOLERANCE:
+                raise RFBenchError(
+                    f"{path}: expected {metric} of {lesion} = {listed:.6f} as in metrics.csv, found {value:.6f}: it "
+                    "is the evidence of another evaluation. Run `snakemake`."
+                )
