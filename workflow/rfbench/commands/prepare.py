@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from rfbench import stages
 from rfbench.data import folder
 from rfbench.data.manifest import read_manifest, region_totals
 from rfbench.data.prepare import prepare_ddr, prepare_folder, prepare_idrid, prepare_synthetic
-from rfbench.data.summary import SUMMARY
+from rfbench.data.summary import SUMMARY, warnings_of
 from rfbench.data.synthetic import rawfiles
+from rfbench.errors import printable
 from rfbench.files import write_changed
 from rfbench.names import LESIONS
 from rfbench.runs import PREPARED
@@ -99,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
     # Which code prepared it, for a later decision whether a change of code must prepare it again.
     content = json.dumps({"code": stages.code_digest("prepare")}) + "\n"
     write_changed(manifest.with_name(PREPARED), content.encode())
+    for warning in warnings_of(manifest.with_name(SUMMARY)):
+        print(f"warning: {warning}", file=sys.stderr)
     totals = region_totals(read_manifest(manifest))
-    print(f"{manifest.with_name(SUMMARY)}")
+    print(printable(manifest.with_name(SUMMARY)))
     print("regions: " + ", ".join(f"{lesion} {count}" for lesion, count in totals.items()))
     return 0

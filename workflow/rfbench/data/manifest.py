@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rfbench.data.naming import is_generated
 from rfbench.errors import DataError
 from rfbench.names import LESIONS
 
@@ -77,7 +78,7 @@ def _of_split(frame: pd.DataFrame, path: Path, split: str) -> pd.DataFrame:
 
 def is_synthetic(frame: pd.DataFrame) -> bool:
     """Whether a manifest lists generated images; results from them must be stamped so."""
-    return bool(frame["stem"].str.startswith("SYN_").any())
+    return any(map(is_generated, frame["stem"]))
 
 
 def region_totals(frame: pd.DataFrame) -> dict[str, int]:
