@@ -415,7 +415,7 @@ def test_read_manifest(tmp_path):
     with pytest.raises(DataError, match=r"foreign\.csv: expected the columns stem"):
         read_manifest(foreign)
     foreign.write_bytes(b"")
-    with pytest.raises(RFBenchError, match=r"foreign\.csv: expected a CSV"):
+    with pytest.raises(RFBenchError, match=r"foreign\.csv: expected the columns stem"):
         read_manifest(foreign)
 
 

@@ -17,8 +17,6 @@ The table stands at the top and has the columns `image,lesion,mask,split`, one l
   are refused.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -28,6 +26,7 @@ from rfbench.data.findings import Finding
 from rfbench.data.layout import Item, Layout, in_order, mixed
 from rfbench.data.naming import STEM_FORM, composed, is_stem
 from rfbench.errors import DataError
+from rfbench.rows import read_rows
 
 TABLE = "dataset.csv"
 COLUMNS = ("image", "lesion", "mask", "split")
@@ -92,17 +91,14 @@ def _read_table(source: Source) -> tuple[str, list[tuple[int, dict[str, str]]]]:
     if others and others[0].count("/") == table.count("/"):
         raise DataError(f"{source.path}: expected one {TABLE} at the top, found {table} and {others[0]}. Remove one.")
     try:
-        text = composed(source.read(table, _LARGEST_TABLE).decode("utf-8-sig"))
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        rows = [(reader.line_num, {key: (row[key] or "").strip() for key in COLUMNS if key in row}) for row in reader]
-    except (*DAMAGE, UnicodeDecodeError, csv.Error) as error:
+        header, lines = read_rows(source.read(table, _LARGEST_TABLE))
+        missing = [column for column in COLUMNS if column not in header]
+        rows = [] if missing else [(n, {key: composed(row[key]).strip() for key in COLUMNS}) for n, row in lines]
+    except (*DAMAGE, ValueError) as error:
         raise DataError(f"{source.path}: expected {table} as CSV in UTF-8, found damage ({error}). {OBTAIN}") from error
-    if missing or len(set(reader.fieldnames)) < len(reader.fieldnames):
-        found = ", ".join(reader.fieldnames or ()) or "an empty file"
-        raise DataError(
-            f"{source.path}: {table}: expected the columns {','.join(COLUMNS)}, each once, found {found}. {OBTAIN}"
-        )
+    if missing:
+        found = ", ".join(header) or "an empty file"
+        raise DataError(f"{source.path}: {table}: expected the columns {','.join(COLUMNS)}, found {found}. {OBTAIN}")
     return table, rows
 
 
