@@ -1,10 +1,13 @@
 """The command line: help that helps, errors that are one message, light start."""
 
 import hashlib
+import http.server
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -97,6 +100,78 @@ def test_weights_are_checked_and_copied_whole(tmp_path):
     with pytest.raises(RFBenchError, match="cannot be read"):
         weights.fetch(str(tmp_path / "absent.pth"), digest, tmp_path / "out" / "other.pth")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["w.pth"], "nothing half written stays"
+
+
+def fetched(capsys, **options: object) -> tuple[int, str]:
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    status = cli.main(["weights", *words])
+    return status, capsys.readouterr().err
+
+
+def test_weights_say_which_digits_were_checked(tmp_path, capsys):
+    source, output = tmp_path / "w.pth", tmp_path / "out.pth"
+    source.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    status, said = fetched(capsys, source=source, output=output, sha256=digest[:8].upper())
+    assert status == 0
+    assert f"SHA-256 {digest}, the first 8 digits are as expected; give the whole one" in said
+    status, said = fetched(capsys, source=source, output=output, sha256=digest)
+    assert status == 0
+    assert f"SHA-256 {digest}, the whole digest is as expected\n" in said
+
+
+def test_weights_that_cannot_be_fetched_are_one_sentence(tmp_path, capsys):
+    source, output = tmp_path / "w.pth", tmp_path / "out.pth"
+    source.write_bytes(b"weights")
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    sound = {"source": source, "output": output, "sha256": "00000000"}
+    for change, found in (
+        ({"source": "http://exam ple.org/w.pth"}, "http://exam ple.org/w.pth: cannot be read ("),
+        ({"source": "http://127.0.0.1:9/w.pth"}, "cannot be read (<urlopen error"),
+        ({"source": "http://[::1/w.pth"}, "cannot be read ("),
+        ({"source": "http://x:port/w.pth"}, "cannot be read ("),
+        ({"source": "ftp://example.org/w.pth"}, "expected a file or an address (https://…), found nothing"),
+        ({"source": tmp_path / "pipe"}, "expected a file or an address (https://…), found a named pipe"),
+        ({"source": tmp_path}, "expected a file or an address (https://…), found a folder"),
+        (
+            {"source": "a\x1b[2J"},
+            "a\\x1b[2J: cannot be read (expected a file or an address",
+        ),
+        ({"sha256": ""}, "--sha256: expected 8 to 64 hexadecimal digits, found ''"),
+        ({"sha256": "0000000g"}, "found '0000000g'"),
+        ({"sha256": "00000000\n"}, r"found '00000000\n'"),
+        ({"output": tmp_path}, f"--output {tmp_path}: expected the file to write, found a folder"),
+        ({"output": tmp_path / "file" / "w.pth"}, "cannot be written (File exists)"),
+    ):
+        status, said = fetched(capsys, **sound | change)
+        assert (status, said.count("\n")) == (1, 1)
+        assert found in said
+    assert not output.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+class Halting(http.server.BaseHTTPRequestHandler):
+    """A server that promises more than it sends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"weights")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path, capsys):
+    with http.server.HTTPServer(("127.0.0.1", 0), Halting) as server:
+        threading.Thread(target=server.handle_request).start()
+        address = f"http://127.0.0.1:{server.server_port}/w.pth"
+        status, said = fetched(capsys, source=address, sha256="00000000", output=tmp_path / "w.pth")
+    assert status == 1
+    assert "expected SHA-256 00000000, found" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_records_are_written_whole_and_damaged_ones_are_named(tmp_path):
