@@ -24,8 +24,8 @@ from pathlib import PurePosixPath
 from rfbench.data.archive import DAMAGE, Source
 from rfbench.data.findings import Finding
 from rfbench.data.layout import Item, Layout, in_order, mixed
-from rfbench.data.naming import STEM_FORM, composed, is_stem
 from rfbench.errors import DataError
+from rfbench.names import STEM_FORM, composed, is_stem
 from rfbench.rows import read_rows
 
 TABLE = "dataset.csv"

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from rfbench.names import LARGEST_FRAME
+
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises on bytes that are no image, or a damaged one."""
 
-LARGEST_FRAME = 80_000_000
-"""Pixels an image may have; the largest real one has 18 million. A tiny file can claim thousands of times more."""
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `opened` refuses by LARGEST_FRAME
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rfbench.data import SPLITS
 from rfbench.data.findings import Finding
-from rfbench.data.naming import is_generated
+from rfbench.names import is_generated
 
 
 @dataclass

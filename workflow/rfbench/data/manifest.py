@@ -11,10 +11,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, create_model, field
 
 from rfbench.checked import Foreign, checked
 from rfbench.data import SPLITS
-from rfbench.data.labels import LARGEST_FRAME
-from rfbench.data.naming import STEM_FORM, is_generated, is_stem, lesion_problem
 from rfbench.errors import DataError
-from rfbench.names import LESIONS
+from rfbench.names import LARGEST_FRAME, LESIONS, STEM_FORM, is_generated, is_stem, lesion_problem
 from rfbench.rows import read_rows
 
 NAME = "manifest.csv"

@@ -21,7 +21,6 @@ from rfbench.data.findings import Finding, raise_findings
 from rfbench.data.ingest import Ingested, image_path, ingest, label_path, write
 from rfbench.data.layout import Item, Layout
 from rfbench.data.manifest import NAME, encode_manifest, read_manifest, tabulate
-from rfbench.data.naming import lesion_problem
 from rfbench.data.progress import follow
 from rfbench.data.summary import SUMMARY, area_unit, describe
 from rfbench.data.synthetic import plan as synthetic
@@ -29,7 +28,7 @@ from rfbench.data.synthetic import rawfiles
 from rfbench.data.synthetic.rawfiles import Subject
 from rfbench.errors import DataError
 from rfbench.files import write_changed
-from rfbench.names import LESIONS
+from rfbench.names import LESIONS, lesion_problem
 
 __all__ = [
     "prepare_ddr",

@@ -6,9 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 import operators
 from rfbench.checked import Foreign
-from rfbench.data.labels import LARGEST_FRAME
-from rfbench.data.naming import LESION_FORM, lesion_problem
-from rfbench.models.segmentor import MIN_SIZE
+from rfbench.names import LARGEST_FRAME, LESION_FORM, MIN_SIZE, lesion_problem
 
 LARGEST_SIDE = 1 << 14  # px
 

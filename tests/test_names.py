@@ -2,7 +2,7 @@
 
 import pytest
 
-from rfbench.data.naming import composed, is_generated, is_stem, lesion_problem
+from rfbench.names import composed, is_generated, is_stem, lesion_problem
 
 
 @pytest.mark.parametrize("stem", ["IDRiD_01", "007-1774-100", "Eye 1 (left).a", "rétine", "眼" * 60, "a" * 100])
