@@ -1,18 +1,24 @@
 """The command line: help that helps, errors that are one message, light start."""
 
+import argparse
 import hashlib
 import http.server
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from rfbench import cli, provenance
 from rfbench.commands import doctor
+from rfbench.commands.parsing import Parser
 from rfbench.errors import RFBenchError
 from rfbench.training import weights
 
@@ -38,6 +44,105 @@ def test_every_verb_has_help(verb, capsys):
         cli.main([verb, "--help"])
     assert caught.value.code == 0
     assert f"rfbench {verb}" in capsys.readouterr().out
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of its sub-commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for choice in action.choices.values():
+                yield from parsers(choice)
+
+
+@pytest.mark.parametrize("verb", [None, *cli.VERBS])
+@pytest.mark.parametrize("columns", [80, 100])
+def test_help_fits_the_terminal(verb, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for parser in parsers(cli.build_parser(verb)):
+        assert [line for line in parser.format_help().splitlines() if len(line) > columns] == []
+
+
+ABOUT = """A paragraph of running text that is broken at the
+source's width.
+
+- an item that goes on
+  in a second line and is long enough for a third
+- another
+
+    kept,as,it,stands,however,long,the,line,may,be
+
+example:
+  rfbench predict --output maps a.jpg
+"""
+
+
+def test_help_keeps_its_words_lists_and_examples(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = Parser(prog="x", description=ABOUT).format_help()
+    body = shown.partition("usage: x [-h]")[2].partition("options:")[0]
+    assert body.split() == ABOUT.split()
+    assert "\n- an item that goes on in a second\n  line and is long enough for a third\n- another\n\n" in body
+    assert "\n\n    kept,as,it,stands,however,long,the,line,may,be\n\n" in body
+    assert "\nexample:\n  rfbench predict --output maps a.jpg\n" in body
+
+
+def test_escapes_in_words_never_reach_the_terminal():
+    for words in (["\x1b[2J"], ["prepare", "idrid", "--\x1b[2J"], ["doctor", "a\x1b[2J\nb"]):
+        done = rfbench(*words)
+        assert done.returncode == 2
+        assert "\x1b" not in done.stderr + done.stdout
+
+
+def started(*words: object, **options: object) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "rfbench", *map(str, words)], text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **options)  # fmt: skip
+
+
+def test_ctrl_c_is_one_line_and_status_130(tmp_path):
+    words = ["prepare", "synthetic", "--output", tmp_path / "syn", "--train", 2000, "--test", 1, "--factor", 0.2]
+    process = started(*words)
+    while not (tmp_path / "syn" / "raw").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "rfbench prepare: interrupted"
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_while_a_verb_is_imported(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "build_parser", lambda verb: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert cli.main(["train"]) == 130
+    assert capsys.readouterr().err == "rfbench train: interrupted\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_standard_output():
+    words = [sys.executable, "-m", "rfbench", "operators"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1
+        assert done.stderr == "rfbench operators: standard output, or a file: No space left on device\n"
+        both = subprocess.run(words, stdout=full, stderr=full)
+        assert both.returncode == 1
+
+
+def test_a_reader_that_has_gone():
+    process = started("operators")
+    process.stdout.close()
+    assert process.wait(timeout=120) == 1
+    assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("verb", ["operators", "doctor", "--help"])
+def test_an_ascii_terminal(verb):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    process = started(verb, env=environment)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode in (0, 1)
+    assert "Traceback" not in said
+    assert out.isascii()
 
 
 def test_what_imports_make_is_left_out_of_garbage_collection():

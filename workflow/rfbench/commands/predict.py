@@ -19,7 +19,6 @@ from rfbench.evaluation.predictions import FULL_SCALE, Predictions
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = predict.__doc__
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=f"photographs ({', '.join(FORMATS)})")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE",

@@ -41,10 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder",
         help="your own images and masks, described by a table dataset.csv",
         description=folder.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     real.add_argument(
-        "--lesions", nargs="+", default=LESIONS, metavar="NAME", help="lesions in painting order (%(default)s)"
+        "--lesions", nargs="+", default=LESIONS, metavar="NAME", help=f"lesions in painting order ({' '.join(LESIONS)})"
     )
     _add_synthetic(datasets)
 

@@ -26,10 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-predictions", type=Path, metavar="DIR", help=saved + "unrounded ones")
     parser.add_argument("--output", type=Path, help="record to write (JSON)")
     add_network_arguments(parser)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = (
-        "example:\n  rfbench score --pair m2mrf_c --checkpoint FILE --data results/data/IDRiD --output score.json"
-    )
+    parser.epilog = "example:\n  rfbench score --pair m2mrf_c --checkpoint FILE --data results/data/IDRiD"
 
 
 def run(args: argparse.Namespace) -> int:
