@@ -1,7 +1,9 @@
 """Foreign values: one sentence for what breaks a schema, never long, whatever the value is."""
 
+from typing import Any
+
 import pytest
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rfbench.checked import Foreign, checked, shown
 from rfbench.errors import DataError, RFBenchError, printable
@@ -35,6 +37,23 @@ def test_what_does_not_fit_is_one_sentence(values, sentence):
     with pytest.raises(DataError) as error:
         box(values)
     assert str(error.value) == sentence
+
+
+def test_values_too_deep_to_walk():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    class Nested(Foreign):
+        values: list[Any]
+
+        @field_validator("values")
+        @classmethod
+        def _walk(cls, values: list) -> list:
+            return [cls._walk(value) for value in values]
+
+    with pytest.raises(RFBenchError, match="found lists too deep"):
+        checked(Nested, {"values": deep}, "box.json: {}".format, "Mend it.")
 
 
 class Loud:

@@ -266,7 +266,7 @@ def test_tensors_that_are_no_weights(tensors, found, tmp_path):
 META = {
     "pair": (["m2mrf_c"], "../x", "A", 3),
     "backbone": (1, []),
-    "operator_options": ([], {"m2mrf": 4}, {"m2mrf": {"alpha": {}}}, {1: {}}),
+    "operator_options": ([], {"m2mrf": 4}, {"m2mrf": {"alpha": b"4"}}, {1: {}}),
     "lesions": (["EX", "EX", "SE", "MA"], [1, 2], "EX", ["/../../x"], ["EX\n"], []),
     "scale": ([0, 0], [-5, 5], "ab", [10**6] * 2, [16384, 16384], [960], [960.0, 640.0], [10**99, 640]),
     "mean": ([1, 2], [1, float("nan"), 3], [-1, 0, 0], ["1", "2", "3"], [True] * 3, 5),

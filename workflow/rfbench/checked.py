@@ -11,8 +11,8 @@ from rfbench.errors import RFBenchError
 LONGEST = 200  # characters of a value in a message
 
 _REPR = reprlib.Repr()
-_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 6
-_REPR.maxstring = _REPR.maxother = 80
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 12
+_REPR.maxstring = _REPR.maxother = 120
 
 
 class Foreign(BaseModel):
@@ -40,10 +40,13 @@ def checked(
     Raises:
         error: a key is missing or its value is not what its description says; the first one is named.
     """
+    whole = name("").rstrip(" :.")
     if not isinstance(values, Mapping):
-        raise error(f"{name('').rstrip(' :.')}: expected a mapping, found {shown(values)}. {advice}")
+        raise error(f"{whole}: expected a mapping, found {shown(values)}. {advice}")
     try:
         return schema.model_validate({key: values[key] for key in schema.model_fields if key in values})
+    except RecursionError:
+        raise error(f"{whole}: expected plain values, found lists too deep within one another. {advice}") from None
     except ValidationError as found:
         key = str(found.errors(include_url=False, include_input=False, include_context=False)[0]["loc"][0])
     what = f"found {shown(values[key])}" if key in values else "which is missing"

@@ -24,7 +24,7 @@ OUTLINE_COLOURS = {"EX": "#ff0000", "HE": "#00dc00", "SE": "#ffff00", "MA": "#1e
 OTHER_COLOURS = ("#8c564b", "#9467bd", "#17becf", "#e377c2", "#7f7f7f", "#000000")
 
 # What becomes a column and the name of files.
-LESION = re.compile(r"[A-Z][A-Za-z0-9-]{0,19}")
+LESION = "[A-Z][A-Za-z0-9-]{0,19}"
 LESION_FORM = "a capital letter, then up to 19 letters, digits or -"
 MOST_LESIONS = 255  # a label map has 8 bits, 0 is the background
 
@@ -59,7 +59,7 @@ def lesion_problem(lesions: Sequence[str]) -> str | None:
     if not 1 <= len(lesions) <= MOST_LESIONS:
         return f"expected 1 to {MOST_LESIONS} lesions, found {len(lesions)}"
     for lesion in lesions:
-        if not isinstance(lesion, str) or not LESION.fullmatch(lesion):
+        if not isinstance(lesion, str) or not re.fullmatch(LESION, lesion):
             return f"expected names of {LESION_FORM}, found {lesion!r}"
     twice = [lesion for lesion, count in Counter(lesions).items() if count > 1]
     return f"expected every lesion once, found {twice[0]} {Counter(lesions)[twice[0]]} times" if twice else None

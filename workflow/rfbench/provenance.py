@@ -57,7 +57,9 @@ def digest(value) -> str:
 
 
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
+    """SHA-256 of a file in hexadecimal; RFBenchError for what would be read without end, such as a named pipe."""
+    if (found := kind(path)) not in ("a file", "nothing"):
+        raise RFBenchError(f"{path}: expected a file, found {found}.")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -38,10 +38,9 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
     Raises:
         RFBenchError: an option contradicts what the checkpoint says of its network, or a value is known nowhere.
     """
-    said = {key: value for key, value in given.items() if value is not None}
     option = lambda key: f"--{key.replace('_', '-')}"  # noqa: E731
-    known = {"option": checked(Description, said, option, "`rfbench predict --help` describes it.").model_dump()}
-    known["checkpoint"] = read_meta(checkpoint)
+    said = checked(Description, given, option, "`rfbench predict --help` describes it.").said()
+    known = {"option": said, "checkpoint": read_meta(checkpoint)}
     if layout:
         scale = {"scale": PUBLISHED_DATASETS[layout]["scale"]}
         known[f"published for {layout}"] = scale | PUBLISHED_NORMALISATION[layout]

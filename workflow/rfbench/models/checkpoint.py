@@ -45,8 +45,7 @@ def read_meta(path: str | Path) -> dict:
     if not isinstance(meta, Mapping):
         return {}
     advice = "Save its 'state_dict' alone, and give what it then does not say as options."
-    said = checked(Description, meta, lambda key: f"{path}: meta.{key}", advice, CheckpointError)
-    return said.model_dump(exclude_none=True)
+    return checked(Description, meta, lambda key: f"{path}: meta.{key}", advice, CheckpointError).said()
 
 
 def load_backbone_weights(model: nn.Module, path: str | Path) -> dict:

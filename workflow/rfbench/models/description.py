@@ -2,17 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 import operators
 from rfbench.checked import Foreign
 from rfbench.names import LARGEST_FRAME, LESION_FORM, MIN_SIZE, lesion_problem
-
-LARGEST_SIDE = 1 << 14  # px
-
-
-def _plain_list(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+from rfbench.settings.types import MAX_SIZE, Colour, Line, Options, Size, Spreads
 
 
 def _check_pair(name: str) -> str:
@@ -21,44 +16,40 @@ def _check_pair(name: str) -> str:
     return name
 
 
-def _check_lesions(lesions: list[str]) -> list[str]:
+def _check_lesions(lesions: object) -> object:
+    if not isinstance(lesions, list | tuple):
+        raise ValueError("no list")
     if problem := lesion_problem(lesions):
         raise ValueError(problem)
     return lesions
 
 
-def _check_size(size: list[int]) -> list[int]:
+def _check_size(size: tuple[int, int]) -> tuple[int, int]:
     if size[0] * size[1] > LARGEST_FRAME:
         raise ValueError("too many pixels")
     return size
 
 
-_Side = Annotated[int, Field(ge=MIN_SIZE, le=LARGEST_SIDE)]
-_Level = Annotated[float, Field(ge=0, le=255)]
-_Spread = Annotated[float, Field(gt=0, le=255)]
-_Option = bool | int | float | str
-_Three = Field(min_length=3, max_length=3)
-_List = BeforeValidator(_plain_list)
+Pair = Annotated[Line, AfterValidator(_check_pair)]
+Lesions = Annotated[tuple[str, ...], BeforeValidator(_check_lesions)]
+Scale = Annotated[Size, AfterValidator(_check_size)]
 
-Pair = Annotated[str, AfterValidator(_check_pair)]
-Lesions = Annotated[list[str], _List, AfterValidator(_check_lesions)]
-Size = Annotated[list[_Side], _List, Field(min_length=2, max_length=2), AfterValidator(_check_size)]
-Mean = Annotated[list[_Level], _List, _Three]
-Std = Annotated[list[_Spread], _List, _Three]
-OperatorOptions = dict[str, dict[str, _Option | list[_Option]]]
-
-_SIZE = (
-    f"width and height, whole numbers of px from {MIN_SIZE} to {LARGEST_SIDE}, {LARGEST_FRAME:,} px together at most"
-)
+_SCALE = f"width and height, whole numbers of px from {MIN_SIZE} to {MAX_SIZE}, {LARGEST_FRAME:,} px together at most"
 
 
 class Description(Foreign):
     """A network and how a photograph enters it. None stands for what nobody says."""
 
+    model_config = ConfigDict(strict=False)  # lists may stand for tuples; the types of the settings are strict within
+
     pair: Pair | None = Field(None, description="the name of an operator pair (`rfbench operators` lists them)")
-    backbone: str | None = Field(None, description="the name of a backbone, such as hrnetv2_w48")
-    operator_options: OperatorOptions | None = Field(None, description="a mapping of operators to their options")
+    backbone: Line | None = Field(None, description="the name of a backbone, such as hrnetv2_w48")
+    operator_options: Options | None = Field(None, description="a mapping of operators to their options")
     lesions: Lesions | None = Field(None, description=f"lesions, each once and named with {LESION_FORM}")
-    scale: Size | None = Field(None, description=_SIZE)
-    mean: Mean | None = Field(None, description="three numbers from 0 to 255")
-    std: Std | None = Field(None, description="three numbers above 0 and up to 255")
+    scale: Scale | None = Field(None, description=_SCALE)
+    mean: Colour | None = Field(None, description="three numbers from 0 to 255")
+    std: Spreads | None = Field(None, description="three numbers above 0 and up to 255")
+
+    def said(self) -> dict:
+        """What is said, as JSON holds it: lists, and nothing for None."""
+        return self.model_dump(mode="json", exclude_none=True)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from rfbench.errors import RFBenchError
-from rfbench.settings.sentences import printable
+from rfbench.errors import RFBenchError, printable
 
 LARGEST = 1 << 20  # bytes of a file
 DEEPEST = 20  # mappings and lists within one another
