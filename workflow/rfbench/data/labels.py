@@ -15,6 +15,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBom
 """What Pillow raises on bytes that are no image, or a damaged one."""
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `opened` refuses by LARGEST_FRAME
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on EXIF; what matters is an error
 
 
 class Unfit(ValueError):
