@@ -1,15 +1,24 @@
 """The command line: help that helps, errors that are one message, light start."""
 
+import argparse
 import hashlib
+import http.server
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from rfbench import cli, provenance
 from rfbench.commands import doctor
+from rfbench.commands.parsing import Parser
 from rfbench.errors import RFBenchError
 from rfbench.training import weights
 
@@ -35,6 +44,105 @@ def test_every_verb_has_help(verb, capsys):
         cli.main([verb, "--help"])
     assert caught.value.code == 0
     assert f"rfbench {verb}" in capsys.readouterr().out
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of its sub-commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for choice in action.choices.values():
+                yield from parsers(choice)
+
+
+@pytest.mark.parametrize("verb", [None, *cli.VERBS])
+@pytest.mark.parametrize("columns", [80, 100])
+def test_help_fits_the_terminal(verb, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for parser in parsers(cli.build_parser(verb)):
+        assert [line for line in parser.format_help().splitlines() if len(line) > columns] == []
+
+
+ABOUT = """A paragraph of running text that is broken at the
+source's width.
+
+- an item that goes on
+  in a second line and is long enough for a third
+- another
+
+    kept,as,it,stands,however,long,the,line,may,be
+
+example:
+  rfbench predict --output maps a.jpg
+"""
+
+
+def test_help_keeps_its_words_lists_and_examples(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = Parser(prog="x", description=ABOUT).format_help()
+    body = shown.partition("usage: x [-h]")[2].partition("options:")[0]
+    assert body.split() == ABOUT.split()
+    assert "\n- an item that goes on in a second\n  line and is long enough for a third\n- another\n\n" in body
+    assert "\n\n    kept,as,it,stands,however,long,the,line,may,be\n\n" in body
+    assert "\nexample:\n  rfbench predict --output maps a.jpg\n" in body
+
+
+def test_escapes_in_words_never_reach_the_terminal():
+    for words in (["\x1b[2J"], ["prepare", "idrid", "--\x1b[2J"], ["doctor", "a\x1b[2J\nb"]):
+        done = rfbench(*words)
+        assert done.returncode == 2
+        assert "\x1b" not in done.stderr + done.stdout
+
+
+def started(*words: object, **options: object) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "rfbench", *map(str, words)], text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **options)  # fmt: skip
+
+
+def test_ctrl_c_is_one_line_and_status_130(tmp_path):
+    words = ["prepare", "synthetic", "--output", tmp_path / "syn", "--train", 2000, "--test", 1, "--factor", 0.2]
+    process = started(*words)
+    while not (tmp_path / "syn" / "raw").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "rfbench prepare: interrupted"
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_while_a_verb_is_imported(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "build_parser", lambda verb: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert cli.main(["train"]) == 130
+    assert capsys.readouterr().err == "rfbench train: interrupted\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_standard_output():
+    words = [sys.executable, "-m", "rfbench", "operators"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1
+        assert done.stderr == "rfbench operators: standard output, or a file: No space left on device\n"
+        both = subprocess.run(words, stdout=full, stderr=full)
+        assert both.returncode == 1
+
+
+def test_a_reader_that_has_gone():
+    process = started("operators")
+    process.stdout.close()
+    assert process.wait(timeout=120) == 1
+    assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("verb", ["operators", "doctor", "--help"])
+def test_an_ascii_terminal(verb):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    process = started(verb, env=environment)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode in (0, 1)
+    assert "Traceback" not in said
+    assert out.isascii()
 
 
 def test_what_imports_make_is_left_out_of_garbage_collection():
@@ -97,6 +205,78 @@ def test_weights_are_checked_and_copied_whole(tmp_path):
     with pytest.raises(RFBenchError, match="cannot be read"):
         weights.fetch(str(tmp_path / "absent.pth"), digest, tmp_path / "out" / "other.pth")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["w.pth"], "nothing half written stays"
+
+
+def fetched(capsys, **options: object) -> tuple[int, str]:
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    status = cli.main(["weights", *words])
+    return status, capsys.readouterr().err
+
+
+def test_weights_say_which_digits_were_checked(tmp_path, capsys):
+    source, output = tmp_path / "w.pth", tmp_path / "out.pth"
+    source.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    status, said = fetched(capsys, source=source, output=output, sha256=digest[:8].upper())
+    assert status == 0
+    assert f"SHA-256 {digest}, the first 8 digits are as expected; give the whole one" in said
+    status, said = fetched(capsys, source=source, output=output, sha256=digest)
+    assert status == 0
+    assert f"SHA-256 {digest}, the whole digest is as expected\n" in said
+
+
+def test_weights_that_cannot_be_fetched_are_one_sentence(tmp_path, capsys):
+    source, output = tmp_path / "w.pth", tmp_path / "out.pth"
+    source.write_bytes(b"weights")
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    sound = {"source": source, "output": output, "sha256": "00000000"}
+    for change, found in (
+        ({"source": "http://exam ple.org/w.pth"}, "http://exam ple.org/w.pth: cannot be read ("),
+        ({"source": "http://127.0.0.1:9/w.pth"}, "cannot be read (<urlopen error"),
+        ({"source": "http://[::1/w.pth"}, "cannot be read ("),
+        ({"source": "http://x:port/w.pth"}, "cannot be read ("),
+        ({"source": "ftp://example.org/w.pth"}, "expected a file or an address (https://…), found nothing"),
+        ({"source": tmp_path / "pipe"}, "expected a file or an address (https://…), found a named pipe"),
+        ({"source": tmp_path}, "expected a file or an address (https://…), found a folder"),
+        (
+            {"source": "a\x1b[2J"},
+            "a\\x1b[2J: cannot be read (expected a file or an address",
+        ),
+        ({"sha256": ""}, "--sha256: expected 8 to 64 hexadecimal digits, found ''"),
+        ({"sha256": "0000000g"}, "found '0000000g'"),
+        ({"sha256": "00000000\n"}, r"found '00000000\n'"),
+        ({"output": tmp_path}, f"--output {tmp_path}: expected the file to write, found a folder"),
+        ({"output": tmp_path / "file" / "w.pth"}, "cannot be written (File exists)"),
+    ):
+        status, said = fetched(capsys, **sound | change)
+        assert (status, said.count("\n")) == (1, 1)
+        assert found in said
+    assert not output.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+class Halting(http.server.BaseHTTPRequestHandler):
+    """A server that promises more than it sends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"weights")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path, capsys):
+    with http.server.HTTPServer(("127.0.0.1", 0), Halting) as server:
+        threading.Thread(target=server.handle_request).start()
+        address = f"http://127.0.0.1:{server.server_port}/w.pth"
+        status, said = fetched(capsys, source=address, sha256="00000000", output=tmp_path / "w.pth")
+    assert status == 1
+    assert "expected SHA-256 00000000, found" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_records_are_written_whole_and_damaged_ones_are_named(tmp_path):

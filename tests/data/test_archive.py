@@ -3,12 +3,12 @@
 import io
 import os
 import stat
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
-from rfbench.data import archive
 from rfbench.data.archive import DAMAGE, Joined, open_source
 from rfbench.errors import DataError
 
@@ -76,11 +76,10 @@ def test_two_split_zips_in_a_folder(tmp_path):
     assert open_source(parts[0]).names() == sorted(FILES)
 
 
-def test_a_bomb_is_refused_before_it_unpacks(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "LARGEST_MEMBER", 3999)
+def test_a_bomb_is_refused_before_it_unpacks(tmp_path):
     for source in (tiny.write_zip(tmp_path / "s.zip", FILES), tiny.write_tree(tmp_path / "tree", FILES)):
         with pytest.raises(DAMAGE, match="4000 bytes once unpacked"):
-            open_source(source).read("folder/0.bin")
+            open_source(source).read("folder/0.bin", most=3999)
 
 
 def test_a_member_that_lies_about_its_size(tmp_path):
@@ -89,6 +88,55 @@ def test_a_member_that_lies_about_its_size(tmp_path):
     source.write_bytes(content.replace((1000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
     with pytest.raises(DAMAGE):
         open_source(source).read("a")
+
+
+def test_a_bomb_that_lies_about_its_size_is_not_unpacked(tmp_path):
+    source = tiny.write_zip(tmp_path / "s.zip", {"a": bytes(1 << 26)})
+    content = source.read_bytes()
+    source.write_bytes(content.replace((1 << 26).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    opened = open_source(source)
+    tracemalloc.start()
+    with pytest.raises(DAMAGE):
+        opened.read("a")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20, "64 MiB, were it unpacked first and measured afterwards"
+
+
+@pytest.mark.parametrize(("method", "name"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "LZMA")])
+def test_methods_that_zipfile_cannot_unpack_in_pieces(tmp_path, method, name):
+    with zipfile.ZipFile(tmp_path / "s.zip", "w", method) as target:
+        target.writestr("a", bytes(1 << 20))
+    with pytest.raises(DAMAGE, match=f"packed by {name}; stored and deflated"):
+        open_source(tmp_path / "s.zip").read("a")
+
+
+def test_an_encrypted_zip_is_one_problem(tmp_path):
+    source = tiny.write_zip(tmp_path / "s.zip", FILES)
+    content = bytearray(source.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = -1
+        while (start := content.find(mark, start + 1)) >= 0:
+            content[start + flags] |= 1
+    source.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        open_source(source)
+    assert "found 5 encrypted file(s), first folder/0.bin. Extract it with its password" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    for name in ("s.zip", "s.zip.001"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match=r"expected a zip or a folder, found a named pipe\. Give the downloaded"):
+            open_source(tmp_path / name)
+
+
+def test_names_reach_the_terminal_escaped(tmp_path):
+    with pytest.raises(DataError) as error:
+        open_source(tmp_path / "a\x1b[2J\nb\u202e.zip")
+    assert str(error.value).count("\n") == 0
+    assert "a\\x1b[2J\\nb\\u202e.zip: expected a zip" in str(error.value)
 
 
 def test_links_in_a_zip(tmp_path):
@@ -110,7 +158,7 @@ def test_links_in_a_tree(tmp_path):
     os.mkfifo(tree / "pipe.jpg")
     source = open_source(tree)
     assert source.read("in.jpg") == FILES["folder/0.bin"]
-    for name, found in (("out.jpg", "a link out of the folder"), ("pipe.jpg", "neither a file"), ("gone.jpg", "No su")):
+    for name, found in (("out.jpg", "a link out of the folder"), ("pipe.jpg", "a named pipe"), ("gone.jpg", "No su")):
         with pytest.raises(DAMAGE, match=found):
             source.read(name)
     assert [str(finding).split(",")[0] for finding in source.links()] == ["more: expected a folder"]

@@ -2,14 +2,24 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from rfbench.data.labels import MaskError, count_regions, decode_mask, encode_label, paint, region_areas, region_table
+from rfbench.data.labels import (
+    Unfit,
+    count_regions,
+    decode_any_mask,
+    decode_mask,
+    encode_label,
+    paint,
+    region_areas,
+    region_table,
+)
 from rfbench.names import LESIONS
 
-from .tiny_archive import grey, mask, palette, rgba, saved
+from .tiny_archive import grey, mask, palette, rgba, saved, tifffile_bytes
 
 DRAWN = mask((1, 2, 5, 9), (10, 11, 12, 13), shape=(24, 41))
 
@@ -37,8 +47,46 @@ def test_palette_decides_not_the_index():
     ids=["transparent", "grey-76", "palette-8-bit", "rgb"],
 )
 def test_other_encodings_are_refused(content, found):
-    with pytest.raises(MaskError, match=found):
+    with pytest.raises(Unfit, match=found):
         decode_mask(content)
+
+
+def tagged(tag: int, **options: object) -> bytes:
+    """The grey mask with an orientation tag."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = tag
+    return saved(Image.fromarray(DRAWN * np.uint8(255)), "TIFF", exif=exif, **options)
+
+
+DEEP = np.dstack([DRAWN * np.uint16(1)] * 3)  # 1 of 65535: black, once Pillow has dropped the lower eight bits
+TRAPS = {
+    "second page": (saved(Image.fromarray(DRAWN * np.uint8(255)), "TIFF", save_all=True,
+                          append_images=[Image.fromarray(~DRAWN * np.uint8(255))]), "several pages"),
+    "upside down": (tagged(3), "expected EXIF orientation 1, found 3"),
+    "turned, packed": (tagged(6, compression="tiff_lzw"), "expected EXIF orientation 1, found 6"),
+}  # fmt: skip
+TRAPS_OF_OWN = {
+    "16-bit TIFF": (tifffile_bytes(DEEP), "expected 8 bits per colour, found 16"),
+    "16-bit PNG": (cv2.imencode(".png", DEEP)[1].tobytes(), "expected 8 bits per colour, found 16"),
+    "no number": (tifffile_bytes(np.where(DRAWN, np.float32(1), np.float32("nan"))), "no finite number"),
+}
+
+
+@pytest.mark.parametrize(("content", "found"), TRAPS.values(), ids=TRAPS)
+@pytest.mark.parametrize("decode", [decode_mask, decode_any_mask])
+def test_masks_that_would_be_read_otherwise_than_drawn(decode, content, found):
+    with pytest.raises(Unfit, match=found):
+        decode(content)
+
+
+@pytest.mark.parametrize(("content", "found"), TRAPS_OF_OWN.values(), ids=TRAPS_OF_OWN)
+def test_own_masks_that_would_lose_their_values(content, found):
+    with pytest.raises(Unfit, match=found):
+        decode_any_mask(content)
+
+
+def test_float_mask():
+    assert np.array_equal(decode_any_mask(tifffile_bytes(DRAWN.astype(np.float32))), DRAWN)
 
 
 def test_later_lesions_overwrite_earlier_ones():

@@ -1,12 +1,14 @@
 """Own data: the table dataset.csv, and every way it can be wrong."""
 
 import io
+import unicodedata
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from rfbench.data.labels import MaskError, decode_any_mask
+from rfbench.data.labels import Unfit, decode_any_mask
 from rfbench.data.manifest import lesions_of
 from rfbench.data.prepare import prepare_folder, read_manifest
 from rfbench.errors import DataError
@@ -105,6 +107,83 @@ def test_a_name_that_could_leave_the_output(tmp_path):
         prepare(tmp_path, content)
 
 
+PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+DEEP = PHOTOGRAPH * np.uint16(257)
+TURNED = Image.Exif()
+TURNED[ExifTags.Base.Orientation] = 3
+PHOTOGRAPHS = {
+    "16-bit PNG": ("png", cv2.imencode(".png", DEEP)[1].tobytes(), "8 bits per colour, found 16"),
+    "16-bit TIFF": ("tif", tiny.tifffile_bytes(DEEP), "8 bits per colour, found 16"),
+    "turned": ("tif", tiny.saved(Image.fromarray(PHOTOGRAPH), "TIFF", exif=TURNED), "orientation 1, found 3"),
+    "turned, packed": (
+        "tif", tiny.saved(Image.fromarray(PHOTOGRAPH), "TIFF", exif=TURNED, compression="tiff_lzw"),
+        "orientation 1, found 3",
+    ),
+    "pages": (
+        "tif", tiny.saved(Image.fromarray(PHOTOGRAPH), "TIFF", save_all=True, append_images=[Image.new("RGB", (2, 2))]),
+        "one image in the file, found several pages",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "content", "found"), PHOTOGRAPHS.values(), ids=PHOTOGRAPHS)
+def test_photographs_that_readers_would_read_otherwise(tmp_path, kind, content, found):
+    with pytest.raises(DataError, match=rf"images/4\.{kind}: expected .*{found}"):
+        prepare(tmp_path, files(*ROWS, f"images/4.{kind},,,test") | {f"images/4.{kind}": content})
+
+
+def test_one_generated_stem_does_not_make_a_real_set_synthetic(tmp_path):
+    content = files(*ROWS, "images/SYN_1.jpg,,,test") | {"images/SYN_1.jpg": tiny.jpeg(seed=4)}
+    with pytest.raises(DataError, match=r"expected real or synthetic images, found both \(SYN_ marks .*SYN_1\)"):
+        prepare(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("lesions", "found"),
+    [
+        (("EX", "EX", "MA"), "expected every lesion once, found EX 2 times"),
+        (("EX", "../x"), "found '../x'"),
+        (("MA\n",), r"found 'MA\n'"),
+        ((), "found 0"),
+    ],
+)
+def test_lesions_that_can_be_no_columns_and_file_names(tmp_path, lesions, found):
+    with pytest.raises(DataError) as error:
+        prepare(tmp_path, files(), lesions=lesions)
+    assert str(error.value).startswith("lesions: ")
+    assert found in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_composed_and_decomposed_names_are_the_same(tmp_path):
+    content = files(*ROWS, "images/rétine.jpg,MA,masks/é.png,test")
+    mac = {unicodedata.normalize("NFD", name): data for name, data in (
+        ("images/rétine.jpg", tiny.jpeg(seed=4)), ("masks/é.png", png(DRAWN[0])))}  # fmt: skip
+    frame = read_manifest(prepare(tmp_path, content | mac))
+    assert frame["stem"].tolist()[-1] == unicodedata.normalize("NFC", "rétine")
+    assert frame["MA_pixels"].tolist()[-1] == 36
+
+
+def test_two_names_that_look_the_same(tmp_path):
+    names = [unicodedata.normalize(form, "images/é.jpg") for form in ("NFC", "NFD")]
+    content = files(*ROWS, f"{names[0]},,,test") | {name: tiny.jpeg() for name in names}
+    with pytest.raises(DataError, match=r"found 'images/é\.jpg', the name of 2 files"):
+        prepare(tmp_path, content)
+
+
+def test_tables_that_are_ambiguous(tmp_path):
+    with pytest.raises(DataError, match=r"found damage \(the column image 2 times\)"):
+        prepare(tmp_path, files(header="image,lesion,mask,split,image"))
+    two = {f"{top}/{name}": data for top in "ab" for name, data in files().items()}
+    with pytest.raises(DataError, match=r"expected one dataset\.csv at the top, found a/dataset\.csv and b/dataset"):
+        prepare(tmp_path / "other", two)
+
+
+def test_a_table_too_large_to_hold(tmp_path):
+    with pytest.raises(DataError, match="more than the 16777216"):
+        prepare(tmp_path, files() | {"dataset.csv": bytes((1 << 24) + 1)})
+
+
 def test_table_that_cannot_be_read(tmp_path):
     for header, found in (("image;mask", "found image;mask"), ("\x00", "found")):
         with pytest.raises(DataError, match=f"dataset.csv.*{found}"):
@@ -140,7 +219,7 @@ def test_palette_mask():
 
 
 def test_masks_of_more_values_are_refused():
-    with pytest.raises(MaskError, match=r"3 values \(0, 76, 255\)"):
+    with pytest.raises(Unfit, match=r"3 values \(0, 76, 255\)"):
         decode_any_mask(png(DRAWN[0] * np.uint8(76) + tiny.mask((20, 20, 22, 22)) * np.uint8(255)))
-    with pytest.raises(MaskError, match="transparent"):
+    with pytest.raises(Unfit, match="transparent"):
         decode_any_mask(tiny.rgba(DRAWN[0], alpha=7))

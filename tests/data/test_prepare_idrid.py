@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 from PIL import ExifTags, Image
 
+from rfbench.cli import main
 from rfbench.commands.prepare import add_arguments, run
 from rfbench.data import idrid
+from rfbench.data.archive import Source
 from rfbench.data.files import sha256
 from rfbench.data.manifest import COLUMNS
 from rfbench.data.prepare import prepare_idrid, read_manifest
+from rfbench.data.summary import warnings_of
 from rfbench.errors import DataError, RFBenchError
 from rfbench.names import LESIONS
 
@@ -163,11 +166,14 @@ def claiming(content: bytes, height: int, width: int) -> bytes:
 
 TURNED = Image.Exif()
 TURNED[ExifTags.Base.Orientation] = 6
+TWO_PAGES = tiny.saved(Image.new("L", (40, 24)), "TIFF", save_all=True, append_images=[Image.new("L", (40, 24))])
 DAMAGED = {
     "truncated photograph": (FIRST, tiny.archive()[FIRST][:-300], "readable JPEG"),
     "photograph of another format": (FIRST, b"GIF89a", "not a file of this format: it begins with b'GIF89a'"),
     "photograph that unpacks without end": (FIRST, claiming(tiny.jpeg(), 9400, 9400), "9400x9400 pixels, more than"),
     "grey photograph": (FIRST, tiny.saved(Image.new("L", (40, 24)), "JPEG"), "mode L"),
+    "photograph with a line break": (FIRST, b"a\n\x1b[2J", "begins with b'a\\n\\x1b[2J'"),
+    "mask of two pages": (FIRST_EX, TWO_PAGES, "expected one image in the file, found several pages or frames"),
     "turned photograph": (FIRST, tiny.saved(Image.new("RGB", (40, 24)), "JPEG", exif=TURNED), "orientation 1, found 6"),
     "truncated mask": (FIRST_EX, tiny.archive()[FIRST_EX][:-60], "readable mask"),
     "empty mask": (FIRST_EX, b"", "readable mask, found damage (not a file of this format: it is empty)"),
@@ -321,13 +327,82 @@ def test_output_is_a_file(tmp_path):
         prepare(source, source)
 
 
-def test_failure_leaves_no_manifest_behind(tmp_path):
+@pytest.mark.parametrize("damage", [{FIRST: b""}, {FIRST: tiny.jpeg(seed=9), tiny.image_name("test", "IDRiD_55"): b""}])
+def test_a_damaged_source_leaves_a_finished_folder_as_it_was(tmp_path, damage):
     prepare(tiny.write_zip(tmp_path / "good.zip", tiny.archive()), tmp_path / "out")
+    finished = tiny.snapshot(tmp_path / "out")
+    source = tiny.write_zip(tmp_path / "bad.zip", tiny.archive() | damage)
+    with pytest.raises(DataError):
+        prepare(source, tmp_path / "out")
+    after = tiny.snapshot(tmp_path / "out")
+    assert b"1 problem" in after.pop("findings.txt")
+    assert after == finished
+
+
+def test_a_damaged_source_writes_nothing_but_its_findings(tmp_path):
     source = tiny.write_zip(tmp_path / "bad.zip", tiny.archive() | {FIRST: b""})
     with pytest.raises(DataError):
         prepare(source, tmp_path / "out")
+    assert set(tiny.snapshot(tmp_path / "out")) == {"findings.txt"}
+
+
+def test_a_kill_while_writing_leaves_no_manifest(tmp_path, monkeypatch):
+    prepare(tiny.write_zip(tmp_path / "good.zip", tiny.archive()), tmp_path / "out")
+    source = tiny.write_zip(tmp_path / "other.zip", tiny.archive() | {FIRST: tiny.jpeg(seed=9)})
+    monkeypatch.setattr("rfbench.data.prepare.write", lambda *_, **__: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        prepare(source, tmp_path / "out")
     with pytest.raises(DataError, match="leaves no manifest"):
         read_manifest(tmp_path / "out" / "manifest.csv")
+
+
+def test_a_source_that_changes_between_check_and_copy(tmp_path, monkeypatch):
+    tree, read = tiny.write_tree(tmp_path / "tree", tiny.archive()), Source.read
+    reads = Counter()
+
+    def changing(source, name, *args):
+        reads[name] += 1
+        return read(source, name, *args) + b"!" * (reads[name] - 1)
+
+    monkeypatch.setattr(Source, "read", changing)
+    with pytest.raises(DataError, match=r"IDRiD_\d\d\.jpg: expected the photograph as it was checked, found another"):
+        prepare(tree, tmp_path / "out")
+
+
+def cli(tmp_path, files, capsys, *options: str) -> str:
+    """Standard error of `rfbench prepare idrid` on these files."""
+    source = tiny.write_zip(tmp_path / "source.zip", files)
+    assert main(["prepare", "idrid", "--source", str(source), "--output", str(tmp_path / "out"), *options]) == 0
+    return capsys.readouterr().err
+
+
+def test_a_photograph_in_both_splits_is_printed(tmp_path, capsys):
+    files = tiny.archive()
+    files[tiny.image_name("test", "IDRiD_55")] = files[FIRST]
+    printed = cli(tmp_path, files, capsys, "--unofficial")
+    assert "warning: identical photographs in different splits: the test images must not be learnt from: " in printed
+    assert "train/IDRiD_01, test/IDRiD_55\n" in printed
+
+
+def test_swapped_official_masks_are_printed(tmp_path, capsys, monkeypatch):
+    files = tiny.archive()
+    listed = {f"./{name}": sha256(files[name]) for name in files}
+    monkeypatch.setattr(idrid, "official_digests", lambda: listed)
+    monkeypatch.setattr(idrid, "WIDTH", tiny.WIDTH)
+    monkeypatch.setattr(idrid, "HEIGHT", tiny.HEIGHT)
+    monkeypatch.setattr(idrid, "REGIONS", {"EX": 5, "HE": 1, "SE": 1, "MA": 3})
+    one, other = (tiny.mask_name("train", stem, "EX") for stem in ("IDRiD_01", "IDRiD_02"))
+    files[one], files[other] = files[other], files[one]
+    printed = cli(tmp_path, files, capsys)
+    assert "warning: digests: 9 of 11 files used match the list; different: IDRiD_01_EX.tif, IDRiD_02_EX.tif" in printed
+
+
+def test_a_long_warning_is_cut_short(tmp_path):
+    (tmp_path / "summary.md").write_text("- WARNING " + "x" * 5000 + "\n- no warning\n- WARNING b\x1b\n")
+    first, second = warnings_of(tmp_path / "summary.md")
+    assert len(first) < 600
+    assert first.endswith("summary.md)")
+    assert second == "b\\x1b"
 
 
 def test_read_manifest(tmp_path):
@@ -340,7 +415,7 @@ def test_read_manifest(tmp_path):
     with pytest.raises(DataError, match=r"foreign\.csv: expected the columns stem"):
         read_manifest(foreign)
     foreign.write_bytes(b"")
-    with pytest.raises(RFBenchError, match=r"foreign\.csv: expected a CSV"):
+    with pytest.raises(RFBenchError, match=r"foreign\.csv: expected the columns stem"):
         read_manifest(foreign)
 
 

@@ -12,7 +12,7 @@ from rfbench.data import idrid
 from rfbench.data.archive import Source
 from rfbench.data.files import sha256
 from rfbench.data.ingest import ingest
-from rfbench.data.labels import decode_mask
+from rfbench.data.labels import decode_label, decode_mask
 from rfbench.data.prepare import prepare_idrid, read_manifest
 from rfbench.names import LESIONS
 
@@ -33,13 +33,13 @@ def test_names_and_counts(source):
     assert [items[0].stem, items[-1].stem] == ["IDRiD_01", "IDRiD_81"]
 
 
-def test_the_image_with_the_alpha_trap(source, tmp_path):
+def test_the_image_with_the_alpha_trap(source):
     items, _ = idrid.scan(source.names())
-    done = ingest(source, items[-1], tmp_path, idrid.layout(official=True))
+    done = ingest(source, items[-1], idrid.layout(official=True))
     assert not done.findings
     assert done.row["EX_regions"] == 303
     assert set(done.digests.values()) < set(idrid.official_digests().values())
-    label = np.asarray(Image.open(tmp_path / done.row["label"]))
+    label = decode_label(done.label)
     assert label.shape == (idrid.HEIGHT, idrid.WIDTH)
     assert sorted(np.unique(label)) == [0, 1, 2, 4]
 

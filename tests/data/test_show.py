@@ -99,3 +99,17 @@ def test_histogram_is_the_same_bytes_twice_and_holds_no_time():
     assert b"tEXt" not in picture
     assert b"tIME" not in picture
     assert cv2.imdecode(np.frombuffer(io.BytesIO(picture).read(), np.uint8), cv2.IMREAD_COLOR).std() > 0
+
+
+def test_pictures_never_lie_among_the_images(prepared, tmp_path):
+    (tmp_path / "link").symlink_to(prepared / "labels")
+    before = tiny.snapshot(prepared)
+    for output in (prepared / "images" / "train", tmp_path / "link" / "train"):
+        for words in ([prepared, "IDRiD_01"], [prepared], [prepared, "--beside", prepared]):
+            with pytest.raises(RFBenchError, match="expected a folder outside"):
+                run(words[0], *words[1:], "--output", output)
+    assert tiny.snapshot(prepared) == before
+
+
+def test_text_that_no_picture_can_hold():
+    assert show._bar(300, [("a\udcff\x1b[2J\n é", (255, 255, 255))]).any()

@@ -54,6 +54,13 @@ def grey(values: np.ndarray) -> bytes:
     return saved(Image.fromarray(values.astype(np.uint8)), "TIFF")
 
 
+def tifffile_bytes(values: np.ndarray, **options: object) -> bytes:
+    """A TIFF of kinds that Pillow reads and cannot write: 16-bit colour, float."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, photometric="rgb" if values.ndim == 3 else "minisblack", metadata=None, **options)
+    return buffer.getvalue()
+
+
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)

@@ -1,6 +1,8 @@
 """`rfbench predict`: any photograph in, probability maps and an overlay out; what cannot be read is named."""
 
 import json
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -160,3 +162,141 @@ def test_a_grey_photograph_is_no_colour_photograph(tmp_path):
     Image.fromarray(np.zeros((80, 80), np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(RFBenchError, match=r"deep\.png: expected a colour photograph .* found: mode I;16"):
         read_photograph(tmp_path / "deep.png")
+
+
+@pytest.fixture
+def predict(checkpoint, tmp_path, capsys):
+    """Run `rfbench predict` on photographs; its status and what it says."""
+
+    def run(*words: object, output: object = tmp_path / "out") -> tuple[int, str]:
+        arguments = ["predict", "--checkpoint", checkpoint, "--output", output, *words]
+        status = cli.main(list(map(str, arguments)))
+        return status, capsys.readouterr().err
+
+    return run
+
+
+def test_files_of_the_user_are_not_replaced(predict, pixels, tmp_path):
+    Image.fromarray(pixels).save(tmp_path / "eye.png")
+    for name in ("eye_EX.png", "eye_overlay.png"):
+        (tmp_path / name).write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    status, said = predict(tmp_path / "eye.png", output=tmp_path)
+    assert status == 1
+    assert f"--output {tmp_path}: expected a folder without eye_EX.png and 1 more, which would be replaced" in said
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "link").rename(tmp_path / "eye_EX.png")
+    assert predict(tmp_path / "eye.png", output=tmp_path)[0] == 1, "a dangling link is a file of the user's, too"
+
+
+def test_one_odd_image_does_not_end_the_batch(predict, pixels, tmp_path):
+    Image.new("RGB", (10000, 1)).save(tmp_path / "a.png")
+    Image.new("RGB", (1, 1)).save(tmp_path / "b.png")
+    Image.fromarray(pixels).save(tmp_path / "c.png")
+    os.mkfifo(tmp_path / "d.png")
+    (tmp_path / "e.png").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "f.tif", save_all=True, append_images=[Image.new("RGB", (9, 9))])
+    status, said = predict(*(tmp_path / f"{name}" for name in ("a.png", "b.png", "c.png", "d.png", "e.png", "f.tif")))
+    assert status == 1
+    for name, found in (
+        ("a.png", "found 10000x1 px, which becomes"),
+        ("d.png", "found: a named pipe."),
+        ("e.png", "found: a folder."),
+        ("f.tif", "found several pages"),
+    ):
+        (line,) = [line for line in said.splitlines() if f"/{name}: " in line]
+        assert found in line
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert list(record["images"]) == ["b.png", "c.png"]
+    assert "Traceback" not in said
+
+
+def test_what_is_done_stays_recorded_when_the_command_is_killed(predict, pixels, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in paths:
+        Image.fromarray(pixels).save(path)
+    read = read_photograph
+    monkeypatch.setattr("rfbench.evaluation.predict.read_photograph",
+                        lambda path: read(path) if path.stem == "a" else 1 / 0)  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        predict(*paths)
+    monkeypatch.undo()
+    assert list(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == ["a.png"]
+    assert predict(*paths)[0] == 0, "its own files it may write again"
+
+
+def test_a_name_that_is_no_utf_8(predict, pixels, tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/eye\xff\x1b[2J.png"))
+    Image.fromarray(pixels).save(tmp_path / "eye.png")
+    (tmp_path / "eye.png").rename(path)
+    status, said = predict(path)
+    assert status == 0
+    assert "\x1b" not in said
+    assert len(list((tmp_path / "out").glob("*.png"))) == len(LESIONS) + 1
+    (overlay,) = (tmp_path / "out").glob("*overlay.png")
+    assert Image.open(overlay).width == 900
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"images": []}', '{"images": {"a": 1}}', "\x00", "[" * 9999, "\ufeff{"]
+)
+def test_a_damaged_record_is_one_sentence(predict, pixels, tmp_path, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predictions.json").write_text(content)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    status, said = predict(tmp_path / "a.png")
+    assert (status, said.count("\n")) == (1, 1)
+    assert "predictions.json: " in said
+    assert (tmp_path / "out" / "predictions.json").read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--scale", "-5", "4"], "--scale: expected width and height"),
+        (["--scale", "1000000", "1000000"], "found [1000000, 1000000]"),
+        (["--mean", "nan", "1", "1"], "--mean: expected three numbers from 0 to 255, found [nan, 1.0, 1.0]"),
+        (["--std", "0", "1", "1"], "--std: expected three numbers above 0"),
+        (["--lesions", "EX", "EX", "SE", "MA"], "--lesions: expected lesions, each once"),
+        (["--lesions", "../x"], "found ['../x']"),
+        (["--pair", "no_such"], "no_such"),
+        (["--threshold", "nan"], "--threshold: expected a probability between 0 and 1, found nan"),
+    ],
+)
+def test_options_that_no_network_has(predict, pixels, tmp_path, words, found):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    status, said = predict(tmp_path / "a.png", *words)
+    assert (status, said.count("\n")) == (1, 1)
+    assert found in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"m2mrf": {"patch_size": 10**7}}, {"m2mrf": {"patch_size": 0}}, {"m2mrf": {"patch_size": -3}},
+     {"m2mrf": {"patch_size": "x"}}, {"m2mrf": {"no_such": 1}}, {"m2mrf": {"alpha": 1e9}}],
+)  # fmt: skip
+def test_operator_options_of_a_checkpoint_that_no_machine_could_build(checkpoint, pixels, tmp_path, capsys, options):
+    content = torch.load(checkpoint)
+    content["meta"] |= {"pair": "m2mrf_c", "operator_options": options}
+    torch.save(content, tmp_path / "odd.pth")
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    words = ["--checkpoint", tmp_path / "odd.pth", "--output", tmp_path / "out", tmp_path / "a.png"]
+    assert cli.main(["predict", *map(str, words)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "odd.pth" in said or "m2mrf" in said
+
+
+def test_a_network_that_overflows_is_no_healthy_eye(checkpoint, pixels, tmp_path, capsys):
+    content = torch.load(checkpoint)
+    for name, tensor in content["state_dict"].items():
+        if name.endswith("conv_seg.weight") or ("bn" in name and name.endswith(".weight")):
+            tensor.fill_(3e38)
+    torch.save(content, tmp_path / "loud.pth")
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    words = ["--checkpoint", tmp_path / "loud.pth", "--output", tmp_path / "out", tmp_path / "a.png"]
+    assert cli.main(["predict", *map(str, words)]) == 1
+    assert "a.png: expected probabilities, found NaN" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*.png"))

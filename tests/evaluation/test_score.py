@@ -97,7 +97,10 @@ def test_an_authors_checkpoint_stands_beside_the_best_of_three(theirs, idrid, tm
     assert "scale: 1440 960 (published for idrid)" in printed
     assert record["evaluation"] == {"split": "test", "eval_size": "native"}
     rows = read_manifest(idrid / "manifest.csv", "test")
-    assert len(list((tmp_path / "maps").iterdir())) == 4 * len(rows)
+    assert len(list((tmp_path / "maps").glob("*.png"))) == 4 * len(rows)
+    assert set(json.loads((tmp_path / "maps" / "predictions.json").read_text())["images"]) == {
+        f"{stem}.png" for stem in rows["stem"]
+    }
 
 
 def test_saved_predictions_are_the_probabilities_in_16_bits(ours, synthetic, tmp_path):
@@ -171,3 +174,12 @@ def test_the_layout_is_the_prepared_data_sets(synthetic, idrid, tmp_path):
 def test_the_published_normalisation_is_the_configurations(layout):
     (dataset,) = yaml.safe_load((ROOT / "config" / f"{layout}.yaml").read_text())["datasets"].values()
     assert PUBLISHED_NORMALISATION[layout] == {key: dataset[key] for key in ("mean", "std")}
+
+
+def test_saved_predictions_replace_no_file_of_the_user_s(ours, synthetic, tmp_path, capsys):
+    stem = read_manifest(synthetic / "manifest.csv", "test")["stem"][0]
+    (tmp_path / f"{stem}_MA.png").write_text("mine")
+    assert run("--checkpoint", ours, "--data", synthetic, "--save-predictions", tmp_path) == 1
+    assert f"--save-predictions {tmp_path}: expected a folder without {stem}_MA.png, which" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [f"{stem}_MA.png"]
+    assert (tmp_path / f"{stem}_MA.png").read_text() == "mine"

@@ -1,7 +1,9 @@
 """Weights from files: the M2MRF authors' names written out here, ImageNet backbones, and refusals."""
 
+import os
 import pickle
 import re
+import zipfile
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from mmseg.models.backbones import HRNet
 import rfbench
 from rfbench.errors import RFBenchError
 from rfbench.models import backbones
-from rfbench.models.checkpoint import load_backbone_weights
+from rfbench.models.checkpoint import load_backbone_weights, read_meta
 
 C = (8, 16, 32, 64)  # hrnetv2_embedded
 EMBEDDED = backbones.configuration("hrnetv2_embedded")
@@ -184,9 +186,10 @@ class Foreign:
 
 def test_a_file_that_would_run_code_is_refused(tmp_path, capsys):
     path = save(tmp_path / "model.pth", {}, hook=Foreign())
-    with pytest.raises(RFBenchError, match=r"cannot be read as weights.*foreign code"):
+    with pytest.raises(RFBenchError, match=r"cannot be read as weights.*foreign code") as caught:
         rfbench.load_checkpoint(build("strideconv_bilinear"), path)
     assert "ran" not in capsys.readouterr().out
+    assert "weights_only" not in str(caught.value), "PyTorch's advice to switch the protection off"
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02garbage", pickle.dumps([1, 2])])
@@ -199,7 +202,7 @@ def test_a_file_of_something_else_is_refused(content, tmp_path):
 
 def test_missing_files_folders_and_bare_tensors_are_named(tmp_path):
     model = build("strideconv_bilinear")
-    with pytest.raises(RFBenchError, match=r"none\.pth: no such file"):
+    with pytest.raises(RFBenchError, match=r"none\.pth: expected a file of weights, found nothing"):
         rfbench.load_checkpoint(model, tmp_path / "none.pth")
     with pytest.raises(RFBenchError, match=re.escape(str(tmp_path))):
         rfbench.load_checkpoint(model, tmp_path)
@@ -209,6 +212,82 @@ def test_missing_files_folders_and_bare_tensors_are_named(tmp_path):
     torch.save({"state_dict": {"a": 1}}, tmp_path / "numbers.pth")
     with pytest.raises(RFBenchError, match=r"tensors only, 1 others \(a\)"):
         rfbench.load_checkpoint(model, tmp_path / "numbers.pth")
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.pth")
+    for read in (read_meta, lambda path: rfbench.load_checkpoint(build("strideconv_bilinear"), path)):
+        with pytest.raises(RFBenchError, match=r"model\.pth: expected a file of weights, found a named pipe"):
+            read(tmp_path / "model.pth")
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_it_is(tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(1 << 20)}}, tmp_path / "whole.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pth") as whole,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for info in whole.infolist():
+            bomb.writestr(info.filename, whole.read(info))
+    with pytest.raises(RFBenchError, match="members are compressed, which PyTorch's never are"):
+        read_meta(tmp_path / "bomb.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("decode_head.conv_seg.weight", float("nan")), ("backbone.conv1.weight", float("inf")),
+     ("backbone.bn1.running_var", -1.0)],
+)  # fmt: skip
+def test_weights_that_make_every_map_black_are_refused(name, value, tmp_path):
+    weights = build("strideconv_bilinear").state_dict()
+    weights[name].view(-1)[0] = value
+    path = save(tmp_path / "model.pth", weights)
+    with pytest.raises(RFBenchError, match=rf"no negative variance, found 1 tensors with others \({name}\)"):
+        rfbench.load_checkpoint(build("strideconv_bilinear"), path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "found"),
+    [
+        ({7: torch.zeros(1)}, r"tensors only, 1 others \(7\)"),
+        ({"a": torch.zeros(2, dtype=torch.complex64)}, r"1 others \(a\)"),
+        ({"a": torch.eye(3).to_sparse()}, r"1 others \(a\)"),
+        ({"a": torch.zeros(1), "module.a": torch.ones(1)}, r"1 with and without `module\.` \(a\)"),
+        ({"a\x1b[2J\n" * 99: 1}, r"1 others \('a\\x1b"),
+        ({"a": torch.zeros(1).expand(1 << 40)}, "does not fit this model"),
+    ],
+    ids=["number for a name", "complex", "sparse", "twice", "escapes", "no memory for it"],
+)
+def test_tensors_that_are_no_weights(tensors, found, tmp_path):
+    with pytest.raises(RFBenchError, match=found):
+        rfbench.load_checkpoint(build("strideconv_bilinear"), save(tmp_path / "model.pth", tensors))
+
+
+META = {
+    "pair": (["m2mrf_c"], "../x", "A", 3),
+    "backbone": (1, []),
+    "operator_options": ([], {"m2mrf": 4}, {"m2mrf": {"alpha": b"4"}}, {1: {}}),
+    "lesions": (["EX", "EX", "SE", "MA"], [1, 2], "EX", ["/../../x"], ["EX\n"], []),
+    "scale": ([0, 0], [-5, 5], "ab", [10**6] * 2, [16384, 16384], [960], [960.0, 640.0], [10**99, 640]),
+    "mean": ([1, 2], [1, float("nan"), 3], [-1, 0, 0], ["1", "2", "3"], [True] * 3, 5),
+    "std": ([1, 0, 3], [1, float("inf"), 3], [1, 2, 3, 4], [None] * 3),
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in META.items() for value in values])
+def test_meta_of_a_wrong_kind_is_named(key, value, tmp_path):
+    line = rf"^[^\n]*model\.pth: meta\.{key}: expected [^\n]*, found [^\n]*\Z"
+    torch.save({"state_dict": {}, "meta": {key: value}}, tmp_path / "model.pth")
+    with pytest.raises(RFBenchError, match=line) as caught:
+        read_meta(tmp_path / "model.pth")
+    assert len(str(caught.value)) < 500
+
+
+def test_meta_of_other_tools_is_passed_over(tmp_path):
+    torch.save({"state_dict": {}, "meta": {"epoch": 3, "CLASSES": ("EX",), "pair": None}}, tmp_path / "model.pth")
+    assert read_meta(tmp_path / "model.pth") == {}
+    torch.save({"state_dict": {}, "meta": {"scale": (960, 640), "mean": (1, 2, 3.5)}}, tmp_path / "model.pth")
+    assert read_meta(tmp_path / "model.pth") == {"scale": [960, 640], "mean": [1, 2, 3.5]}
 
 
 @pytest.fixture
@@ -257,6 +336,10 @@ def test_imagenet_leaves_the_operators_as_they_are(imagenet, pair, tmp_path):
     [
         (lambda t: t.pop("conv1.weight"), r"1 missing \(conv1.weight\)"),
         (lambda t: t.update(surprise=torch.zeros(1)), r"1 unknown or of another shape \(surprise\)"),
+        (
+            lambda t: t.update({"conv1.weight": t["conv1.weight"] * float("nan")}),
+            r"tensors with others \(conv1.weight\)",
+        ),
         (lambda t: t.update({"conv1.weight": torch.zeros(64, 3, 7, 7)}), r"of another shape \(conv1.weight\)"),
     ],
 )

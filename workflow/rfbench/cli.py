@@ -4,12 +4,15 @@ import argparse
 import contextlib
 import gc
 import importlib
+import io
+import os
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 import rfbench
-from rfbench.errors import RFBenchError
+from rfbench.commands.parsing import Parser
+from rfbench.errors import RFBenchError, printable
 
 # Only the chosen verb's module is imported, so that --help and the light verbs never wait for torch.
 VERBS = {
@@ -40,22 +43,21 @@ VERBS = {
 }
 EPILOG = """examples:
   rfbench doctor
-  rfbench prepare idrid --source "A. Segmentation.zip" --output results/data/IDRiD
-  rfbench plan config/paper.yaml                          runs, hours and disk, before anything starts
+  rfbench prepare idrid --source "A. Segmentation.zip" --output data/IDRiD
+  rfbench plan config/paper.yaml                 runs, hours and disk beforehand
   rfbench predict --checkpoint model.pth --output maps photograph.jpg
-  rfbench new-operator blur && rfbench check blur_bilinear   an operator of your own
-  snakemake --cores all                                   the embedded benchmark: data, trainings, tables
-  snakemake --cores all --configfile config/idrid.yaml    the real IDRiD experiment
+  rfbench new-operator blur && rfbench check blur_bilinear    one of your own
+  snakemake --cores all                          the embedded benchmark
+  snakemake --cores all --configfile config/idrid.yaml        the real IDRiD
 """
 
 
 def build_parser(verb: str | None) -> argparse.ArgumentParser:
     """The parser with the options of one verb (those of the others are not loaded)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rfbench",
         description="Benchmark of feature-reassembly operators on tiny lesions in fundus photographs.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rfbench {rfbench.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -84,20 +86,51 @@ def _importing() -> Iterator[None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb. Errors meant for the user are one clear message and exit status 1."""
+    """Run one verb and return its exit status.
+
+    Errors meant for the user are one clear message and status 1, as is a file or a standard output that cannot be
+    written; Ctrl-C is one line and 130, a reader that has gone (`| head`) silence and 1.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is escaped, no error
+            stream.reconfigure(errors="backslashreplace")
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["evaluate"] and "--checkpoint" in argv:
         print("rfbench evaluate --checkpoint is `rfbench score` by now", file=sys.stderr)
         argv = ["score", *argv[1:]]
     verb = next((word for word in argv if not word.startswith("-")), None)
-    with _importing():
-        parser = build_parser(verb)
-    args = parser.parse_args(argv)
+    name = f"rfbench {verb}" if verb in VERBS else "rfbench"
     try:
-        return _command(args.verb).run(args)
+        with _importing():
+            parser = build_parser(verb)
+        args = parser.parse_args(argv)
+        status = _command(args.verb).run(args)
+        if sys.stdout:
+            sys.stdout.flush()  # here, where its failure can still be told
+        return status
     except RFBenchError as error:
-        print(f"rfbench {args.verb}: {error}", file=sys.stderr)
-        return 1
+        return _ended(f"{name}: {error}", 1)
+    except KeyboardInterrupt:
+        return _ended(f"{name}: interrupted", 130)
+    except BrokenPipeError:
+        return _ended("", 1)
+    except OSError as error:
+        where = error.filename if error.filename is not None else "standard output, or a file"
+        return _ended(f"{name}: {printable(where)}: {error.strerror or error}", 1)
+
+
+def _ended(sentence: str, status: int) -> int:
+    """Say why a command ended; what standard output still holds is dropped if it cannot be written."""
+    with contextlib.suppress(OSError):
+        if sentence:
+            print(sentence, file=sys.stderr)
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, io.UnsupportedOperation):  # else the interpreter fails again at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
 
 
 if __name__ == "__main__":

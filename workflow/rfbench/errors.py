@@ -1,8 +1,32 @@
 """Errors whose message is written for the user; the command line prints them without a traceback."""
 
+from collections.abc import Iterable
+from typing import TextIO
+
+
+def printable(text: object) -> str:
+    """One line without anything that a terminal would obey: control, format and undecodable characters are escaped.
+
+    A file, a column or a key may be named by anyone, so whatever is printed and was not written here goes through
+    this function: `a\x1b[2J.jpg` is shown as it would stand in a Python literal.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def print_lines(lines: Iterable[object], file: TextIO | None = None) -> None:
+    """Print lines that hold names from outside, each made `printable`; to standard output if no file is given."""
+    for line in lines:
+        print(printable(line), file=file)
+
 
 class RFBenchError(Exception):
-    """A problem the user can act on: the file or key, what was expected, what was found, what to do."""
+    """A problem the user can act on: the file or key, what was expected, what was found, what to do.
+
+    Every argument is a line of its message, made `printable`.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, self.args))
 
 
 class DataError(RFBenchError):

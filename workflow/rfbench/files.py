@@ -1,10 +1,29 @@
-"""Writing files whole: a reader sees the old content or the new one, never a part."""
+"""Writing files whole: a reader sees the old content or the new one, never a part. And what lies at a path."""
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from rfbench.errors import RFBenchError
+
+_KINDS = (
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def kind(path: str | Path) -> str:
+    """What lies at a path, in words. Only a file may be opened: reading a named pipe would wait without end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL, which no file has
+        return "nothing" if isinstance(error, (FileNotFoundError, ValueError)) else f"nothing ({error.strerror})"
+    return next((word for test, word in _KINDS if test(mode)), "something else")
 
 
 def write_whole(path: str | Path, content: bytes) -> None:

@@ -80,11 +80,11 @@ class Pipeline:
         if self.rendering_only:
             return  # those jobs read none
         if self.missing:
-            raise RFBenchError("Nothing was started, since input is missing:\n" + "\n".join(self.missing))
+            raise RFBenchError("Nothing was started, since input is missing:", *self.missing)
         from rfbench.models.buildable import network_problems  # torch, which a dry run need not wait for
 
         if problems := network_problems(self.settings):
-            raise RFBenchError("Nothing was started:\n" + "\n".join(problems))
+            raise RFBenchError("Nothing was started:", *problems)
         provenance.write_text(self.config_file, yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
 
     def code(self, stage: str) -> str:

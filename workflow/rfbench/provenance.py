@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rfbench.errors import RFBenchError
-from rfbench.files import write_whole
+from rfbench.files import kind, write_whole
 
 PACKAGES = (
     "torch",
@@ -57,7 +57,9 @@ def digest(value) -> str:
 
 
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
+    """SHA-256 of a file in hexadecimal; RFBenchError for what would be read without end, such as a named pipe."""
+    if (found := kind(path)) not in ("a file", "nothing"):
+        raise RFBenchError(f"{path}: expected a file, found {found}.")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -78,9 +80,14 @@ def read_json(path: str | Path) -> dict:
     Raises:
         RFBenchError: there is no such record, or it is damaged.
     """
+    if (found := kind(path)) == "nothing":
+        raise RFBenchError(f"{path}: expected a record, found no file. `snakemake` runs what writes it.")
+    if found != "a file":
+        raise RFBenchError(f"{path}: expected a record, found {found}.")
     try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise RFBenchError(f"{path}: expected a record, found no file. `snakemake` runs what writes it.") from None
-    except json.JSONDecodeError as error:
+        value = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError, OSError) as error:  # ValueError: no JSON, no UTF-8
         raise RFBenchError(f"{path}: expected a record (JSON), found {error}. Delete it and run snakemake.") from None
+    if not isinstance(value, dict):
+        raise RFBenchError(f"{path}: expected a record (a JSON object), found another value. Delete it.")
+    return value

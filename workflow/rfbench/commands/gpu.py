@@ -9,26 +9,31 @@ from rfbench.commands.options import chosen, positive
 from rfbench.profiling.gpu import BLOCKS, TRAINED, Suite, measure, told
 
 EPILOG = """blocks, in this order:
-  bfloat16, float32, tf32              every pair, eager; M2MRF's fused form, too
-  compiled_bfloat16, compiled_float32  baseline, M2MRF-A and M2MRF-C
-  training_baseline, training_m2mrf_c  a step on the same batches: mmseg's stock settings against channels last,
-                                       bfloat16, fused optimiser and torch.compile; are the losses within noise?
+
+- bfloat16, float32, tf32: every pair, eager; M2MRF's fused form, too;
+- compiled_bfloat16, compiled_float32: baseline, M2MRF-A and M2MRF-C;
+- training_baseline, training_m2mrf_c: a step on the same batches: mmseg's stock settings against channels last,
+  bfloat16, fused optimiser and torch.compile; are the losses within noise?
+
 Training takes several minutes: give it a command of its own (--only training_baseline training_m2mrf_c). A block that
 has begun is only stopped in training: --minutes leaves the last one room before a limit of ten minutes. `rfbench
 costs` makes tables and figures of the record.
+
 envs/wheels.sh packs what a machine without network needs. A rehearsal without a GPU:
 
-  rfbench gpu --device cpu --backbone hrnetv2_embedded --size 128 128 --crop 96 64 --rounds 2 --iterations 4 \\
-      --only bfloat16 float32 training_baseline --output rehearsal.json
+  rfbench gpu --device cpu --backbone hrnetv2_embedded --size 128 128 \\
+      --crop 96 64 --rounds 2 --iterations 4 --output rehearsal.json \\
+      --only bfloat16 float32 training_baseline
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    parser.epilog = EPILOG
     parser.add_argument("--output", type=Path, required=True, help="record (JSON), written after every block")
     parser.add_argument("--minutes", type=float, default=8, help="no block starts later (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=BLOCKS, default=BLOCKS, help="blocks to run (default: all)")
+    only = "blocks to run, as below (default: all)"
+    parser.add_argument("--only", nargs="+", choices=BLOCKS, default=BLOCKS, metavar="BLOCK", help=only)
     parser.add_argument("--pairs", nargs="+", default=["all"], help="pairs to profile (default: all)")
     parser.add_argument("--backbone", default=Suite.backbone, help="network (default: %(default)s)")
     sides = {"type": positive, "nargs": 2, "metavar": ("WIDTH", "HEIGHT")}

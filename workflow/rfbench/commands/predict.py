@@ -11,14 +11,14 @@ from rich.progress import track
 from rfbench import provenance
 from rfbench.commands.options import add_network_arguments, network_values
 from rfbench.devices import device_name
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, print_lines, printable
 from rfbench.evaluation import predict, trained
-from rfbench.evaluation.predict import FORMATS, FULL_SCALE, RECORD, predict_file, predicted_before
+from rfbench.evaluation.predict import FORMATS, predict_file
+from rfbench.evaluation.predictions import FULL_SCALE, Predictions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = predict.__doc__
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=f"photographs ({', '.join(FORMATS)})")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE",
@@ -41,19 +41,19 @@ def run(args: argparse.Namespace) -> int:
     settings, sources = trained.settle(args.checkpoint, network_values(args), args.layout)
     record = {"kind": "prediction", "settings": settings, "sources": sources, "threshold": args.threshold,
               "full_scale": FULL_SCALE, "checkpoint": trained.identity(args.checkpoint)}  # fmt: skip
-    earlier = predicted_before(args.output, record)
+    predictions = Predictions(args.output, record, "--output")
+    predictions.refuse_foreign(path.stem for path in args.images)
     model, device = trained.network(settings, args.checkpoint, args.device)
-    print("\n".join(trained.describe(settings, sources)), file=sys.stderr)
-    done, failed, console = {}, [], Console(stderr=True)
+    predictions.record["provenance"] = provenance.collect(device_name(device))
+    print_lines(trained.describe(settings, sources), file=sys.stderr)
+    failed, console = [], Console(stderr=True)
     for path in track(args.images, "predicting", console=console, disable=not console.is_terminal):
         try:
-            done[path.name] = predict_file(path, model, settings["dataset"], device, args.output, args.threshold)
+            predict_file(path, model, settings["dataset"], device, predictions, args.threshold)
         except RFBenchError as error:
             failed.append(path)
-            named = error if str(error).startswith(str(path)) else f"{path}: {error}"
+            named = error if str(error).startswith(printable(path)) else RFBenchError(f"{path}: {error}")
             print(f"rfbench predict: {named}", file=sys.stderr)
-    kept = {name: image for name, image in earlier.items() if Path(name).stem not in {Path(new).stem for new in done}}
-    record |= {"images": kept | done, "provenance": provenance.collect(device_name(device))}
-    provenance.write_json(args.output / RECORD, record)
-    print(f"{args.output}: {len(done)} of {len(args.images)} photographs predicted", file=sys.stderr)
+    done = len(args.images) - len(failed)
+    print(printable(f"{args.output}: {done} of {len(args.images)} photographs predicted"), file=sys.stderr)
     return int(bool(failed))

@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from rfbench import stages
 from rfbench.data import folder, store
 from rfbench.data.manifest import read_manifest, region_totals
 from rfbench.data.prepare import prepare_ddr, prepare_folder, prepare_idrid, prepare_synthetic
-from rfbench.data.summary import SUMMARY
+from rfbench.data.summary import SUMMARY, warnings_of
 from rfbench.data.synthetic import rawfiles
+from rfbench.errors import printable
 from rfbench.files import write_changed
 from rfbench.names import LESIONS
 from rfbench.runs import PREPARED
@@ -39,10 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder",
         help="your own images and masks, described by a table dataset.csv",
         description=folder.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     real.add_argument(
-        "--lesions", nargs="+", default=LESIONS, metavar="NAME", help="lesions in painting order (%(default)s)"
+        "--lesions", nargs="+", default=LESIONS, metavar="NAME", help=f"lesions in painting order ({' '.join(LESIONS)})"
     )
     _add_synthetic(datasets)
 
@@ -109,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
     write_changed(manifest.with_name(PREPARED), content.encode())
     if args.store:
         store.fill(manifest)
+    for warning in warnings_of(manifest.with_name(SUMMARY)):
+        print(f"warning: {warning}", file=sys.stderr)
     totals = region_totals(read_manifest(manifest))
-    print(f"{manifest.with_name(SUMMARY)}")
+    print(printable(manifest.with_name(SUMMARY)))
     print("regions: " + ", ".join(f"{lesion} {count}" for lesion, count in totals.items()))
     return 0

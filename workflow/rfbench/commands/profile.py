@@ -14,7 +14,7 @@ from rfbench.settings import load
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    parser.epilog = EPILOG
     add_config_argument(parser, required=False)
     parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="pairs to profile, or `all` (default: configured)")
     parser.add_argument("--backbone", help="network (default: the configured one, else hrnetv2_w48)")

@@ -7,6 +7,7 @@ from pathlib import Path
 from rfbench import provenance
 from rfbench.commands.evaluate import show
 from rfbench.commands.options import add_network_arguments, network_values
+from rfbench.errors import print_lines
 from rfbench.evaluation.score import beside, score
 from rfbench.published.protocol import DATASET_NAMES
 
@@ -25,10 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-predictions", type=Path, metavar="DIR", help=saved + "unrounded ones")
     parser.add_argument("--output", type=Path, help="record to write (JSON)")
     add_network_arguments(parser)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = (
-        "example:\n  rfbench score --pair m2mrf_c --checkpoint FILE --data results/data/IDRiD --output score.json"
-    )
+    parser.epilog = "example:\n  rfbench score --pair m2mrf_c --checkpoint FILE --data results/data/IDRiD"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
         predictions=args.save_predictions,
         device=args.device,
     )
-    print("\n".join(record["description"]))
+    print_lines(record["description"])
     show(record, file=sys.stdout)
-    print("\n".join(beside(record)))
+    print_lines(beside(record))
     if args.output:
         provenance.write_json(args.output, record)
     return 0

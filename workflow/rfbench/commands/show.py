@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench.data.manifest import NAME, lesions_of, read_manifest
-from rfbench.data.show import _png, contact_sheet, show_image, summary_line
+from rfbench.data.show import _png, contact_sheet, refuse_inside, show_image, summary_line
+from rfbench.errors import print_lines
 from rfbench.files import write_changed
 
 
@@ -29,9 +30,11 @@ def run(args: argparse.Namespace) -> int:
         regions = pd.read_csv(table, keep_default_na=False)
         for lesion in lesions_of(read_manifest(args.folder / NAME)):
             print(summary_line(regions, lesion))
-        print(f"{picture}\n{table}", file=sys.stderr)
+        print_lines([picture, table], file=sys.stderr)
         return 0
+    for folder in (args.folder, *args.beside):
+        refuse_inside(args.output, folder)
     path = args.output / "contact_sheet.png"
     write_changed(path, _png(contact_sheet([args.folder, *args.beside], args.split, max(args.images, 1))))
-    print(path, file=sys.stderr)
+    print_lines([path], file=sys.stderr)
     return 0

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from rfbench.commands.options import add_config_argument
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, printable
 from rfbench.settings import load
-from rfbench.training.weights import fetch
+from rfbench.training.weights import WHOLE, fetch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command and say which digits were checked: eight are the file's name, and no proof."""
     source, sha256 = args.source, args.sha256
     if source is None or sha256 is None:
         pretrained = load(args.config).model.pretrained if args.config else None
         if pretrained is None:
             raise RFBenchError("--source and --sha256: expected both, or --config with model.pretrained; found less.")
-        source, sha256 = source or pretrained.source, sha256 or pretrained.sha256
-    fetch(source, sha256, args.output)
-    print(f"{args.output}: SHA-256 begins with {sha256}, as expected", file=sys.stderr)
+        source = pretrained.source if source is None else source
+        sha256 = pretrained.sha256 if sha256 is None else sha256
+    found = fetch(source, sha256, args.output)
+    checked = "the whole digest is" if len(sha256) == WHOLE else f"the first {len(sha256)} digits are"
+    proof = "" if len(sha256) == WHOLE else "; give the whole one as model.pretrained.sha256 to prove it next time"
+    print(printable(f"{args.output}: SHA-256 {found}, {checked} as expected{proof}"), file=sys.stderr)
     return 0

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rfbench.data.findings import Finding
 from rfbench.errors import DataError
+from rfbench.files import kind
 from rfbench.provenance import digest
 
 DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
@@ -24,6 +25,8 @@ DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError
 
 LARGEST_MEMBER = 1 << 28
 """Bytes a member may unpack to. The largest real file, an RGBA mask of 5184x3456 pixels, has 72 MB."""
+
+ENCRYPTED = 0x1  # bit of a member's flags
 
 _PART = re.compile(r"(.+\.zip)\.(\d{3})", re.IGNORECASE)
 
@@ -109,21 +112,29 @@ class Source:
             for path in self._walk(folders=False)
         )
 
-    def read(self, name: str) -> bytes:
-        """Bytes of one member; raises one of DAMAGE if it is damaged, too large, or no plain file."""
+    def read(self, name: str, most: int = LARGEST_MEMBER) -> bytes:
+        """Bytes of one member; raises one of DAMAGE if it is damaged, above `most` bytes, or no plain file."""
         if self.is_zip:
             info = self._zip().getinfo(name)
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise OSError("a link, which an archive of images has no use for")
-            _refuse_large(info.file_size)
-            return self._zip().read(info)
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise OSError(f"packed by {_packing(info.compress_type)}; stored and deflated members are read")
+            _refuse_large(info.file_size, most)
+            with self._zip().open(info) as member:
+                return member.read(info.file_size + 1)  # not read(): that unpacks all and cuts it off afterwards
         path = self.path / name
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise OSError(f"a link out of the folder, to {os.readlink(path) if path.is_symlink() else path.resolve()}")
-        if path.exists() and not path.is_file():  # a named pipe would be waited for without end
-            raise OSError("neither a file nor a folder")
-        _refuse_large(path.stat().st_size)
+        if path.exists() and not path.is_file():
+            raise OSError(kind(path))
+        _refuse_large(path.stat().st_size, most)
         return path.read_bytes()
+
+    def encrypted(self) -> list[str]:
+        """Members that a password locks, sorted."""
+        infos = self._zip().infolist() if self.is_zip else ()
+        return sorted(info.filename for info in infos if info.flag_bits & ENCRYPTED)
 
     def links(self) -> list[Finding]:
         """Folders that are links: they are not followed, so what they hold would be missed."""
@@ -148,9 +159,14 @@ class Source:
         return self._opened.zip
 
 
-def _refuse_large(size: int) -> None:
-    if size > LARGEST_MEMBER:
-        raise OSError(f"{size} bytes once unpacked, more than the {LARGEST_MEMBER} any image here needs")
+def _packing(method: int) -> str:
+    """Name of a zip's packing method: zipfile unpacks the others it knows at once, however much comes out."""
+    return {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA"}.get(method, f"method {method}")
+
+
+def _refuse_large(size: int, most: int) -> None:
+    if size > most:
+        raise OSError(f"{size} bytes once unpacked, more than the {most} that any such file here needs")
 
 
 def _raise(error: OSError) -> None:
@@ -167,14 +183,22 @@ def open_source(path: Path) -> Source:
         first = path.with_name(f"{path.name}.001")
         advice = f"Give {first}." if first.exists() else "Give the path of the downloaded archive."
         raise DataError(f"{path}: expected a zip or a folder, found nothing. {advice}")
+    if not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: expected a zip or a folder, found {kind(path)}. Give the downloaded archive.")
     source = Source(path, _parts(path))
     try:
         source.names()
+        encrypted = source.encrypted()
     except DAMAGE as error:
         advice = "Download it again, or give the folder you extracted it to."
         if source.parts:
             advice = f"Its last part may be missing (found {len(source.parts)}) or be cut short; download it again."
         raise DataError(f"{path}: expected a readable {source.kind}, found damage ({error}). {advice}") from error
+    if encrypted:
+        raise DataError(
+            f"{path}: expected a {source.kind} that no password locks, found {len(encrypted)} encrypted file(s), "
+            f"first {encrypted[0]}. Extract it with its password and give the folder."
+        )
     return source
 
 

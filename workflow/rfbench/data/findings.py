@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rfbench.errors import DataError
+from rfbench.errors import DataError, printable
 from rfbench.files import write_changed
 
 SHOWN = 20  # the others stand in the report only
@@ -21,7 +21,7 @@ class Finding:
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.file}: expected {self.expected}, found {self.found}. {self.advice}"
+        return printable(f"{self.file}: expected {self.expected}, found {self.found}. {self.advice}")
 
 
 def raise_findings(subject: str, findings: Iterable[Finding], output: Path) -> None:
@@ -33,9 +33,9 @@ def raise_findings(subject: str, findings: Iterable[Finding], output: Path) -> N
     if not lines:
         (output / REPORT).unlink(missing_ok=True)
         return
-    heading = f"{subject}: {len(lines)} {'problem' if len(lines) == 1 else 'problems'}"
+    heading = printable(subject) + f": {len(lines)} {'problem' if len(lines) == 1 else 'problems'}"
     write_changed(output / REPORT, "\n".join([heading, *(f"- {line}" for line in lines), ""]).encode())
     shown = [f"  - {line}" for line in lines[:SHOWN]]
     if len(lines) > SHOWN:
         shown.append(f"  - … and {len(lines) - SHOWN} more, all of them in {output / REPORT}")
-    raise DataError("\n".join([heading, *shown]))
+    raise DataError(heading, *shown)

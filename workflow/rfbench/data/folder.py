@@ -13,27 +13,27 @@ The table stands at the top and has the columns `image,lesion,mask,split`, one l
 - `mask` has the image's size, background 0 and one other value, as TIFF, PNG or BMP. Painted in the order of
   `lesions`, later ones overwrite earlier ones.
 - `split` is train, val or test, the same in all lines of an image. The image's name without its suffix is its stem,
-  which no other image may have.
+  which no other image may have; stems that begin with SYN_ are those of generated images, and real ones beside them
+  are refused.
 """
 
-import csv
-import io
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from rfbench.data.archive import DAMAGE, Source
 from rfbench.data.findings import Finding
-from rfbench.data.layout import Item, Layout, in_order
+from rfbench.data.layout import Item, Layout, in_order, mixed
 from rfbench.errors import DataError
+from rfbench.names import STEM_FORM, composed, is_stem
+from rfbench.rows import read_rows
 
 TABLE = "dataset.csv"
 COLUMNS = ("image", "lesion", "mask", "split")
 OBTAIN = f"Mend the file, or its line in {TABLE}."
 
 _SPLIT_OF = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-_STEM = re.compile(r"\w[\w .()+-]{0,99}(?<![ .])")
+_LARGEST_TABLE = 1 << 24  # bytes: some 200,000 lines
 
 
 def layout(title: str, lesions: Sequence[str]) -> Layout:
@@ -55,18 +55,20 @@ def scan(source: Source, lesions: Sequence[str]) -> tuple[list[Item], list[Findi
     Raises DataError if there is no such table or it cannot be read at all.
     """
     table, rows = _read_table(source)
-    names = set(source.names())
+    members: dict[str, list[str]] = {}
+    for name in source.names():
+        members.setdefault(composed(name), []).append(name)
     items: dict[str, Item] = {}
     findings: list[Finding] = []
     other: Counter[str] = Counter()
     for number, row in rows:
         where = f"{table}, line {number}"
-        problems = _check_row(where, row, table, names)
+        problems = _check_row(where, row, table, members)
         findings += problems
         if problems:
             continue
-        findings += _place(where, row, table, items, lesions, other)
-    findings += _shared_names(items.values(), table)
+        findings += _place(where, row, table, members, items, lesions, other)
+    findings += _shared_names(items.values(), table) + mixed(list(items.values()), "real")
     drawn = {lesion for item in items.values() for lesion in item.masks}
     findings += [
         Finding(table, f"masks of {lesion}, which the configuration's lesions name", "none",
@@ -85,49 +87,52 @@ def _read_table(source: Source) -> tuple[str, list[tuple[int, dict[str, str]]]]:
             f"{source.path}: expected {TABLE} with the columns {','.join(COLUMNS)}, found none among "
             f"{len(source.names())} file(s). `rfbench prepare folder --help` describes it."
         )
-    table = tables[0]
+    table, *others = tables
+    if others and others[0].count("/") == table.count("/"):
+        raise DataError(f"{source.path}: expected one {TABLE} at the top, found {table} and {others[0]}. Remove one.")
     try:
-        reader = csv.DictReader(io.StringIO(source.read(table).decode("utf-8-sig"), newline=""), strict=True)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        rows = [(reader.line_num, {key: (row[key] or "").strip() for key in COLUMNS if key in row}) for row in reader]
-    except (*DAMAGE, UnicodeDecodeError, csv.Error) as error:
+        header, lines = read_rows(source.read(table, _LARGEST_TABLE))
+        missing = [column for column in COLUMNS if column not in header]
+        rows = [] if missing else [(n, {key: composed(row[key]).strip() for key in COLUMNS}) for n, row in lines]
+    except (*DAMAGE, ValueError) as error:
         raise DataError(f"{source.path}: expected {table} as CSV in UTF-8, found damage ({error}). {OBTAIN}") from error
     if missing:
-        found = ", ".join(reader.fieldnames or ()) or "an empty file"
+        found = ", ".join(header) or "an empty file"
         raise DataError(f"{source.path}: {table}: expected the columns {','.join(COLUMNS)}, found {found}. {OBTAIN}")
     return table, rows
 
 
 def _member(table: str, path: str) -> str:
-    """Member name of a path in the table. A path that climbs names no member, so it is found missing."""
-    return (PurePosixPath(table).parent / path).as_posix()
+    """Composed member name of a path in the table. A path that climbs names no member, so it is found missing."""
+    return composed((PurePosixPath(table).parent / path).as_posix())
 
 
-def _check_row(where: str, row: dict[str, str], table: str, names: set[str]) -> list[Finding]:
+def _check_row(where: str, row: dict[str, str], table: str, members: Mapping[str, list[str]]) -> list[Finding]:
     """What one line alone shows to be wrong."""
     findings = []
-    if not row["image"] or _member(table, row["image"]) not in names:
-        findings.append(Finding(where, "an image of the data set", f"'{row['image']}', no such file", OBTAIN))
-    if row["mask"] and _member(table, row["mask"]) not in names:
-        findings.append(Finding(where, "a mask of the data set", f"'{row['mask']}', no such file", OBTAIN))
+    for what, path in (("an image", row["image"]), ("a mask", row["mask"])):
+        found = members.get(_member(table, path), []) if path else []
+        if len(found) != 1 and (path or what == "an image"):
+            count = "no such file" if not found else f"the name of {len(found)} files"
+            findings.append(Finding(where, f"{what} of the data set", f"'{path}', {count}", OBTAIN))
     if bool(row["mask"]) != bool(row["lesion"]):
         found = f"lesion '{row['lesion']}' and mask '{row['mask']}'"
         findings.append(Finding(where, "lesion and mask, or neither", found, OBTAIN))
     if row["split"].lower() not in _SPLIT_OF:
         findings.append(Finding(where, "split train, val or test", f"'{row['split']}'", OBTAIN))
     stem = PurePosixPath(row["image"]).stem
-    if row["image"] and not _STEM.fullmatch(stem):
-        expected = "an image named with letters, digits, spaces and _.()+- only, at most 100"
-        findings.append(Finding(where, expected, f"'{stem}'", "Rename it."))
+    if row["image"] and not is_stem(stem):
+        findings.append(Finding(where, f"an image named with {STEM_FORM}", f"'{stem}'", "Rename it."))
     return findings
 
 
 def _place(
-    where: str, row: dict[str, str], table: str, items: dict[str, Item], lesions: Sequence[str], other: Counter[str]
-) -> list[Finding]:
+    where: str, row: dict[str, str], table: str, members: Mapping[str, list[str]], items: dict[str, Item],
+    lesions: Sequence[str], other: Counter[str],
+) -> list[Finding]:  # fmt: skip
     """Enter a sound line into `items`, or a lesion that is not asked for into `other`."""
     image, split = _member(table, row["image"]), _SPLIT_OF[row["split"].lower()]
-    item = items.setdefault(image, Item(PurePosixPath(image).stem, split, image))
+    item = items.setdefault(image, Item(PurePosixPath(image).stem, split, members[image][0]))
     if item.split != split:
         return [Finding(where, f"{row['image']} in one split only", f"it in {item.split} and {split}", OBTAIN)]
     if row["lesion"] and row["lesion"] not in lesions:
@@ -136,7 +141,7 @@ def _place(
     if row["lesion"] in item.masks:
         return [Finding(where, f"one {row['lesion']} mask of {row['image']}", "a second one", "Join them in one file.")]
     if row["lesion"]:
-        item.masks[row["lesion"]] = _member(table, row["mask"])
+        item.masks[row["lesion"]] = members[_member(table, row["mask"])][0]
     return []
 
 

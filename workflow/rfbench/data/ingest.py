@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import ExifTags
 
 from rfbench.data.archive import DAMAGE, Source
 from rfbench.data.files import sha256
 from rfbench.data.findings import Finding
 from rfbench.data.labels import (
     UNREADABLE,
-    MaskError,
+    Unfit,
+    check_samples,
     decode_any_mask,
     decode_mask,
     encode_label,
@@ -21,6 +21,7 @@ from rfbench.data.labels import (
     region_areas,
 )
 from rfbench.data.layout import Item, Layout
+from rfbench.errors import DataError
 from rfbench.files import write_changed
 
 _SUFFIXES = {".jpeg": ".jpg", ".tiff": ".tif"}
@@ -30,11 +31,12 @@ _SUFFIXES = {".jpeg": ".jpg", ".tiff": ".tif"}
 class Ingested:
     """What became of one item.
 
-    `row` is its line of the manifest (None if it has findings), `areas` the px of each region by lesion, `digests`
-    those of its files by name; `warnings` do not stop the preparation.
+    `row` is its line of the manifest (None if it has findings), `label` its encoded label map, `areas` the px of each
+    region by lesion, `digests` those of its files by name; `warnings` do not stop the preparation.
     """
 
     row: dict | None = None
+    label: bytes = b""
     findings: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
@@ -52,8 +54,8 @@ def label_path(item: Item) -> str:
     return f"labels/{item.split}/{item.stem}.png"
 
 
-def ingest(source: Source, item: Item, output: Path, layout: Layout) -> Ingested:
-    """Check one item and write its image, unchanged, and its label map below `output`, if all is well."""
+def ingest(source: Source, item: Item, layout: Layout) -> Ingested:
+    """Check one item and encode its label map; nothing is written."""
     done = Ingested()
     content = _read(source, item.image, done, layout)
     size = _photograph_size(content, item.image, done, layout) if content is not None else None
@@ -65,14 +67,28 @@ def ingest(source: Source, item: Item, output: Path, layout: Layout) -> Ingested
                 masks[lesion] = mask
     if done.findings:
         return done
-    label = encode_label(paint(masks, size[::-1], layout.lesions))
-    write_changed(output / image_path(item), content)
-    write_changed(output / label_path(item), label)
+    done.label = encode_label(paint(masks, size[::-1], layout.lesions))
     row = {"stem": item.stem, "split": item.split, "image": image_path(item), "label": label_path(item)}
-    row |= {"sha256": sha256(content), "width": size[0], "height": size[1], "label_sha256": sha256(label)}
+    row |= {"sha256": sha256(content), "width": size[0], "height": size[1], "label_sha256": sha256(done.label)}
     done.areas = {lesion: region_areas(mask) for lesion, mask in masks.items()}
     done.row = row | _counts(done.areas, layout)
     return done
+
+
+def write(source: Source, item: Item, done: Ingested, output: Path) -> None:
+    """Write a sound item's image, unchanged, and its label map below `output`.
+
+    The photograph is read a second time, so that not all of them are held until the last one is checked. Raises
+    DataError if it is no longer the one that was checked.
+    """
+    try:
+        content = source.read(item.image)
+    except DAMAGE as error:
+        raise DataError(f"{item.image}: expected a readable file, found damage ({error}). Run it again.") from error
+    if sha256(content) != done.row["sha256"]:
+        raise DataError(f"{item.image}: expected the photograph as it was checked, found another. Run it again.")
+    write_changed(output / image_path(item), content)
+    write_changed(output / label_path(item), done.label)
 
 
 def _read(source: Source, name: str, done: Ingested, layout: Layout) -> bytes | None:
@@ -91,17 +107,18 @@ def _photograph_size(content: bytes, name: str, done: Ingested, layout: Layout) 
     formats = " or ".join(layout.image_formats)
     try:
         with opened(content, layout.image_formats) as image:
+            check_samples(image)
             image.load()  # a truncated file opens well and fails only here
             size, mode = image.size, image.mode
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Unfit as error:
+        done.findings.append(Finding(name, error.expected, error.found, layout.obtain))
+        return None
     except UNREADABLE as error:
         done.findings.append(Finding(name, f"a readable {formats}", f"damage ({error})", layout.obtain))
         return None
     wrong = []
     if mode != "RGB":
         wrong.append((f"a colour (RGB) {formats}", f"mode {mode}"))
-    if turned != 1:
-        wrong.append(("EXIF orientation 1", f"{turned}, which readers treat differently"))
     if layout.frame and size != layout.frame:
         wrong.append((f"the official {layout.frame[0]}x{layout.frame[1]} pixels", f"{size[0]}x{size[1]}"))
     done.findings += [Finding(name, expected, found, layout.obtain) for expected, found in wrong]
@@ -115,7 +132,7 @@ def _mask(source: Source, name: str, size: tuple[int, int] | None, done: Ingeste
         return None
     try:
         mask = decode_any_mask(content) if layout.any_mask else decode_mask(content)
-    except MaskError as error:
+    except Unfit as error:
         done.findings.append(Finding(name, error.expected, error.found, layout.obtain))
         return None
     except UNREADABLE as error:

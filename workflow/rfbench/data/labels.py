@@ -7,18 +7,19 @@ from contextlib import contextmanager
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from rfbench.names import LARGEST_FRAME
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises on bytes that are no image, or a damaged one."""
 
-LARGEST_FRAME = 80_000_000
-"""Pixels an image may have; the largest real one has 18 million. A tiny file can claim thousands of times more."""
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `opened` refuses by LARGEST_FRAME
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # remarks on EXIF; what matters is an error
 
 
-class MaskError(ValueError):
-    """A mask that decodes but breaks the rules; carries what was expected and what was found."""
+class Unfit(ValueError):
+    """An image that decodes but breaks a rule; carries what was expected and what was found."""
 
     def __init__(self, expected: str, found: str):
         super().__init__(f"expected {expected}, found {found}")
@@ -27,7 +28,11 @@ class MaskError(ValueError):
 
 @contextmanager
 def opened(content: bytes, formats: Sequence[str]) -> Iterator[Image.Image]:
-    """An image of one of Pillow's `formats`, not yet decoded; ValueError if it is none or above LARGEST_FRAME."""
+    """An image of one of Pillow's `formats`, not yet decoded.
+
+    Raises ValueError if it is none or above LARGEST_FRAME, and Unfit if it is the first of several: every reader would
+    pass over the others in silence. (A camera's MPO is a JPEG with previews behind it.)
+    """
     try:
         image = Image.open(io.BytesIO(content), formats=list(formats))
     except UnidentifiedImageError:  # its own message names an address in memory
@@ -37,7 +42,22 @@ def opened(content: bytes, formats: Sequence[str]) -> Iterator[Image.Image]:
         width, height = image.size
         if width * height > LARGEST_FRAME:
             raise ValueError(f"{width}x{height} pixels, more than the {LARGEST_FRAME} any image here needs")
+        if image.format != "MPO" and getattr(image, "is_animated", False):
+            raise Unfit("one image in the file", "several pages or frames")
         yield image
+
+
+def check_samples(image: Image.Image) -> None:
+    """Refuse what Pillow would change in passing: an image that is to be turned, or colours of 16 bits.
+
+    Call it before the image is decoded: Pillow turns a TIFF then, and drops its tag. Raises Unfit.
+    """
+    colour = image.mode in ("RGB", "RGBA", "LA") and image.format in ("PNG", "TIFF")
+    if colour and any(";16" in str(tile.args) for tile in image.tile):  # Pillow keeps the upper eight
+        raise Unfit("8 bits per colour", "16")
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if turned != 1:
+        raise Unfit("EXIF orientation 1", f"{turned}, which readers treat differently")
 
 
 def decode_mask(content: bytes) -> np.ndarray:
@@ -45,9 +65,10 @@ def decode_mask(content: bytes) -> np.ndarray:
 
     The official masks are 1-bit palette TIFFs whose foreground is red (76 as grey, so a threshold at 127
     empties them) and one RGBA TIFF, opaque everywhere (counting alpha fills the frame); docs/datasets.md.
-    Raises MaskError for any other encoding and one of UNREADABLE for damaged bytes.
+    Raises Unfit for any other encoding and one of UNREADABLE for damaged bytes.
     """
     with opened(content, ["TIFF"]) as image:
+        check_samples(image)
         pixels = np.asarray(image)
         bits = image.tag_v2.get(258, (1,))[0]  # BitsPerSample; a TIFF without it has 1
         mode, palette = image.mode, image.getpalette()
@@ -59,14 +80,14 @@ def decode_mask(content: bytes) -> np.ndarray:
         return _two_valued(pixels[..., :3].max(axis=2))
     if mode == "L":
         return _two_valued(pixels)
-    raise MaskError("a 1-bit palette, opaque RGBA or {0, 255} grey mask", _describe(mode, bits))
+    raise Unfit("a 1-bit palette, opaque RGBA or {0, 255} grey mask", _describe(mode, bits))
 
 
 def _two_valued(grey: np.ndarray) -> np.ndarray:
     """(H, W) grey of 0 and 255 to bool; anything between is a resampled or lossy mask."""
     odd = (grey != 0) & (grey != 255)
     if odd.any():
-        raise MaskError("mask values 0 and 255 only", f"{int(odd.sum())} pixels between, such as {int(grey[odd][0])}")
+        raise Unfit("mask values 0 and 255 only", f"{int(odd.sum())} pixels between, such as {int(grey[odd][0])}")
     return grey > 0
 
 
@@ -77,18 +98,21 @@ def decode_any_mask(content: bytes) -> np.ndarray:
     values than two mean a resampled, a lossy or a several-lesion mask. Raises as `decode_mask` does.
     """
     with opened(content, ["TIFF", "PNG", "BMP"]) as image:
+        check_samples(image)
         mode = image.mode
         pixels = np.asarray(image.convert("RGB") if mode == "P" else image)
     if mode in ("RGBA", "LA"):
         if (pixels[..., -1] != 255).any():
-            raise MaskError("an opaque mask", f"mode {mode} with transparent pixels")
+            raise Unfit("an opaque mask", f"mode {mode} with transparent pixels")
         pixels = pixels[..., :-1]
     grey = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    if grey.dtype.kind == "f" and not np.isfinite(grey).all():
+        raise Unfit("0 and one other value", "values that are no finite number")
     values = np.unique(grey)
     lit = values[values != 0]
     if len(lit) > 1:
         listed = ", ".join(str(value) for value in values[:4])
-        raise MaskError("0 and one other value", f"{len(values)} values ({listed}{', …' if len(values) > 4 else ''})")
+        raise Unfit("0 and one other value", f"{len(values)} values ({listed}{', …' if len(values) > 4 else ''})")
     return grey != 0
 
 
@@ -133,6 +157,22 @@ def paint(masks: Mapping[str, np.ndarray], shape: tuple[int, int], lesions: Sequ
     for value, lesion in enumerate(lesions, start=1):
         if lesion in masks:
             label[masks[lesion]] = value
+    return label
+
+
+def imdecode(content: bytes, flags: int) -> np.ndarray | None:
+    """OpenCV's `imdecode`, None for whatever it cannot decode (it raises an error of its own for some of that)."""
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except cv2.error:
+        return None
+
+
+def decode_label(content: bytes) -> np.ndarray:
+    """(H, W) uint8 label map of `encode_label`'s bytes; ValueError for others."""
+    label = imdecode(content, cv2.IMREAD_UNCHANGED)
+    if label is None or label.ndim != 2 or label.dtype != np.uint8:
+        raise ValueError("no 8-bit grey PNG")
     return label
 
 

@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from rfbench.data import SPLITS
 from rfbench.data.findings import Finding
+from rfbench.names import is_generated
 
 
 @dataclass
@@ -115,11 +116,13 @@ def shared_stems(items: Iterable[Item], advice: str) -> list[Finding]:
     ]
 
 
-def mixed(items: Iterable[Item], title: str) -> list[Finding]:
+def mixed(items: Sequence[Item], title: str) -> list[Finding]:
     """Real and generated photographs in one source: no result could say which it is about."""
-    if len({item.stem.startswith("SYN_") for item in items}) < 2:
+    generated = [item.stem for item in items if is_generated(item.stem)]
+    if len(generated) in (0, len(items)):
         return []
-    return [Finding("stems", f"{title} or synthetic images", "both", "Keep the two sets in separate folders.")]
+    found = f"both (SYN_ marks generated ones, such as {generated[0]})"
+    return [Finding("stems", f"{title} or synthetic images", found, "Keep the two in separate sets, or rename it.")]
 
 
 def count_splits(items: Iterable[Item], official: dict[str, int], title: str, advice: str) -> list[Finding]:

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from rfbench.data import areas, ddr, folder, idrid
 from rfbench.data.archive import Source, open_source
 from rfbench.data.files import refuse_leftovers
 from rfbench.data.findings import Finding, raise_findings
-from rfbench.data.ingest import Ingested, image_path, ingest, label_path
+from rfbench.data.ingest import Ingested, image_path, ingest, label_path, write
 from rfbench.data.layout import Item, Layout
 from rfbench.data.manifest import NAME, encode_manifest, read_manifest, tabulate
 from rfbench.data.progress import follow
@@ -27,7 +28,7 @@ from rfbench.data.synthetic import rawfiles
 from rfbench.data.synthetic.rawfiles import Subject
 from rfbench.errors import DataError
 from rfbench.files import write_changed
-from rfbench.names import LESIONS
+from rfbench.names import LESIONS, lesion_problem
 
 __all__ = [
     "prepare_ddr",
@@ -76,6 +77,8 @@ def prepare_folder(
     source: Path, output: Path, *, lesions: Sequence[str] = LESIONS, progress: bool = True, jobs: int = 2
 ) -> Path:
     """Prepare one's own data (see `rfbench.data.folder`) with the given lesions, as `prepare_idrid` does."""
+    if problem := lesion_problem(lesions):
+        raise DataError(f"lesions: {problem}.")
     archive = open_source(source)
     items, findings, notes = folder.scan(archive, lesions)
     layout = replace(folder.layout(archive.name, lesions), conclude=lambda frame, digests: ([], notes))
@@ -139,18 +142,28 @@ def _write_raw(
 def _prepare(
     source: Source, output: Path, layout: Layout, items: list[Item], findings: list[Finding], progress: bool, jobs: int
 ) -> Path:
-    """Ingest every item, report all that is wrong in one error, else write summary and, last, manifest."""
+    """Check every item, report all that is wrong in one error, and only then write: first images, last the manifest.
+
+    So what an earlier preparation left in `output` stays whole unless all of the source is sound.
+    """
     _check_output(source, output)
     if not items and not findings:
         _raise_empty(source, layout)
     refuse_leftovers(output, ("images", "labels"), {path(item) for item in items for path in (image_path, label_path)})
-    (output / NAME).unlink(missing_ok=True)  # from here on the folder is unfinished
-    step = partial(ingest, source, output=output, layout=layout)
+    step = partial(ingest, source, layout=layout)
     with ThreadPoolExecutor(jobs) as pool:
         results = list(follow(pool.map(step, items), len(items), "prepare", progress))
     findings = source.links() + findings + [finding for result in results for finding in result.findings]
     raise_findings(str(source.path), findings, output)
-    return _finish(source, output, layout, results)
+    frame = tabulate((result.row for result in results), layout.lesions)
+    digests = {name: digest for result in results for name, digest in result.digests.items()}
+    findings, notes = layout.conclude(frame, digests)
+    raise_findings(str(source.path), findings, output)
+    notes += [f"WARNING {warning}" for result in results for warning in result.warnings]
+    (output / NAME).unlink(missing_ok=True)  # from here on the folder is unfinished
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(partial(write, source, output=output), items, results))
+    return _finish(source, output, layout, results, frame, notes)
 
 
 def _check_output(source: Source, output: Path) -> None:
@@ -174,13 +187,10 @@ def _raise_empty(source: Source, layout: Layout) -> None:
     raise DataError(f"{source.path}: expected {expected}, found no such image among {len(names)} file(s). {advice}")
 
 
-def _finish(source: Source, output: Path, layout: Layout, results: list[Ingested]) -> Path:
-    """Check the whole, then write the picture, the summary and, last, the manifest."""
-    frame = tabulate((result.row for result in results), layout.lesions)
-    digests = {name: digest for result in results for name, digest in result.digests.items()}
-    findings, notes = layout.conclude(frame, digests)
-    raise_findings(str(source.path), findings, output)
-    notes += [f"WARNING {warning}" for result in results for warning in result.warnings]
+def _finish(
+    source: Source, output: Path, layout: Layout, results: list[Ingested], frame: pd.DataFrame, notes: list[str]
+) -> Path:
+    """Write the picture, the summary and, last, the manifest."""
     sizes = {
         lesion: np.concatenate([np.zeros(0), *(result.areas[lesion] for result in results if lesion in result.areas)])
         / layout.factor**2

@@ -19,7 +19,7 @@ import pandas as pd
 from rfbench.data.images import read_native
 from rfbench.data.labels import region_table
 from rfbench.data.manifest import NAME, is_synthetic, lesions_of, read_manifest
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, printable
 from rfbench.files import write_changed
 from rfbench.names import OUTLINE_COLOURS, lesion_colour
 
@@ -110,7 +110,7 @@ def _close_up(
 def _bar(width: int, words: list[tuple[str, tuple[int, int, int]]]) -> np.ndarray:
     """A black bar (BAR, width, 3) with words side by side, each in its colour."""
     bar, x = np.zeros((BAR, width, 3), np.uint8), 8
-    for word, tone in words:
+    for word, tone in ((printable(word), tone) for word, tone in words):  # OpenCV crashes on a name that is no UTF-8
         cv2.putText(bar, word, (x, BAR - 9), FONT, 0.6, tone, 1, cv2.LINE_AA)
         x += cv2.getTextSize(word, FONT, 0.6, 1)[0][0] + 24
     return bar
@@ -174,6 +174,7 @@ def show_image(folder: Path, stem: str, output: Path) -> list[Path]:
     Raises:
         RFBenchError: the data set has no image of this stem.
     """
+    refuse_inside(output, folder)
     frame = read_manifest(folder / NAME)
     found = frame[frame["stem"] == stem]
     if found.empty:
@@ -187,6 +188,13 @@ def show_image(folder: Path, stem: str, output: Path) -> list[Path]:
     write_changed(written[0], _png(overlay(image, masks_of(label, lesions), lesions, title)))
     write_changed(written[1], sheet(label, lesions).encode())
     return list(written)
+
+
+def refuse_inside(output: Path, folder: Path) -> None:
+    """Raise RFBenchError if pictures would lie among the images of the prepared data set `folder`, or replace them."""
+    for part in ("images", "labels"):
+        if output.resolve().is_relative_to((folder / part).resolve()):
+            raise RFBenchError(f"--output {output}: expected a folder outside {folder / part}. Choose another.")
 
 
 def summary_line(table: pd.DataFrame, lesion: str) -> str:

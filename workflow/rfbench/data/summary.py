@@ -1,6 +1,7 @@
 """The summary of a prepared data set for people."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,12 @@ import pandas as pd
 from rfbench.data import areas
 from rfbench.data.layout import Layout
 from rfbench.data.manifest import is_synthetic, region_totals
+from rfbench.errors import printable
 
 SUMMARY = "summary.md"
 SIZES_SHOWN = 8
+WARNING_SHOWN = 400  # characters of a warning that are printed
+_WARNING = "- WARNING "
 
 
 def describe(
@@ -52,6 +56,15 @@ def describe(
         "of IDRiD's lesions.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def warnings_of(summary: Path) -> list[str]:
+    """The warnings of a summary, one printable line each; what is longer than a few lines is cut short."""
+    lines = [line.removeprefix(_WARNING) for line in summary.read_text().splitlines() if line.startswith(_WARNING)]
+    return [
+        printable(line if len(line) <= WARNING_SHOWN else f"{line[:WARNING_SHOWN]} … (all of it in {summary})")
+        for line in lines
+    ]
 
 
 def area_unit(layout: Layout) -> str:

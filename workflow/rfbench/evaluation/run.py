@@ -37,6 +37,7 @@ from rfbench.errors import RFBenchError
 from rfbench.metrics import LesionMetrics
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
+from rfbench.names import MIN_SIZE
 from rfbench.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -58,7 +59,17 @@ def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch
 
     Returns:
         (num_lesions, H, W) float32 on `device`, or (num_lesions, *reversed(scale)) for prepared.
+
+    Raises:
+        RFBenchError: fitted into `scale` the image is too narrow, or the network gives no number.
     """
+    width, height = mmcv.rescale_size(image.shape[1::-1], tuple(scale))
+    least = 1 if eval_size == "prepared" else MIN_SIZE
+    if min(width, height) < least:
+        raise RFBenchError(
+            f"expected an image whose sides have at least {least} px once it is fitted into {scale[0]}x{scale[1]}, "
+            f"found {image.shape[1]}x{image.shape[0]} px, which becomes {width}x{height}."
+        )
     resized = mmcv.imrescale(image, tuple(scale))
     inputs = torch.from_numpy(resized).permute(2, 0, 1).to(device)
     batch = model.data_preprocessor({"inputs": [inputs]}, False)["inputs"]  # (1, 3, h, w), normalised RGB
@@ -68,7 +79,10 @@ def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch
         logits = model(batch).float()  # (1, L, H, W)
     else:
         logits = F.interpolate(model(batch).float(), image.shape[:2], mode="bilinear", align_corners=False)
-    return logits[0].sigmoid()  # (L, H, W)
+    maps = logits[0].sigmoid()  # (L, H, W)
+    if maps.isnan().any():  # no threshold is below it, so it would look healthy
+        raise RFBenchError("expected probabilities, found NaN: the network's weights overflow on this image.")
+    return maps
 
 
 def fit_label(label: np.ndarray, scale: tuple[int, int], eval_size: str) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Score a checkpoint file, ours or the M2MRF authors', on a prepared data set."""
 
-from functools import partial
 from pathlib import Path
 
 import operators
@@ -10,7 +9,7 @@ from rfbench.data.summary import SUMMARY
 from rfbench.devices import device_name
 from rfbench.errors import RFBenchError
 from rfbench.evaluation import trained
-from rfbench.evaluation.predict import save_maps
+from rfbench.evaluation.predictions import FULL_SCALE, Predictions
 from rfbench.evaluation.run import evaluate_model
 from rfbench.published import best_of_three
 from rfbench.published.protocol import DATASET_NAMES
@@ -57,7 +56,14 @@ def score(
     settings, sources = trained.settle(checkpoint, given, layout)
     eval_size = eval_size or ("prepared" if layout == "ddr" else "native")
     lesions, scale = settings["dataset"]["lesions"], tuple(settings["dataset"]["scale"])
-    keep = partial(save_maps, predictions, lesions=lesions) if predictions else None
+    identity = trained.identity(checkpoint)
+    keep = None
+    if predictions:
+        made = {"kind": "prediction", "settings": settings, "sources": sources, "threshold": None,
+                "full_scale": FULL_SCALE, "checkpoint": identity}  # fmt: skip
+        saved = Predictions(predictions, made, "--save-predictions")
+        saved.refuse_foreign(read_manifest(manifest, split)["stem"])
+        keep = lambda stem, maps: saved.add(f"{stem}.png", {"size": list(maps.shape[:0:-1])}, maps)  # noqa: E731
     model, chosen = trained.network(settings, checkpoint, device)
     metrics, _ = evaluate_model(
         model, manifest, split, chosen, lesions=lesions, scale=scale, eval_size=eval_size, keep=keep
@@ -70,7 +76,7 @@ def score(
         "settings": settings,
         "sources": sources,
         "description": [*trained.describe(settings, sources), f"eval_size: {eval_size}", f"split: {split}"],
-        "checkpoint": trained.identity(checkpoint),
+        "checkpoint": identity,
         "data": {"manifest": provenance.sha256(manifest), "layout": layout, "synthetic": synthetic},
         "evaluation": {"split": split, "eval_size": eval_size},
         "metrics": metrics.compute(),
@@ -84,7 +90,7 @@ def score(
 def prepared_layout(folder: Path) -> str | None:
     """The published layout that a data set was prepared in, as its summary's title says; None for any other."""
     summary = folder / SUMMARY
-    title = summary.read_text().partition("\n")[0] if summary.is_file() else ""
+    title = summary.read_text(errors="replace").partition("\n")[0] if summary.is_file() else ""
     for layout, name in DATASET_NAMES.items():
         if title in (f"# {name}, prepared", f"# SYNTHETIC images in the layout of {name}, prepared"):
             return layout

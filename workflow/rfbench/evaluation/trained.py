@@ -3,15 +3,19 @@
 Our own checkpoints say it. For other files, the M2MRF authors' among them, the user says it, or the published protocol.
 """
 
+import warnings
 from pathlib import Path
 
 import torch
 
 from rfbench import provenance
+from rfbench.checked import checked, shown
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models.checkpoint import load_checkpoint, read_meta
+from rfbench.models.description import Description
 from rfbench.models.initial import network_for
+from rfbench.models.segmentor import assemble
 from rfbench.names import LESIONS
 from rfbench.published.protocol import PUBLISHED_DATASETS, PUBLISHED_NORMALISATION
 
@@ -34,18 +38,18 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
     Raises:
         RFBenchError: an option contradicts what the checkpoint says of its network, or a value is known nowhere.
     """
-    known = {"option": given}
-    meta = read_meta(checkpoint)
-    known["checkpoint"] = {key: meta[key] for key in (*NETWORK, *PHOTOGRAPH) if key in meta}
+    option = lambda key: f"--{key.replace('_', '-')}"  # noqa: E731
+    said = checked(Description, given, option, "`rfbench predict --help` describes it.").said()
+    known = {"option": said, "checkpoint": read_meta(checkpoint)}
     if layout:
         scale = {"scale": PUBLISHED_DATASETS[layout]["scale"]}
         known[f"published for {layout}"] = scale | PUBLISHED_NORMALISATION[layout]
     known["default"] = {"backbone": "hrnetv2_w48", "operator_options": {}, "lesions": list(LESIONS)}
     for key in NETWORK:
-        said, own = given[key], known["checkpoint"].get(key)
-        if said is not None and own is not None and said != own:
-            option = f"--{key.replace('_', '-')}"
-            raise RFBenchError(f"{checkpoint}: was trained with {key} {own}, found {option} {said}. Leave it out.")
+        own = known["checkpoint"].get(key)
+        if key in said and own is not None and said[key] != own:
+            found = f"{option(key)} {said[key]}"
+            raise RFBenchError(f"{checkpoint}: was trained with {key} {own}, found {found}. Leave it out.")
     values, sources = {}, {}
     for key in (*NETWORK, *PHOTOGRAPH):
         origin = next((origin for origin, values_ in known.items() if values_.get(key) is not None), None)
@@ -59,8 +63,13 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
 
 
 def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Module, torch.device]:
-    """The network with the checkpoint's weights, in evaluation mode, on the device of that name."""
+    """The network with the checkpoint's weights, in evaluation mode, on the device of that name.
+
+    Raises:
+        RFBenchError: its settings make no network, or none of the checkpoint's.
+    """
     chosen = pick_device(device)
+    _check_fits(settings, checkpoint)
     about, photographs = settings["model"], settings["dataset"]
     model = network_for(
         settings["pair"],
@@ -73,6 +82,23 @@ def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Mod
     )
     load_checkpoint(model, checkpoint)
     return model.to(chosen).eval(), chosen
+
+
+def _check_fits(settings: dict, checkpoint: Path) -> None:
+    """Hold the checkpoint against the network without memory: an option may ask for more than any machine has."""
+    pair, model = settings["pair"], settings["model"]
+    options = model["operator_options"]
+    try:
+        with torch.device("meta"):
+            empty = assemble(pair, model["backbone"], len(settings["dataset"]["lesions"]), operator_options=options)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise RFBenchError(
+            f"{checkpoint}: expected operator options of {pair}, found {shown(options)}, with which it cannot be built "
+            f"({type(error).__name__}: {shown(str(error))})."
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nothing is copied
+        load_checkpoint(empty, checkpoint)
 
 
 def describe(settings: dict, sources: dict[str, str]) -> list[str]:

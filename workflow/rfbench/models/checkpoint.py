@@ -1,15 +1,27 @@
 """Weights from files: whole models (ours or the M2MRF authors') and ImageNet backbones; never code."""
 
 import pickle
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from rfbench.checked import checked, shown
 from rfbench.errors import RFBenchError
+from rfbench.files import kind
+from rfbench.models.description import Description
 
+LONGEST_NAME = 200  # of a tensor, in a message
 CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")  # of an ImageNet HRNet
+
+_UNREADABLE = (
+    OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, MemoryError,
+    RecursionError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What `torch.load` raises on bytes that are no weights: its unpickler and zip reader check little themselves."""
 
 
 class CheckpointError(RFBenchError):
@@ -27,10 +39,13 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
     _load(model, _tensors(content["state_dict"], path), path)
 
 
-def read_meta(path: str | Path) -> Mapping:
-    """What a checkpoint says of its network beside the weights; empty where it says nothing."""
+def read_meta(path: str | Path) -> dict:
+    """What a checkpoint says of its network beside the weights, as `Description` has it; only what it does say."""
     meta = _read(path).get("meta")
-    return meta if isinstance(meta, Mapping) else {}
+    if not isinstance(meta, Mapping):
+        return {}
+    advice = "Save its 'state_dict' alone, and give what it then does not say as options."
+    return checked(Description, meta, lambda key: f"{path}: meta.{key}", advice, CheckpointError).said()
 
 
 def load_backbone_weights(model: nn.Module, path: str | Path) -> dict:
@@ -60,6 +75,7 @@ def load_backbone_weights(model: nn.Module, path: str | Path) -> dict:
             "Give an ImageNet HRNet of the same width (for HRNetV2-W48: hrnetv2_w48-d2186c55.pth)."
         )
     backbone.load_state_dict({key: given[key] for key in fitting}, strict=False)
+    _check_values(backbone, path)
     return {
         "loaded": len(fitting),
         "ignored_classifier": len(classifier),
@@ -69,27 +85,70 @@ def load_backbone_weights(model: nn.Module, path: str | Path) -> dict:
 
 
 def _read(path: str | Path) -> Mapping:
+    if (found := kind(path)) != "a file":  # a named pipe would be waited for without end
+        raise CheckpointError(f"{path}: expected a file of weights, found {found}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file.") from None
-    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
-        reason = str(error).partition("\n")[0]
+        _refuse_packed(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on the pickle's protocol; what matters is an error
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # its own words advise to switch the protection off
         raise CheckpointError(
-            f"{path} cannot be read as weights ({reason}). Files with other objects than tensors and plain "
-            "values are refused, since unpickling them could run foreign code; save the 'state_dict' alone."
+            f"{path} cannot be read as weights: it is damaged, or holds other objects than tensors and plain values, "
+            "which are refused, since unpickling them could run foreign code. Save the 'state_dict' alone."
+        ) from error
+    except _UNREADABLE as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be read as weights ({reason}). It is damaged or something else; copy it again."
         ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}.")
     return content
 
 
+def _refuse_packed(path: str | Path) -> None:
+    """A zip that unpacks to more than it is: PyTorch packs nothing, and would unpack whatever is claimed."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+    if packed:
+        raise zipfile.BadZipFile(f"{len(packed)} of its members are compressed, which PyTorch's never are")
+
+
 def _tensors(state: Mapping, path: str | Path) -> dict[str, Tensor]:
     """The tensors by name, without DataParallel's prefix; a plain dict, so that BN counters may be absent."""
-    wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    wrong = [key for key, value in state.items() if not isinstance(key, str) or not _is_plain(value)]
     if wrong:
-        raise CheckpointError(f"{path}: expected tensors only, {_listed('others', wrong)}.")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+        raise CheckpointError(f"{path}: expected plain tensors only, {_listed('others', wrong)}.")
+    tensors = {key.removeprefix("module."): value for key, value in state.items()}
+    if len(tensors) < len(state):
+        twice = [key for key in state if f"module.{key}" in state]
+        raise CheckpointError(f"{path}: expected every tensor once, {_listed('with and without `module.`', twice)}.")
+    return tensors
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a dense tensor of real numbers."""
+    dense = isinstance(value, Tensor) and value.layout is torch.strided
+    return dense and not value.is_quantized and not value.is_complex()
+
+
+def _check_values(module: nn.Module, path: str | Path) -> None:
+    """Refuse weights that make every map black and look healthy: no finite numbers, or a negative variance."""
+    wrong = [
+        name
+        for name, tensor in module.state_dict().items()
+        if tensor.is_floating_point()
+        and not tensor.is_meta
+        and (not tensor.isfinite().all() or (name.endswith("running_var") and (tensor < 0).any()))
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{path}: expected finite weights and no negative variance, found {_listed('tensors with others', wrong)}. "
+            "Its training diverged, or the file is damaged."
+        )
 
 
 def _load(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
@@ -101,6 +160,7 @@ def _load(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
     if missing or unexpected:
         found = f"{_listed('missing', missing)}; {_listed('unexpected', unexpected)}"
         raise CheckpointError(_misfit(path, found))
+    _check_values(model, path)
 
 
 def _misfit(path: str | Path, what: str) -> str:
@@ -110,11 +170,12 @@ def _misfit(path: str | Path, what: str) -> str:
     )
 
 
-def _listed(what: str, keys: list[str], most: int = 3) -> str:
+def _listed(what: str, keys: list, most: int = 3) -> str:
     if not keys:
         return f"none {what}"
-    return f"{len(keys)} {what} ({', '.join(keys[:most])}{', …' if len(keys) > most else ''})"
+    names = [key if isinstance(key, str) and len(key) <= LONGEST_NAME else shown(key) for key in keys[:most]]
+    return f"{len(keys)} {what} ({', '.join(names)}{', …' if len(keys) > most else ''})"
 
 
 def _some(content: Mapping) -> str:
-    return _listed("entries", [str(key) for key in content])
+    return _listed("entries", list(content))

@@ -311,5 +311,6 @@ round's seconds. A multiply-add is two FLOPs. `rfbench costs` makes a table and 
 
 examples:
   rfbench profile --size 512 512 --threads 2 --output profile.json
-  rfbench profile --pairs m2mrf_a m2mrf_c --size 1024 1024 --dtype bfloat16 --channels-last --output profile.json
+  rfbench profile --pairs m2mrf_a m2mrf_c --size 1024 1024 --dtype bfloat16 \\
+      --channels-last --output profile.json
 """

@@ -1,10 +1,12 @@
 """What can be wrong with a configuration beyond its types, one sentence each: the key, what was expected and found."""
 
 import operators
+from rfbench.checked import shown
+from rfbench.errors import printable
 from rfbench.names import LESIONS, MIN_SIZE
 from rfbench.settings.experiment import run_names, variants
 from rfbench.settings.models import Dataset, Settings
-from rfbench.settings.sentences import near, plain, printable, short
+from rfbench.settings.sentences import near, plain
 from rfbench.settings.types import MAX_SIZE
 
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
@@ -129,7 +131,7 @@ def _option_problems(section: str, options: dict[str, dict]) -> list[str]:
             if option not in known[operator]:
                 problems.append(f"{key}: unknown option {printable(option)}.{near(option, known[operator])}")
             elif _KINDS[type(value)] != (kind := _KINDS[type(known[operator][option])]):
-                problems.append(f"{key}.{option}: expected {kind}, found {short(value)}.")
+                problems.append(f"{key}.{option}: expected {kind}, found {shown(value)}.")
     return problems
 
 

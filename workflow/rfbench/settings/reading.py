@@ -57,7 +57,7 @@ def complete(written: Mapping[str, Any], origin: str = "configuration", registry
     except ValidationError as error:
         problems = sentences(error)
     if problems:
-        raise ConfigError("\n".join(f"{origin}: {problem}" for problem in problems))
+        raise ConfigError(*(f"{origin}: {problem}" for problem in problems))
     return settings
 
 

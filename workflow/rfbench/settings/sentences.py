@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import reprlib
 from collections.abc import Iterable
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -12,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from rfbench.checked import shown
+from rfbench.errors import printable
 from rfbench.settings.types import FORMS
 
 Place = tuple[int | str, ...]
@@ -23,9 +24,6 @@ _LIMITS = {"greater_than": ("more than", "gt"), "greater_than_equal": ("at least
            "less_than_equal": ("at most", "le"), "too_short": ("at least", "min_length"),
            "too_long": ("at most", "max_length")}  # fmt: skip
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?e[-+]?\d{1,2}", re.IGNORECASE)  # YAML wants a point and the exponent's sign
-_BRIEF = reprlib.Repr()
-_BRIEF.maxstring = _BRIEF.maxother = 200
-_BRIEF.maxlist = _BRIEF.maxdict = 12
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 
 
@@ -87,14 +85,14 @@ def _sentence(
         unknown = ", ".join(map(printable, names))
         return f"{key}: unknown key {unknown}.{near(names[0], section.model_fields if section else ())}"
     if detail["type"] == "missing" and not section:  # the entries of a pair
-        return f"{key}: expected a list of at least {int(names[-1]) + 1}, found {short(detail['input'])}."
+        return f"{key}: expected a list of at least {int(names[-1]) + 1}, found {shown(detail['input'])}."
     if detail["type"].startswith("missing"):
         required = [name for name, about in section.model_fields.items() if about.is_required()]
         needed = ", ".join(dict.fromkeys([*required, *names]))
         return f"{key}: expected the keys {needed}; {', '.join(names)} is missing."
     about = field.json_schema_extra if field and isinstance(field.json_schema_extra, dict) else {}
     why = f": {about['why']}" if detail["type"] == "less_than_equal" and "why" in about else ""
-    return f"{key}: expected {_expected(detail, field)}, found {short(detail['input'])}{why}.{_hint(detail)}"
+    return f"{key}: expected {_expected(detail, field)}, found {shown(detail['input'])}{why}.{_hint(detail)}"
 
 
 def _expected(detail: ErrorDetails, field: FieldInfo | None) -> str:
@@ -126,16 +124,6 @@ def _hint(detail: ErrorDetails) -> str:
 def dotted(place: Place) -> str:
     """A key with the sections that it lies in."""
     return ".".join(printable(str(part)) for part in place) or "top level"
-
-
-def printable(name: str) -> str:
-    """A name as it is, or escaped if it would do something else on a terminal than show itself."""
-    return name if name.isprintable() else ascii(name)
-
-
-def short(value: Any) -> str:
-    """A value as Python writes it, long ones shortened."""
-    return _BRIEF.repr(value)
 
 
 def plain(value) -> str:

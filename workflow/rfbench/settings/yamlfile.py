@@ -4,8 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from rfbench.errors import RFBenchError
-from rfbench.settings.sentences import printable
+from rfbench.errors import RFBenchError, printable
 
 LARGEST = 1 << 20  # bytes of a file
 DEEPEST = 20  # mappings and lists within one another
@@ -29,7 +28,7 @@ def read_yaml(path: Path) -> object:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if problems := _Walk(node).problems:
-            raise ConfigError("\n".join(f"{path}, {problem}" for problem in problems))
+            raise ConfigError(*(f"{path}, {problem}" for problem in problems))
         return None if node is None else loader.construct_document(node)
     except RecursionError:
         raise ConfigError(f"{path}: expected at most {DEEPEST} levels of lists and mappings, found far more.") from None
