@@ -34,7 +34,7 @@ from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
 from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
-from rfbench.metrics import LesionMetrics
+from rfbench.evaluation.metrics import LesionMetrics
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
 from rfbench.settings import RunSettings
