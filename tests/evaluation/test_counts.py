@@ -136,17 +136,16 @@ def test_froc_thresholds():
     expected = [0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 0.999, 0.9999, 0.99999]
     assert counts.FROC_THRESHOLDS.dtype == np.float32
     assert counts.FROC_THRESHOLDS.tolist() == [float(np.float32(t)) for t in expected]
-    assert pixels.LEVELS.tolist() == [0, *counts.FROC_THRESHOLDS.tolist()]
 
 
 def test_levels_count_the_thresholds_that_a_score_is_above():
-    codes = pixels.LEVELS.view(np.int32)[:, None] + np.arange(-1, 2)
-    p = np.append(floats(codes[codes >= 0]), np.float32(1))
+    codes = counts.FROC_THRESHOLDS.view(np.int32)[:, None] + np.arange(-1, 2)
+    p = np.append(floats(codes.ravel()), np.float32([0, 2**-140, 1]))
     counter = pixels.Counter(p.size)
     truth = np.arange(p.size) % 3 == 0
     known = pixels.OneScore(pixels.OneScore.empty(1)[0])
     channel = counter.count(p[None], truth[None], known)
-    assert channel.levels.tolist() == [[sum(float(v) > float(t) for t in pixels.LEVELS) for v in p]]
+    assert channel.levels.tolist() == [[sum(float(v) > float(t) for t in counts.FROC_THRESHOLDS) for v in p]]
     assert channel.where.tolist() == np.flatnonzero(truth).tolist()
     for row, chosen in ((0, p), (1, p[truth])):
         assert channel.above[row].tolist() == [sum(v > t for v in chosen) for t in counts.THRESHOLDS]

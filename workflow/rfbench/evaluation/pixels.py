@@ -12,9 +12,7 @@ from torch import Tensor
 from rfbench.evaluation import histogram
 from rfbench.evaluation.counts import FROC_THRESHOLDS, THRESHOLDS
 
-# Every threshold that anything is counted at: the papers' (1 is above no score), and those of the FROC curve.
-LEVELS = np.union1d(THRESHOLDS[:-1], FROC_THRESHOLDS)  # (15,)
-_PAPERS = np.searchsorted(LEVELS, THRESHOLDS)  # (11,) how many levels are below each
+_PAPERS = np.searchsorted(FROC_THRESHOLDS, THRESHOLDS[1:-1])  # (9,) where the papers' 0.1 to 0.9 stand among them
 
 # Bins are the leading bits of p below 0.5 and of 1 - p from 0.5 up: logit space, piecewise linear. Integer
 # arithmetic, so that every machine fills the same bins (log() may differ in its last bit).
@@ -35,7 +33,7 @@ class Channel:
 
     Attributes:
         scores: float32 (H, W).
-        levels: uint8 (H, W), how many of LEVELS each score is above.
+        levels: uint8 (H, W), how many of FROC_THRESHOLDS each score is above.
         where: (P,) pixels of the lesion, as indices into the flattened image.
         above: int64 (2, 11), pixels above each of THRESHOLDS: all, and those of the lesion.
         histogram: int64 (2, BINS), pixels by `score_bin`: all, and those of the lesion.
@@ -67,8 +65,11 @@ class Counter:
             _score_bin(flat[part], self._bins[part])
             _count_levels(flat[part], self._levels[part])
             known.note(self._bins[part], flat[part])
-        above = np.stack([_above(v) for v in (self._levels, self._levels[where])])
-        binned = np.stack([_frequency(v, BINS) for v in (self._bins, self._bins[where])])
+        binned = np.stack([frequency(v, BINS) for v in (self._bins, self._bins[where])])
+        levels = np.stack([frequency(v, len(FROC_THRESHOLDS) + 1) for v in (self._levels, self._levels[where])])
+        above = np.zeros((2, len(THRESHOLDS)), np.int64)  # no score is above 1
+        above[:, 0] = binned[:, 1:].sum(1)
+        above[:, 1:-1] = levels[:, ::-1].cumsum(1)[:, ::-1][:, _PAPERS + 1]  # above one threshold more than lie below
         return Channel(flat.reshape(scores.shape), self._levels.reshape(scores.shape), where, above, binned)
 
 
@@ -118,8 +119,14 @@ def score_bin(p: np.ndarray) -> np.ndarray:
 
 def coarse(counts: np.ndarray) -> np.ndarray:
     """Counts (…, histogram.BINS) in the bins of evidence.npz, each a union of those (…, BINS) of `score_bin`."""
-    up_to = np.concatenate([np.zeros_like(counts[..., :1]), counts.cumsum(-1)], axis=-1)
-    return np.diff(up_to[..., _STARTS], axis=-1)
+    found = np.zeros((*counts.shape[:-1], histogram.BINS), counts.dtype)
+    found[..., _FILLED] = np.add.reduceat(counts, _STARTS[_FILLED], axis=-1)
+    return found
+
+
+def frequency(values: np.ndarray, count: int) -> np.ndarray:
+    """How often each of 0…count - 1 occurs among integers (n,), int64; torch needs no wider copy of them."""
+    return torch.bincount(torch.from_numpy(values), minlength=count).numpy()
 
 
 def _score_bin(p: np.ndarray, low: np.ndarray) -> None:
@@ -135,21 +142,11 @@ def _score_bin(p: np.ndarray, low: np.ndarray) -> None:
 
 
 def _count_levels(p: np.ndarray, level: np.ndarray) -> None:
-    """Write into level (n,) how many of LEVELS each score is above."""
-    np.greater(p, LEVELS[0], out=level.view(bool))
-    for threshold in LEVELS[1:]:
+    """Write into level (n,) how many of FROC_THRESHOLDS each score is above."""
+    np.greater(p, FROC_THRESHOLDS[0], out=level.view(bool))
+    for threshold in FROC_THRESHOLDS[1:]:
         level += np.greater(p, threshold).view(np.uint8)
 
 
-def _above(levels: np.ndarray) -> np.ndarray:
-    """Pixels (11,) above each of THRESHOLDS: those above more levels than are below it."""
-    reached = np.append(_frequency(levels, len(LEVELS) + 1)[::-1].cumsum()[::-1], 0)
-    return reached[_PAPERS + 1]
-
-
-def _frequency(values: np.ndarray, count: int) -> np.ndarray:
-    """How often 0…count - 1 occur among small integers (n,), int64; torch needs no wider copy of them."""
-    return torch.bincount(torch.from_numpy(values), minlength=count).numpy()
-
-
-_STARTS = np.append(score_bin(histogram.LOWEST), BINS)  # the first of the bins within each of evidence.npz
+_STARTS = score_bin(histogram.LOWEST)  # the first of the bins within each of evidence.npz …
+_FILLED = np.flatnonzero(np.diff(_STARTS, append=BINS))  # … of those that hold any: near 1 float32 has gaps
