@@ -128,7 +128,9 @@ class Evidence:
             lesion_offsets=_offsets([detection.hits for detection in found]),
             lesion_scores=joined([detection.scores for detection in found], np.float32, (len(TENTHS),)),
             lesion_hits=joined([detection.hits for detection in found], np.uint16),
-            froc=np.array([detection.froc for detection in found], np.int32).reshape(*shape, -1, 2),
+            froc=np.array([detection.froc for detection in found], np.int32).reshape(
+                *shape, len(counts.FROC_THRESHOLDS), 2
+            ),
             fp_image=np.repeat(np.arange(len(found), dtype=np.int32) // len(names), false),
             fp_class=np.repeat(np.arange(len(found)) % len(names), false).astype(np.uint8),
             fp_centre=joined([detection.centre for detection in found], np.float32, (2,)),

@@ -31,7 +31,8 @@ def match(truth: np.ndarray, predicted: np.ndarray, overlap: float = OVERLAP) ->
     A predicted region is *true* if at least `overlap` of its pixels are of the class, else false. A lesion is *hit* if
     true regions together cover at least `overlap` of its pixels. So one region may hit several lesions that it covers,
     fragments of a lesion are not false, and a region of the whole frame hits nothing. Either share must hold at least
-    one pixel: with `overlap` 0 any common pixel is enough. (Two-sided as in Zhang et al., e-ophtha, 2014.)
+    one pixel: with `overlap` 0 any common pixel is enough. (Two-sided as in Zhang et al., e-ophtha, 2014;
+    docs/protocol.md.)
 
     Args:
         truth: bool (H, W), the pixels of the class.

@@ -13,7 +13,7 @@ from rfbench.evaluation.runs import Runs, components, expand, sums
 NAME = "lesions.npz"
 FRAME = (4288, 2848)  # width and height of IDRiD's images …
 DIAMETER = 3412.0  # … and of the field of view in them, px: what lesion areas are compared at
-DARK = 10  # luma up to which a pixel lies outside the field of view (docs/datasets.md)
+DARK = 10  # luma up to which a pixel counts as outside the field of view
 
 
 @dataclass(frozen=True)
