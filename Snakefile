@@ -25,6 +25,7 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/metrics.csv",
+        PIPELINE.lesion_files(),
         rules.statistics.output,
         PIPELINE.table_files(),
         PIPELINE.ablation_files(),

@@ -18,6 +18,7 @@ from matplotlib.text import Text
 
 from rfbench import cli, stages
 from rfbench.errors import RFBenchError
+from rfbench.names import METRICS
 from rfbench.pipeline import Pipeline, own_directory
 
 from .checkout import ROOT, SMALLEST, SNAKEMAKE, Checkout, without_speeds
@@ -33,7 +34,7 @@ def test_every_run_of_the_matrix_is_asked_for():
 
 def test_jobs_of_the_whole_experiment(tmp_path):
     checkout = Checkout(tmp_path)
-    jobs = {"prepare": 2, "weights": 1, "train": 108, "evaluate": 108}
+    jobs = {"prepare": 2, "lesions": 2, "weights": 1, "train": 108, "evaluate": 108}
     jobs |= dict.fromkeys(("aggregate", "statistics", "profile", "costs", "tables", "verdicts", "figures"), 1)
     assert checkout.planned("--configfile", "config/paper.yaml") == jobs
     rows = {**jobs, "train": 90, "evaluate": 90}
@@ -139,7 +140,7 @@ def test_smallest_benchmark_from_end_to_end(finished):
     assert list(metrics.columns[:8]) == columns
     assert set(metrics["state"]) == {"done"}
     assert set(metrics["pair"]) == {"strideconv_bilinear", "m2mrf_c"}
-    assert metrics["value"].between(0, 1).all()
+    assert metrics.loc[metrics["metric"].isin(METRICS), "value"].between(0, 1).all()
     table = pd.read_csv(finished.folder / "reports/ci/tables/table5.csv")
     assert set(table["data"]) == {"SYN"}
     assert list(table.loc[table["configured"] > 0, "pair"]) == ["strideconv_bilinear", "m2mrf_c"]
@@ -164,6 +165,13 @@ def test_what_triggers_what(finished, tmp_path):
     pairs = "pairs=[strideconv_bilinear,m2mrf_c,maxpool_bilinear]"
     assert finished.planned("--config", pairs) == one_run, "a pair adds its runs only"
     checkout = copied(finished, tmp_path / "edited")
+    left = checkout.folder / "results/ci/runs/SYN-IDRiD/m2mrf_c/seed0/evidence.npz"
+    kept = left.read_bytes()
+    left.unlink()
+    one_evaluation = {"evaluate": 1} | FROM_METRICS
+    assert checkout.planned() == one_evaluation, "a run from before evidence was kept is evaluated, not trained"
+    left.write_bytes(kept)
+    assert checkout.planned() == {}
     checkout.edit("workflow/rfbench/report/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
     assert checkout.planned() == {"tables": 1}
     checkout.edit("workflow/rfbench/report/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
@@ -193,7 +201,7 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == again, "the loss is part of every training, and of the memory of a step"
     checkout.edit("workflow/rfbench/losses.py", "EPS = 1e-4", "EPS = 1e-5")
     checkout.edit("workflow/rfbench/data/manifest.py", "list(columns(lesions)))", "list(columns(lesions)))[::-1]")
-    prepared = {**again, "prepare": 1}
+    prepared = {**again, "prepare": 1, "lesions": 1}
     assert {**checkout.planned(), "profile": 1, "costs": 1} == prepared, "the rows' order feeds the draws"
 
 

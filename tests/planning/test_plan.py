@@ -93,7 +93,7 @@ def test_stages_count_what_is_left(tmp_path):
     # Two pairs, each counted, warmed up twice and timed once in both forms; a pass of 96x64 takes 0.1 s and more.
     assert made.profile == Profile(rounds=1, size=(96, 64), paper=False, fused=True)
     assert rows["profile"]["seconds"] == pytest.approx(3.0 + 2 * 1.5 + 2 * 2 * 3 * (0.1 + 96 * 64 * 1e-6))
-    assert estimate.stages(made, measured, jobs=9)[2]["seconds_parallel"] == pytest.approx(training), "the longest job"
+    assert estimate.stages(made, measured, jobs=9)[3]["seconds_parallel"] == pytest.approx(training), "the longest job"
 
     def record(pair: str, seed: int, name: str, change: dict) -> None:
         run = of(made, "SYN-IDRiD", pair, seed)
@@ -118,9 +118,10 @@ def test_what_is_finished_is_not_to_do(tmp_path):
         return {row["stage"] for row in estimate.stages(made, measured, jobs=2) if row["to_do"]}
 
     last = {"aggregate", "statistics", "tables", "verdicts", "figures", "costs"}
-    assert to_do() == {"prepare", "train", "evaluate", "profile"} | last
+    assert to_do() == {"prepare", "lesions", "train", "evaluate", "profile"} | last
     manifest = Path(made.results) / "data" / "SYN-IDRiD" / "manifest.csv"
     provenance.write_text(manifest, "")
+    provenance.write_text(manifest.with_name("lesions.npz"), "")
     for names in run_names(made):
         run = of(made, *names)
         own = {key: getattr(run, key).model_dump(mode="json") for key in ("settings", "evaluation")}

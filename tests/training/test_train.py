@@ -19,6 +19,7 @@ from rfbench.commands.evaluate import show
 from rfbench.data.prepare import prepare_folder
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
+from rfbench.evaluation import evidence
 from rfbench.evaluation import run as evaluate
 from rfbench.models.initial import initial_model
 from rfbench.report.aggregate import aggregate
@@ -224,6 +225,7 @@ def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
     )
     assert result["state"] == "diverged"
     assert "metrics" not in result
+    assert evidence.read(tmp_path / "evidence.npz").counts.shape == (0, 4, 2, 11)
 
 
 def test_two_trainings_never_share_a_work_folder(tmp_path):
@@ -324,7 +326,12 @@ def test_evaluation_is_complete_and_repeatable(manifest, tmp_path):
     record = trained_and_evaluated(manifest, tmp_path / "a")
     trained_and_evaluated(manifest, tmp_path / "b")
     assert (tmp_path / "a" / "evaluation.json").read_bytes() == (tmp_path / "b" / "evaluation.json").read_bytes()
+    assert (tmp_path / "a" / "evidence.npz").read_bytes() == (tmp_path / "b" / "evidence.npz").read_bytes()
     assert record["n_images"] == 1
+    kept = evidence.read(tmp_path / "a" / "evidence.npz")
+    assert kept.stems.tolist() == ["SYN_03"]
+    assert kept.metrics()["f"].tolist() == [record["metrics"]["f"][lesion] for lesion in kept.names]
+    assert record["lesions"]["lesions"] == dict(zip(kept.names.tolist(), np.diff(kept.lesion_offsets), strict=True))
     assert set(record["metrics"]) == {"aupr11", "ap", "f", "iou", "precision", "recall"}
     assert set(record["untrained"]["ap"]) == {"EX", "HE", "SE", "MA", "mean"}
     with open(tmp_path / "a" / "pr_curves.csv") as file:

@@ -20,6 +20,7 @@ VERBS = {
     "show": "draw an image of a prepared data set with its lesions, or a contact sheet",
     "weights": "fetch and check the ImageNet checkpoint of the backbone",
     "train": "train one network: one data set, operator pair and seed",
+    "lesions": "list every lesion of a data set's evaluated images, for statistics",
     "evaluate": "evaluate one trained network",
     "score": "score a checkpoint file, ours or the M2MRF authors'",
     "predict": "lesion probabilities and an overlay for any fundus photograph",

@@ -16,6 +16,7 @@ import yaml
 from rfbench import devices, flocks, kept, provenance, runs, stages
 from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
+from rfbench.evaluation import truth
 from rfbench.published import names_for
 from rfbench.report import tables
 from rfbench.runs import run_folder
@@ -147,6 +148,12 @@ class Pipeline:
         """Digest of everything in the configuration that says what is profiled, and how."""
         return provenance.digest(profile_settings(self.settings))
 
+    def lesion_files(self) -> list[str]:
+        """The lesions of each data set; without torch, where nothing is evaluated, none."""
+        if self.rendering_only:
+            return []
+        return [f"{self.results}/data/{name}/{truth.NAME}" for name in self.settings.datasets]
+
     def ablation_files(self) -> list[str]:
         """Table 1 and its figure, where the configuration sweeps options."""
         if not self.settings.sweep:
@@ -191,6 +198,11 @@ class Pipeline:
         record = provenance.read_json(path) if path.exists() else {"state": "missing"}
         stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
         return f"continued after {count - stays} timeouts"
+
+    def lesion_digest(self, wildcards) -> str:
+        """Digest of which images of a data set are evaluated, and at what size."""
+        dataset, evaluation = self.settings.datasets[wildcards.dataset], self.settings.evaluation
+        return provenance.digest([evaluation.split, dataset.eval_size, dataset.scale, dataset.lesions])
 
     def evaluation_digest(self, wildcards) -> str:
         """Digest of how a data set's runs are evaluated."""

@@ -43,6 +43,7 @@ _TEMPLATES, _PUBLISHED = "report/templates/*", "published/results.csv"
 STAGES = {
     "prepare": Stage(("data.prepare",), ("data/*.txt",)),
     "train": Stage(("training.train",)),
+    "lesions": Stage(("evaluation.ground_truth",)),
     "evaluate": Stage(("evaluation.run",)),
     "profile": Stage(("profiling.profile",)),
     "aggregate": Stage(("report.aggregate",)),

@@ -1,3 +1,20 @@
+rule lesions:
+    input:
+        f"{RESULTS}/data/{{dataset}}/manifest.csv",
+    output:
+        f"{RESULTS}/data/{{dataset}}/lesions.npz",
+    log:
+        f"{RESULTS}/logs/lesions/{{dataset}}.log",
+    conda:
+        CONDA
+    params:
+        settings=PIPELINE.lesion_digest,
+        code=PIPELINE.code("lesions"),
+    shell:
+        "rfbench lesions --dataset {wildcards.dataset:q} --manifest {input:q} --output {output:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
 rule evaluate:
     input:
         manifest=f"{RESULTS}/data/{{dataset}}/manifest.csv",
@@ -5,6 +22,7 @@ rule evaluate:
         weights=ancient(PIPELINE.weight_files),
     output:
         record=f"{RUN}/evaluation.json",
+        evidence=f"{RUN}/evidence.npz",
         per_image=f"{RUN}/per_image.csv",
         curves=f"{RUN}/pr_curves.csv",
         times=f"{RUN}/evaluation_times.json",

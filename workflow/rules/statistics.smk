@@ -1,6 +1,7 @@
 rule statistics:
     input:
-        f"{RESULTS}/metrics.csv",
+        PIPELINE.every_run("evidence.npz"),
+        metrics=f"{RESULTS}/metrics.csv",
     output:
         f"{RESULTS}/differences.csv",
     log:
@@ -10,4 +11,4 @@ rule statistics:
     params:
         code=PIPELINE.code("statistics"),
     shell:
-        "rfbench statistics --metrics {input:q} --output {output:q} 2> >(tee {log:q} >&2)"
+        "rfbench statistics --metrics {input.metrics:q} --output {output:q} 2> >(tee {log:q} >&2)"

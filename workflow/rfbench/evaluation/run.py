@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mmcv
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -34,7 +33,11 @@ from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
 from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
-from rfbench.metrics import LesionMetrics
+from rfbench.evaluation import evidence
+from rfbench.evaluation.ground_truth import fit_diameter, fit_label
+from rfbench.evaluation.lesion_metrics import lesion_metrics
+from rfbench.evaluation.metrics import LesionMetrics
+from rfbench.evaluation.recording import Recorder
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
 from rfbench.names import MIN_SIZE
@@ -85,15 +88,6 @@ def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch
     return maps
 
 
-def fit_label(label: np.ndarray, scale: tuple[int, int], eval_size: str) -> np.ndarray:
-    """The label map (H, W) uint8 that `predict`'s probabilities are held against."""
-    if eval_size == "native":
-        return label
-    resized = mmcv.imrescale(label, tuple(scale), interpolation="nearest")
-    width, height = scale
-    return np.pad(resized, ((0, height - resized.shape[0]), (0, width - resized.shape[1])))
-
-
 def evaluate_model(
     model: torch.nn.Module,
     manifest: Path,
@@ -104,21 +98,26 @@ def evaluate_model(
     scale: tuple[int, int],
     eval_size: str,
     keep: Callable[[str, torch.Tensor], None] | None = None,
+    recorder: Recorder | None = None,
 ) -> tuple[LesionMetrics, list[dict]]:
     """Metrics of a network over a split, and its counts at 0.5 per image (rows stem, lesion, tp, predicted, positives).
 
-    `keep` is given each image's stem and probabilities (L, H, W); for the others see `predict`. Memory does not grow
-    with the number of images.
+    `keep` is given each image's stem and probabilities (L, H, W); for the others see `predict`. `recorder`, a new one
+    of these lesions, gathers the evidence, too, and its metrics are returned. Without it, memory does not grow with
+    the number of images.
     """
     model = model.to(device).eval()
-    metrics, rows = LesionMetrics(lesions), []
+    metrics, rows = recorder.metrics if recorder else LesionMetrics(lesions), []
     images = list(read_manifest(manifest, split, lesions).itertuples())
     console = Console(stderr=True)
     for row in track(images, f"evaluating {split}", console=console, disable=not console.is_terminal):
         image, label = read_native(manifest.parent, row)
         target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
         maps = predict(model, image, scale, device, eval_size)
-        counts = metrics.update(maps, target)
+        if recorder:
+            counts = recorder.update(row.stem, maps, target, fit_diameter(image, scale, eval_size))
+        else:
+            counts = metrics.update(maps, target)
         if keep:
             keep(row.stem, maps)
         rows += [{"stem": row.stem, "lesion": lesion, **count} for lesion, count in counts.items()]
@@ -153,7 +152,9 @@ def evaluate(
     output: Path,
     weights: Path | None = None,
 ) -> dict:
-    """Evaluate one run and write its record; per_image.csv, pr_curves.csv and evaluation_times.json go beside it.
+    """Evaluate one run and write its record.
+
+    evidence.npz, per_image.csv, pr_curves.csv and evaluation_times.json go beside it.
 
     Args:
         run: which run.
@@ -165,7 +166,7 @@ def evaluate(
         weights: ImageNet checkpoint of the backbone (only the untrained network needs it).
 
     Returns:
-        The record: `metrics` (fractions 0 to 1), `details` per lesion, `n_images`.
+        The record: `metrics` (fractions 0 to 1), `details` per lesion, `lesions` (`lesion_metrics`), `n_images`.
     """
     started = time.monotonic()
     training = provenance.read_json(train_record)
@@ -183,6 +184,7 @@ def evaluate(
     }
     rows: list[dict] = []
     curves: list[dict] = []
+    recorder = Recorder(run.settings.dataset.lesions)  # stays empty for a training that is not done
     chosen = pick_device(device)
     torch.set_num_threads(run.settings.recipe.threads)
     if training["state"] == "done":
@@ -195,11 +197,12 @@ def evaluate(
             scale=run.settings.dataset.scale,
             eval_size=run.evaluation.eval_size,
         )
-        metrics, rows = judge(trained_model(run.settings, training, work))
+        metrics, rows = judge(trained_model(run.settings, training, work), recorder=recorder)
         curves = curve_points(metrics)
         record |= {
             "metrics": metrics.compute(),
             "details": metrics.details(),
+            "lesions": lesion_metrics(recorder.evidence(), recorder.truth()),
             "n_images": metrics.images,
         }
         if run.evaluation.untrained:
@@ -208,6 +211,7 @@ def evaluate(
     record["provenance"] = provenance.collect(device_name(chosen))
     _write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
     _write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
+    evidence.write(output.with_name(evidence.NAME), recorder.evidence())
     provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})
     provenance.write_json(output, record)
     return record

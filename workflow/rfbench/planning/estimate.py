@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 from rfbench import provenance
+from rfbench.evaluation import truth
 from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
 from rfbench.report import tables
@@ -28,20 +29,7 @@ LAST = {
     "figures": "{reports}/figures/figures.txt",
     "ablation": "{reports}/tables/table1.csv",
 }
-STAGES = (
-    "prepare",
-    "weights",
-    "train",
-    "evaluate",
-    "profile",
-    "costs",
-    "aggregate",
-    "statistics",
-    "tables",
-    "verdicts",
-    "figures",
-    "ablation",
-)
+STAGES = ("prepare", "lesions", "weights", "train", "evaluate", "profile", *LAST)
 
 
 def training_seconds(dataset: Dataset, recipe: Recipe, network: dict, images: dict) -> float:
@@ -105,6 +93,10 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
             0.0 if prepared[name] else counts[name] * images[name]["prepare"] + stored[name] * images[name]["read"]
             for name in images
         ],
+        "lesions": [
+            images[name][settings.evaluation.split] * images[name]["read"]
+            for name in images if not manifest_path(settings.results, name).with_name(truth.NAME).exists()
+        ],
         "train": [
             training_seconds(settings.datasets[name], settings.recipe, networks[pair], images[name])
             for (name, pair, seed) in runs if state[name, pair, seed] == "missing"
@@ -120,7 +112,8 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
         seconds["profile"] = [profile_seconds(profile.configured(settings), networks, measured["counting"])]
     seconds |= {stage: [0.0] for stage in _due(settings, set(seconds))}
     seconds["weights"] = [0.0] * (settings.model.pretrained is not None)
-    total = {"prepare": len(images), "weights": len(seconds["weights"]), "train": len(runs), "evaluate": len(runs)}
+    total = {"weights": len(seconds["weights"])}
+    total |= dict.fromkeys(("prepare", "lesions"), len(images)) | dict.fromkeys(("train", "evaluate"), len(runs))
     size = {
         "prepare": sum(counts[name] * images[name]["bytes"] + stored[name] * images[name]["stored"] for name in images),
         "train": kept + running,

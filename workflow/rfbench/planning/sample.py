@@ -25,9 +25,10 @@ from rfbench.data.prepare import prepare_ddr, prepare_idrid, prepare_synthetic
 from rfbench.data.store import bytes_of
 from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
-from rfbench.evaluation.run import fit_label, predict
+from rfbench.evaluation.ground_truth import fit_diameter, fit_label
+from rfbench.evaluation.recording import Recorder
+from rfbench.evaluation.run import predict
 from rfbench.losses import dice_loss
-from rfbench.metrics import LesionMetrics
 from rfbench.models import assemble
 from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
@@ -240,9 +241,10 @@ def _counts(settings: Settings, name: str) -> dict[str, int]:
 
 def _judge(dataset: Dataset, image, label, device: torch.device) -> None:
     """All of an image's evaluation but reading it and the network."""
-    metrics, scale, eval_size = LesionMetrics(dataset.lesions), dataset.scale, dataset.eval_size
+    recorder, scale, eval_size = Recorder(dataset.lesions), dataset.scale, dataset.eval_size
     target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
-    metrics.update(predict(_Nothing(len(dataset.lesions)), image, scale, device, eval_size), target)
+    maps = predict(_Nothing(len(dataset.lesions)), image, scale, device, eval_size)
+    recorder.update("image", maps, target, fit_diameter(image, scale, eval_size))
 
 
 class _Nothing(torch.nn.Module):

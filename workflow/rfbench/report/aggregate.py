@@ -4,6 +4,8 @@ One row per data set × pair × seed × metric × lesion. Times have no place he
 twice gives the same bytes.
 """
 
+import math
+
 import pandas as pd
 
 import operators
@@ -27,7 +29,8 @@ def aggregate(settings: Settings) -> pd.DataFrame:
 
     A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
     or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.
-    Values are fractions; `n` is the number of evaluated images.
+    Values are fractions, but for the numbers of lesions and regions and what is counted per image; empty where too few
+    lesions allow a fraction (`evaluation.lesion_metrics`). `n` is the number of evaluated images.
     """
     rows = []
     for run in runs.configured(settings):
@@ -82,10 +85,11 @@ def _rows(settings: Settings, run: runs.Run) -> list[dict]:
     measured["aupr11_artefact"] = {
         lesion: float(detail["aupr11_artefact"]) for lesion, detail in record["details"].items()
     }
+    measured |= record.get("lesions", {})  # runs of earlier versions have none
     if "untrained" in record:
         measured["ap_untrained"] = record["untrained"]["ap"]
     return [
-        {**common, "metric": metric, "lesion": lesion, "value": value}
+        {**common, "metric": metric, "lesion": lesion, "value": math.nan if value is None else float(value)}
         for metric, by_lesion in measured.items()
         for lesion, value in by_lesion.items()
     ]
