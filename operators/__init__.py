@@ -17,7 +17,7 @@ An installed package brings operators of its own through the entry-point group `
 names the operator and loads a module with the same declarations.
 
 Operator files import nothing from each other, so a pair depends on exactly the files that `files` names (and on
-rfbench.reassembly, which counts as part of the network).
+rfbench.reassembly, .guided and .official, which count as part of the network).
 ``import operators`` is light; the first look-up imports the operator files and with them torch.
 """
 

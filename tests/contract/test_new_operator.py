@@ -46,12 +46,13 @@ def test_the_written_operator_is_in_the_house_style_and_keeps_every_fast_clause(
 
 
 @pytest.mark.usefixtures("_registry")
-def test_the_worked_example_of_the_contract_keeps_it(tmp_path):
+@pytest.mark.parametrize(("name", "pair"), [("BoxPool", "box_bilinear"), ("GatedCopy", "strideconv_gatedcopy")])
+def test_the_worked_examples_of_the_contract_keep_it(name, pair, tmp_path):
     text = (ROOT / "operators" / "README.md").read_text()
-    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.S) if "class BoxPool" in code]
-    (tmp_path / "box.py").write_text(example)
-    assert operators.load_file(tmp_path / "box.py") == ["box_bilinear"]
-    subject = Subject("box_bilinear")
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.S) if f"class {name}" in code]
+    (tmp_path / "example.py").write_text(example)
+    assert operators.load_file(tmp_path / "example.py") == [pair]
+    subject = Subject(pair)
     for clause in CLAUSES.values():
         if not clause.slow:
             clause.check(subject)

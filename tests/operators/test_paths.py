@@ -43,6 +43,19 @@ def test_strided_steps_keep_the_channels_until_the_last():
     assert [(conv.in_channels, conv.out_channels) for conv in convs] == [(4, 4), (4, 4), (4, 6)]
 
 
+def test_the_recording_path_is_the_strided_one_and_records_what_each_step_receives():
+    path, plain = strideconv.recording_down(4, 6, 3, relu=True).eval(), strideconv.down(4, 6, 3, relu=True).eval()
+    assert list(path.state_dict()) == list(plain.state_dict()), "ImageNet weights load by name"
+    plain.load_state_dict(path.state_dict())
+    x = torch.randn(2, 4, 21, 34)
+    y, records = path(x)
+    assert torch.equal(y, plain(x))
+    assert [tuple(record.shape) for record in records] == [(2, 4, 21, 34), (2, 4, 11, 17), (2, 4, 6, 9)]
+    assert records[0] is x
+    for step, received, given in zip(plain, records, [*records[1:], y], strict=True):
+        assert torch.equal(step(received), given)
+
+
 def test_maxpool_is_a_chain_of_pools_then_conv_and_norm():
     path = maxpool.MaxPoolPath(4, 6, 2, relu=False)
     path.norm.running_mean.uniform_(), path.norm.running_var.uniform_(0.5, 2), path.eval()

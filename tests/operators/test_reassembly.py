@@ -1,7 +1,10 @@
 """Window sums and inner products against plain loops."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from rfbench import reassembly
 
@@ -116,3 +119,68 @@ def test_nothing_but_the_two_inputs_is_kept(function, shapes):
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(id(t), t), lambda t: t):
         function(*inputs)
     assert sum(tensor.numel() for tensor in kept.values()) == sum(x.numel() for x in inputs)
+
+
+def slow_sample(x, offsets, groups, scale):
+    n, channels, height, width = x.shape
+    rows, columns = offsets.shape[2:]
+    y = torch.zeros(n, channels, scale * rows, scale * columns, dtype=x.dtype)
+    for b in range(n):
+        for c in range(channels):
+            group = c // (channels // groups)
+            for v in range(scale * rows):
+                for u in range(scale * columns):
+                    channel = group * scale**2 + (v % scale) * scale + u % scale
+                    right = offsets[b, channel, v // scale, u // scale].item()
+                    down = offsets[b, groups * scale**2 + channel, v // scale, u // scale].item()
+                    # centre of the target in cells of the offsets, then in cells of x, cell centres at whole numbers
+                    row = ((v + 0.5) / scale + down) * height / rows - 0.5
+                    column = ((u + 0.5) / scale + right) * width / columns - 0.5
+                    row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+                    top, left = math.floor(row), math.floor(column)
+                    for i, j in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
+                        weight = max(0, 1 - abs(row - i)) * max(0, 1 - abs(column - j))
+                        if weight:
+                            y[b, c, v, u] += weight * x[b, c, i, j]
+    return y
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4)])
+@pytest.mark.parametrize("zoom", [1, 2])  # of the map that is read against the offsets'
+def test_samples_equal_the_loops(scale, size, zoom):
+    x = torch.randn(2, 6, *(zoom * side for side in size), dtype=torch.float64)
+    offsets = torch.randn(2, 2 * 3 * scale**2, *size, dtype=torch.float64)
+    torch.testing.assert_close(reassembly.sample(x, offsets, 3, scale), slow_sample(x, offsets, 3, scale))
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_samples_without_offsets_are_bilinear_interpolation(scale):
+    x = torch.randn(2, 4, 7, 5, dtype=torch.float64)
+    y = reassembly.sample(x, torch.zeros(2, 2 * 2 * scale**2, 7, 5, dtype=torch.float64), 2, scale)
+    expected = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(y, expected, rtol=0, atol=2e-15)
+
+
+def test_the_gradients_of_samples_equal_finite_differences():
+    x = leaf(1, 4, 3, 4)
+    offsets = torch.rand(1, 2 * 2 * 4, 3, 4, dtype=torch.float64).mul_(0.2).requires_grad_()  # away from the kinks
+    assert torch.autograd.gradcheck(lambda x, offsets: reassembly.sample(x, offsets, 2), (x, offsets))
+
+
+def test_half_precision_maps_are_read_at_full_precision_positions():
+    """A ramp tells where it is read: in bfloat16 the positions of its far end would be off by a third of a cell."""
+    x = torch.arange(360.0).expand(1, 1, 2, 360) / 512
+    offsets = torch.full((1, 2 * 4, 2, 360), 0.1)
+    y = reassembly.sample(x.bfloat16(), offsets, 1)
+    expected = reassembly.sample(x.bfloat16().float(), offsets, 1)
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(y, expected.bfloat16())
+
+
+def test_full_precision_survives_autocast():
+    x = torch.randn(3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (x @ x).dtype == torch.bfloat16
+        with reassembly.full_precision(x):
+            assert (x @ x).dtype == torch.float32

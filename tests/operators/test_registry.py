@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import operators
+import rfbench
 from rfbench import pipeline
 from rfbench.contract.operators_table import add_arguments, counted, run, table_rows
 from rfbench.errors import RFBenchError
@@ -96,6 +97,21 @@ def test_operator_files_import_nothing_from_each_other():
                 module = getattr(node, "module", None)
                 imported = {module, *(f"{module}.{alias.name}" if module else alias.name for alias in node.names)}
                 assert not imported & others
+
+
+def test_what_operator_files_share_counts_as_part_of_the_network():
+    """Editing it runs the pairs again, as editing the operator file does."""
+    library, folder = Path(rfbench.__file__).parent, Path(operators.__file__).parent
+    counted_in = {path for pattern in pipeline.CODE["model"] for path in library.parent.glob(pattern)}
+    shared = set()
+    for file in folder.glob("[!_]*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "rfbench":
+                shared |= {library / f"{alias.name}.py" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module.startswith("rfbench."):
+                shared.add(library.parent / f"{node.module.replace('.', '/')}.py")
+    assert library / "reassembly.py" in shared
+    assert shared <= counted_in
 
 
 def test_importing_the_packages_and_what_renders_needs_no_torch():

@@ -28,7 +28,8 @@ def _files(folder: str, *names: str) -> list[str]:
 # Library code by stage: a changed digest runs the stage again, a touched file does not.
 CODE = {
     "data": ["rfbench/data/*.py"],
-    "model": ["rfbench/models/*.py", "rfbench/losses.py", "rfbench/reassembly.py", "operators/__init__.py"],
+    "model": ["rfbench/models/*.py", "rfbench/losses.py", "rfbench/reassembly.py", "rfbench/guided.py",
+              "rfbench/official.py", "operators/__init__.py"],
     "train": [*_files("training", "train.py", "workfolder.py"), "rfbench/data/training.py"],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": [*_files("profiling", "profile.py", "flops.py", "memory.py"), "rfbench/inference/fuse.py"],

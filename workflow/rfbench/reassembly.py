@@ -2,8 +2,12 @@
 
 Accumulated over the taps of the window, so that no unfolded copy of the map (25 times its size for a 5x5 window) is
 ever made or kept for backward; only the map and its weights are. On a CPU this is also 3 to 15 times faster.
+
+Samples at learnt positions, what point-based operators reassemble by, have their coordinates in float32 whatever the
+maps are in: in bfloat16 a position in a row of 360 cells would be off by up to a third of a cell.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +69,43 @@ def upsample(low: Tensor, weights: Tensor, scale: int) -> Tensor:
         (N, C, scale·h, scale·w)
     """
     return F.pixel_shuffle(window_sum(low, weights).flatten(1, 2), scale)
+
+
+def sample(x: Tensor, offsets: Tensor, groups: int, scale: int = 2) -> Tensor:
+    """Each cell becomes scale x scale cells, each read bilinearly where an offset moves it to.
+
+    Without offsets the cells lie evenly, and the result is bilinear interpolation. Positions beyond the border read
+    the border cell. Computed in float32 or wider and returned in x's type. Its backward (torch's grid_sample) is not
+    deterministic on CUDA.
+
+    Args:
+        x: (N, C, H, W), H and W any; C divisible by groups, each group of consecutive channels at its own positions.
+        offsets: (N, 2·groups·scale², h, w) in cells of the offsets' map, which x is laid out over.
+            Channel = coordinate·groups·scale² + group·scale² + row·scale + column; coordinate 0 is the column.
+
+    Returns:
+        (N, C, scale·h, scale·w)
+    """
+    n, channels = x.shape[:2]
+    height, width = offsets.shape[2:]
+    wide = torch.promote_types(x.dtype, torch.float32)
+    columns, rows = offsets.to(wide).unflatten(1, (2, groups, scale, scale)).unbind(1)  # (N, g, s, s, h, w)
+    inner = (torch.arange(scale, device=x.device, dtype=wide) + 0.5) / scale  # of a sub-pixel in its cell
+    columns = columns + inner[:, None, None] + torch.arange(width, device=x.device, dtype=wide)
+    rows = rows + inner[:, None, None, None] + torch.arange(height, device=x.device, dtype=wide)[:, None]
+    grid = torch.stack([2 * columns / width - 1, 2 * rows / height - 1], dim=-1)
+    grid = grid.permute(0, 1, 4, 2, 5, 3, 6).reshape(n * groups, scale * height, scale * width, 2)
+    parts = x.to(wide).reshape(n * groups, channels // groups, *x.shape[2:])
+    y = F.grid_sample(parts, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return y.reshape(n, channels, *y.shape[2:]).to(x.dtype)
+
+
+def full_precision(x: Tensor) -> contextlib.AbstractContextManager:
+    """Turns autocast off on x's device, for what half precision would spoil."""
+    device = x.device.type
+    return (
+        torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else contextlib.nullcontext()
+    )
 
 
 @dataclass(frozen=True)

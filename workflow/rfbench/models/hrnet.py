@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 import operators
 
+OWN = {"StrideConv", "StrideConv*", "Bilinear"}  # paths that are HRNet's, module for module
+
 Records = tuple  # what the steps of one down path recorded, highest resolution first
 PathRecords = dict[tuple[int, int], Records]  # (j, i) -> what the down path j -> i recorded
 
@@ -64,9 +66,9 @@ class OperatorHRNet(HRNet):
                 module.init_operator()
 
     def replaced_sites(self) -> tuple[str, ...]:
-        """Key prefixes of the paths that are not HRNet's own (StrideConv down, Bilinear up)."""
+        """Key prefixes of the paths that are not HRNet's own (strided convolutions down, bilinear up)."""
         sites = []
-        if self.pair.down != "StrideConv":
+        if self.pair.down not in OWN:
             sites += [f"transition{n}.{n}." for n in (1, 2, 3)]
         for name, module in self.named_modules():
             if isinstance(module, FusionModule):
@@ -74,7 +76,7 @@ class OperatorHRNet(HRNet):
         return tuple(sites)
 
     def _replaces(self, i: int, j: int) -> bool:
-        return self.pair.up != "Bilinear" if j > i else self.pair.down != "StrideConv"
+        return (self.pair.up if j > i else self.pair.down) not in OWN
 
 
 class FusionModule(BaseModule):
