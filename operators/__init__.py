@@ -68,6 +68,11 @@ def available() -> list[str]:
     return sorted(_pairs())
 
 
+def published() -> list[str]:
+    """Names of the registered pairs that a paper compares, sorted: those whose setting is not `own`."""
+    return sorted(name for name, pair in _pairs().items() if pair.confidence != "own")
+
+
 def get(name: str) -> Pair:
     """The pair of that name."""
     try:

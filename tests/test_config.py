@@ -12,6 +12,7 @@ import yaml
 import operators
 from rfbench import config as configuration
 from rfbench.config import ConfigError
+from rfbench.config.protocol import printed_rows
 from rfbench.data import prepare
 from rfbench.data.synthetic import Plan
 from rfbench.errors import DataError
@@ -111,8 +112,8 @@ def test_defaults_are_the_published_recipe():
         ({**SMALL, "datasets": {"IDRiD": DATASET}}, ["datasets.IDRiD", "begin with SYN"]),
         ({"pairs": ["maxpool_bilinear"]}, ["top level", "datasets is missing"]),
         (changed("datasets", {}), ["datasets", "a mapping of at least 1"]),
-        (changed("pairs", []), ["pairs", "or `all`", "found none"]),
-        (changed("pairs", "m2mrf_c"), ["pairs", "`all` or a list of pairs", "'m2mrf_c'"]),
+        (changed("pairs", []), ["pairs", "`paper` or `all`", "found none"]),
+        (changed("pairs", "m2mrf_c"), ["pairs", "`paper`, `all` or a list of pairs", "'m2mrf_c'"]),
         (changed("recipe.time_limit", "1h"), ["recipe.time_limit", "a number or null", "'1h'"]),
         (changed("recipe.optimizer.lr", math.nan), ["recipe.optimizer.lr", "a number", "nan"]),
         (changed("results", "a b's"), ["results", "without quotes", "a b's"]),
@@ -227,6 +228,13 @@ def test_all_pairs_are_the_registered_ones():
     config = configuration.complete({**SMALL, "pairs": "all"})
     assert config["pairs"] == operators.available()
     assert len(configuration.runs(config)) == 3 * len(operators.available())
+
+
+def test_the_papers_pairs_are_those_of_its_tables():
+    config = configuration.complete({**SMALL, "pairs": "paper"})
+    assert len(config["pairs"]) == 18
+    printed = printed_rows("ddr")
+    assert {operators.get(pair).published_name for pair in config["pairs"]} == printed
 
 
 @pytest.mark.parametrize(("paper_rows_only", "ddr", "idrid"), [(False, 18, 18), (True, 18, 12)])

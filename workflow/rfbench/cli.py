@@ -44,7 +44,7 @@ EPILOG = """examples:
   rfbench prepare idrid --source "A. Segmentation.zip" --output results/data/IDRiD
   rfbench plan config/paper.yaml                          runs, hours and disk, before anything starts
   rfbench predict --checkpoint model.pth --output maps photograph.jpg
-  rfbench new-operator blur && rfbench check blur_bilinear   an operator of your own
+  rfbench new-operator box && rfbench check box_bilinear     an operator of your own
   snakemake --cores all                                   the embedded benchmark: data, trainings, tables
   snakemake --cores all --configfile config/idrid.yaml    the real IDRiD experiment
 """

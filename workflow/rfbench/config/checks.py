@@ -215,7 +215,7 @@ def _pair_problems(config: dict) -> list[str]:
         if pair not in known:
             problems.append(f"pairs: unknown pair {pair}.{_near(pair, known)}")
     if not config["pairs"]:
-        problems.append("pairs: expected operator pairs or `all`, found none. `rfbench operators` lists them.")
+        problems.append("pairs: expected operator pairs, `paper` or `all`, found none. `rfbench operators` lists them.")
     if not problems and config["paper_rows_only"] and not config["sweep"]:
         trained = {dataset for dataset, _, _ in runs(config)}
         problems = [

@@ -53,7 +53,7 @@ def complete(config: dict, origin: str = "configuration", registry: bool = True)
         config: as the user wrote it.
         origin: named in each sentence.
         registry: look up pairs and options, for which the operator files, and torch, are imported. Without,
-            `pairs: all` stays as it is.
+            `pairs: all` and `pairs: paper` stay as they are.
 
     Raises:
         ConfigError: one sentence per problem, each with its key; all problems at once.
@@ -68,8 +68,8 @@ def complete(config: dict, origin: str = "configuration", registry: bool = True)
     problems = schema_problems(config, schema)
     if not problems:
         _fill(config, schema, schema)
-        if registry and config["pairs"] == "all":
-            config["pairs"] = operators.available()
+        if registry and isinstance(config["pairs"], str):
+            config["pairs"] = operators.published() if config["pairs"] == "paper" else operators.available()
         for dataset in config["datasets"].values():
             dataset.setdefault("eval_size", "prepared" if published_layout(dataset) == "ddr" else "native")
         config["profile"].setdefault("size", next(iter(config["datasets"].values()))["scale"])
