@@ -8,6 +8,8 @@ from torch import nn
 from torch.func import functional_call
 
 from operators.a2u import A2UDownsample, a2u_upsample
+from operators.blurpool import BlurPool
+from operators.blurpool import MaxPool as DenseMaxPool
 from operators.carafe import CARAFEDownsample, CARAFEUpsample
 from operators.indexnet import IndexNetDownsample, index_upsample
 from operators.lip import LIP
@@ -71,6 +73,9 @@ BLOCKS = {
     },
     "a2u": (lambda: RoundTrip(A2UDownsample(CHANNELS), a2u_upsample), half, same),
     "a2u_unshared": (lambda: RoundTrip(A2UDownsample(CHANNELS, 5, shared=False), a2u_upsample), half, same),
+    "blur": (lambda: BlurPool(CHANNELS), half),
+    "blur_filter5": (lambda: BlurPool(CHANNELS, filter_size=5), half),
+    "maxblur": (lambda: nn.Sequential(DenseMaxPool(), BlurPool(CHANNELS)), half),
     "m2mrf_down": (lambda: M2MRF(1 / 2, CHANNELS, CHANNELS, reduction=2), lambda side: max(side // 2, 1)),
     "m2mrf_up": (lambda: M2MRF(2, CHANNELS, CHANNELS, reduction=2), lambda side: 2 * side),
 }

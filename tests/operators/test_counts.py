@@ -1,0 +1,28 @@
+"""Learnable parameters of HRNetV2-W48 with the operators that came after the paper, to the unit.
+
+No paper prints them for HRNet: each was added up by hand from a step's own count over the 31 paths of 47 steps.
+"""
+
+import pytest
+import torch
+
+import operators
+from rfbench.models import assemble, count_parameters
+
+COUNTS = {  # (pair, options of its operators) -> parameters with head
+    ("blur_bilinear", ""): 65_847_844,
+    ("maxblur_bilinear", ""): 59_453_956,
+}
+OPTIONS = {"": {}}
+
+
+@pytest.mark.parametrize(("pair", "options"), COUNTS)
+def test_the_network_has_exactly_the_parameters_added_up_by_hand(pair, options):
+    with torch.device("meta"):
+        assert count_parameters(assemble(pair, operator_options=OPTIONS[options])) == COUNTS[pair, options]
+
+
+def test_every_pair_since_the_paper_is_counted():
+    own = set(operators.available()) - set(operators.published())
+    assert own == {pair for pair, _ in COUNTS}
+    assert all(operators.get(pair).params is None for pair in own), "no paper prints them"
