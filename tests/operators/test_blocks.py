@@ -7,14 +7,19 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from operators import avgpool, nearest
 from operators.a2u import A2UDownsample, a2u_upsample
+from operators.adown import ADown
 from operators.blurpool import BlurPool
 from operators.blurpool import MaxPool as DenseMaxPool
 from operators.carafe import CARAFEDownsample, CARAFEUpsample
+from operators.haar import haar_down, haar_up
+from operators.hwd import HWD
 from operators.indexnet import IndexNetDownsample, index_upsample
 from operators.lip import LIP
 from operators.m2mrf import M2MRF
 from operators.maxpool import MaxPoolDownsample, max_unpool
+from operators.spdconv import SPDConv
 
 CHANNELS = 4
 
@@ -41,6 +46,14 @@ class Pooling(nn.Module):
     def forward(self, x):
         y, indices = self.down(x)
         return y, max_unpool(y, indices, x.shape[2:])
+
+
+class Haar(nn.Module):
+    """The Haar transform and its inverse: x -> (down, up), the details doubled so that the map is not x again."""
+
+    def forward(self, x):
+        ll, details = haar_down(x)
+        return ll, haar_up(ll, 2 * details, x.shape[2:])
 
 
 def half(side: int) -> int:
@@ -76,6 +89,13 @@ BLOCKS = {
     "blur": (lambda: BlurPool(CHANNELS), half),
     "blur_filter5": (lambda: BlurPool(CHANNELS, filter_size=5), half),
     "maxblur": (lambda: nn.Sequential(DenseMaxPool(), BlurPool(CHANNELS)), half),
+    "spd": (lambda: SPDConv(CHANNELS, CHANNELS), half),
+    "spd_kernel1": (lambda: SPDConv(CHANNELS, CHANNELS, kernel=1), half),
+    "hwd": (lambda: HWD(CHANNELS, CHANNELS), half),
+    "haar": (Haar, half, same),
+    "adown": (lambda: ADown(CHANNELS, CHANNELS), half),
+    "avgpool": (lambda: avgpool.down(CHANNELS, CHANNELS, 1, relu=True), half),
+    "nearest": (lambda: nearest.up(CHANNELS, CHANNELS, 1), lambda side: 2 * side),
     "m2mrf_down": (lambda: M2MRF(1 / 2, CHANNELS, CHANNELS, reduction=2), lambda side: max(side // 2, 1)),
     "m2mrf_up": (lambda: M2MRF(2, CHANNELS, CHANNELS, reduction=2), lambda side: 2 * side),
 }

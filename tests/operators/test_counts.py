@@ -12,8 +12,18 @@ from rfbench.models import assemble, count_parameters
 COUNTS = {  # (pair, options of its operators) -> parameters with head
     ("blur_bilinear", ""): 65_847_844,
     ("maxblur_bilinear", ""): 59_453_956,
+    ("spd_bilinear", ""): 87_226_660,
+    ("spd_bilinear", "kernel 1"): 61_888_804,
+    ("hwd_bilinear", ""): 61_888_804,
+    ("haar_haar", ""): 59_453_956,
+    ("adown_bilinear", ""): 60_701_092,
+    ("avgpool_bilinear", ""): 59_453_956,
+    ("strideconv_nearest", ""): 65_847_844,
 }
-OPTIONS = {"": {}}
+OPTIONS = {
+    "": {},
+    "kernel 1": {"spdconv": {"kernel": 1}},
+}
 
 
 @pytest.mark.parametrize(("pair", "options"), COUNTS)

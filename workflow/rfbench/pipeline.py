@@ -29,7 +29,7 @@ def _files(folder: str, *names: str) -> list[str]:
 CODE = {
     "data": ["rfbench/data/*.py"],
     "model": ["rfbench/models/*.py", "rfbench/losses.py", "rfbench/reassembly.py", "rfbench/guided.py",
-              "rfbench/official.py", "operators/__init__.py"],
+              "rfbench/official.py", "rfbench/wavelets.py", "operators/__init__.py"],
     "train": [*_files("training", "train.py", "workfolder.py"), "rfbench/data/training.py"],
     "evaluate": ["rfbench/evaluate.py", "rfbench/metrics.py"],
     "profile": [*_files("profiling", "profile.py", "flops.py", "memory.py"), "rfbench/inference/fuse.py"],
