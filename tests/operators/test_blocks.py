@@ -13,12 +13,15 @@ from operators.adown import ADown
 from operators.blurpool import BlurPool
 from operators.blurpool import MaxPool as DenseMaxPool
 from operators.carafe import CARAFEDownsample, CARAFEUpsample
+from operators.dysample import DySample
+from operators.eucb import EUCB
 from operators.haar import haar_down, haar_up
 from operators.hwd import HWD
 from operators.indexnet import IndexNetDownsample, index_upsample
 from operators.lip import LIP
 from operators.m2mrf import M2MRF
 from operators.maxpool import MaxPoolDownsample, max_unpool
+from operators.pixelshuffle import PixelShuffleUpsample
 from operators.spdconv import SPDConv
 
 CHANNELS = 4
@@ -56,6 +59,10 @@ class Haar(nn.Module):
         return ll, haar_up(ll, 2 * details, x.shape[2:])
 
 
+def double(side: int) -> int:
+    return 2 * side
+
+
 def half(side: int) -> int:
     return -(-side // 2)
 
@@ -71,7 +78,7 @@ BLOCKS = {
     "lip_simplified": (lambda: LIP(CHANNELS, kind="simplified"), half),
     "carafe_down": (lambda: CARAFEDownsample(CHANNELS, compressed=6), half),
     "carafe_down_kernel3": (lambda: CARAFEDownsample(CHANNELS, compressed=6, kernel=3, encoder_kernel=1), half),
-    "carafe_up2": (lambda: CARAFEUpsample(CHANNELS, 2, compressed=6), lambda side: 2 * side),
+    "carafe_up2": (lambda: CARAFEUpsample(CHANNELS, 2, compressed=6), double),
     "carafe_up4": (lambda: CARAFEUpsample(CHANNELS, 4, compressed=6, kernel=3), lambda side: 4 * side),
     **{
         f"indexnet_{kind}{'_nonlinear' * nonlinear}{'_context' * context}": (
@@ -95,9 +102,13 @@ BLOCKS = {
     "haar": (Haar, half, same),
     "adown": (lambda: ADown(CHANNELS, CHANNELS), half),
     "avgpool": (lambda: avgpool.down(CHANNELS, CHANNELS, 1, relu=True), half),
-    "nearest": (lambda: nearest.up(CHANNELS, CHANNELS, 1), lambda side: 2 * side),
+    "nearest": (lambda: nearest.up(CHANNELS, CHANNELS, 1), double),
+    "pixelshuffle": (lambda: PixelShuffleUpsample(CHANNELS), double),
+    "eucb": (lambda: EUCB(CHANNELS, CHANNELS), double),
+    "dysample": (lambda: DySample(CHANNELS), double),
+    "dysample_dynamic": (lambda: DySample(CHANNELS, groups=2, dynamic=True), double),
     "m2mrf_down": (lambda: M2MRF(1 / 2, CHANNELS, CHANNELS, reduction=2), lambda side: max(side // 2, 1)),
-    "m2mrf_up": (lambda: M2MRF(2, CHANNELS, CHANNELS, reduction=2), lambda side: 2 * side),
+    "m2mrf_up": (lambda: M2MRF(2, CHANNELS, CHANNELS, reduction=2), double),
 }
 
 

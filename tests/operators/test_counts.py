@@ -19,9 +19,14 @@ COUNTS = {  # (pair, options of its operators) -> parameters with head
     ("adown_bilinear", ""): 60_701_092,
     ("avgpool_bilinear", ""): 59_453_956,
     ("strideconv_nearest", ""): 65_847_844,
+    ("strideconv_pixelshuffle", ""): 76_726_756,
+    ("strideconv_dysample", ""): 65_955_332,
+    ("strideconv_dysample", "dynamic"): 66_061_316,
+    ("strideconv_eucb", ""): 65_990_020,
 }
 OPTIONS = {
     "": {},
+    "dynamic": {"dysample": {"dynamic": True}},
     "kernel 1": {"spdconv": {"kernel": 1}},
 }
 
