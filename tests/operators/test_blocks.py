@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
@@ -15,6 +16,7 @@ from operators.blurpool import MaxPool as DenseMaxPool
 from operators.carafe import CARAFEDownsample, CARAFEUpsample
 from operators.dysample import DySample
 from operators.eucb import EUCB
+from operators.fade import FADE
 from operators.haar import haar_down, haar_up
 from operators.hwd import HWD
 from operators.indexnet import IndexNetDownsample, index_upsample
@@ -22,6 +24,7 @@ from operators.lip import LIP
 from operators.m2mrf import M2MRF
 from operators.maxpool import MaxPoolDownsample, max_unpool
 from operators.pixelshuffle import PixelShuffleUpsample
+from operators.sapa import SAPA
 from operators.spdconv import SPDConv
 
 CHANNELS = 4
@@ -49,6 +52,17 @@ class Pooling(nn.Module):
     def forward(self, x):
         y, indices = self.down(x)
         return y, max_unpool(y, indices, x.shape[2:])
+
+
+class Guided(nn.Module):
+    """A guided step on the mean of 2x2 cells, guided by the map itself: x -> its size again."""
+
+    def __init__(self, step: nn.Module):
+        super().__init__()
+        self.step = step
+
+    def forward(self, x):
+        return self.step(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False), x)
 
 
 class Haar(nn.Module):
@@ -103,6 +117,9 @@ BLOCKS = {
     "adown": (lambda: ADown(CHANNELS, CHANNELS), half),
     "avgpool": (lambda: avgpool.down(CHANNELS, CHANNELS, 1, relu=True), half),
     "nearest": (lambda: nearest.up(CHANNELS, CHANNELS, 1), double),
+    "fade": (lambda: Guided(FADE(CHANNELS)), same),
+    "fade_lite_without_gate": (lambda: Guided(FADE(CHANNELS, gate=False, lite=True)), same),
+    "sapa": (lambda: Guided(SAPA(CHANNELS, dim=6)), same),
     "pixelshuffle": (lambda: PixelShuffleUpsample(CHANNELS), double),
     "eucb": (lambda: EUCB(CHANNELS, CHANNELS), double),
     "dysample": (lambda: DySample(CHANNELS), double),

@@ -23,10 +23,16 @@ COUNTS = {  # (pair, options of its operators) -> parameters with head
     ("strideconv_dysample", ""): 65_955_332,
     ("strideconv_dysample", "dynamic"): 66_061_316,
     ("strideconv_eucb", ""): 65_990_020,
+    ("strideconv_fade", ""): 66_956_122,
+    ("strideconv_fade", "no gate"): 66_952_763,
+    ("strideconv_fade", "lite"): 66_029_728,
+    ("strideconv_sapa", ""): 66_076_068,
 }
 OPTIONS = {
     "": {},
     "dynamic": {"dysample": {"dynamic": True}},
+    "no gate": {"fade": {"gate": False}},
+    "lite": {"fade": {"lite": True}},
     "kernel 1": {"spdconv": {"kernel": 1}},
 }
 
