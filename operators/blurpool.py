@@ -1,6 +1,6 @@
 """BlurPool: a low-pass filter before every halving, so that no frequency is folded onto another.
 
-Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019, arXiv:1904.11486, section 3.2: ConvBlurPool
+Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019, arXiv:1904.11486: ConvBlurPool
 for strided convolutions, MaxBlurPool for max pooling.
 
     y = x * f at every other cell    f = outer product of binomial weights, sum 1: (1 2 1), (1 3 3 1), (1 4 6 4 1), …

@@ -1,6 +1,6 @@
 """DySample: upsampling by sampling, at positions that the map itself predicts.
 
-Liu, Lu, Fu, Cao, "Learning to Upsample by Learning to Sample", ICCV 2023, arXiv:2308.15085, section 3; of its variants
+Liu, Lu, Fu, Cao, "Learning to Upsample by Learning to Sample", ICCV 2023, arXiv:2308.15085; of its variants
 the one that predicts offsets at the low resolution ("lp") with static scope, or with dynamic scope ("DySample+").
 
     o = conv1x1(x)    two coordinates for each of g groups of channels and each of the four cells that one becomes

@@ -1,7 +1,7 @@
 """EUCB: nearest neighbours, a depthwise convolution, a pointwise one.
 
 Rahman, Munir, Marculescu, "EMCAD: Efficient Multi-scale Convolutional Attention Decoding for Medical Image
-Segmentation", CVPR 2024, arXiv:2405.06880, section 3.1.4 (efficient up-convolution block).
+Segmentation", CVPR 2024, arXiv:2405.06880 (efficient up-convolution block).
 
     y = conv1x1(ReLU(BN(depthwise conv3x3(nearest ×2 of x))))    depthwise without, conv1x1 with bias
 

@@ -1,7 +1,7 @@
 """SAPA: kernels from the similarity of the encoder's cells with the cells to reassemble.
 
 Lu, Liu, Ye, Fu, Liu, Cao, "SAPA: Similarity-Aware Point Affiliation for Feature Upsampling", NeurIPS 2022,
-arXiv:2209.12866, section 3; of its variants the basic one (SAPA-B). y: guide at twice the size, x: low map.
+arXiv:2209.12866; of its variants the basic one (SAPA-B). y: guide at twice the size, x: low map.
 
     q = linear(LN(y)), k = linear(LN(x))    LN: over the channels of a cell; d channels each
     S(target, tap) = q(target) · k(cell of the tap in the 5x5 window around the target's low cell)

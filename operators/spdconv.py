@@ -1,7 +1,7 @@
 """SPD-Conv: space to depth, then a convolution without stride, so that no cell is skipped.
 
 Sunkara, Luo, "No More Strided Convolutions or Pooling: A New CNN Building Block for Low-Resolution Images and Small
-Objects", ECML PKDD 2022, arXiv:2208.03641, section 3.
+Objects", ECML PKDD 2022, arXiv:2208.03641.
 
     s = [x(0::2, 0::2), x(1::2, 0::2), x(0::2, 1::2), x(1::2, 1::2)]    4C channels, row offset first
     y = ReLU(BN(conv(s)))

@@ -17,6 +17,7 @@ from operators.carafe import CARAFEDownsample, CARAFEUpsample
 from operators.dysample import DySample
 from operators.eucb import EUCB
 from operators.fade import FADE
+from operators.freqfusion import FreqFusion, PathStep
 from operators.haar import haar_down, haar_up
 from operators.hwd import HWD
 from operators.indexnet import IndexNetDownsample, index_upsample
@@ -120,6 +121,8 @@ BLOCKS = {
     "fade": (lambda: Guided(FADE(CHANNELS)), same),
     "fade_lite_without_gate": (lambda: Guided(FADE(CHANNELS, gate=False, lite=True)), same),
     "sapa": (lambda: Guided(SAPA(CHANNELS, dim=6)), same),
+    "freqfusion": (lambda: Guided(FreqFusion(CHANNELS, 8)), same, same),
+    "freqfusion_step": (lambda: Guided(PathStep(CHANNELS, residual=True, compressed=8, hamming=True)), same),
     "pixelshuffle": (lambda: PixelShuffleUpsample(CHANNELS), double),
     "eucb": (lambda: EUCB(CHANNELS, CHANNELS), double),
     "dysample": (lambda: DySample(CHANNELS), double),

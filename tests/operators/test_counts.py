@@ -27,12 +27,17 @@ COUNTS = {  # (pair, options of its operators) -> parameters with head
     ("strideconv_fade", "no gate"): 66_952_763,
     ("strideconv_fade", "lite"): 66_029_728,
     ("strideconv_sapa", ""): 66_076_068,
+    ("strideconv_freqfusion", ""): 69_652_114,
+    ("strideconv_freqfusion", "C/4"): 67_129_330,
+    ("strideconv_freqfusion", "C/2"): 68_134_738,
 }
 OPTIONS = {
     "": {},
     "dynamic": {"dysample": {"dynamic": True}},
     "no gate": {"fade": {"gate": False}},
     "lite": {"fade": {"lite": True}},
+    "C/4": {"freqfusion": {"compressed": 0.25}},
+    "C/2": {"freqfusion": {"compressed": 0.5}},
     "kernel 1": {"spdconv": {"kernel": 1}},
 }
 

@@ -27,7 +27,8 @@ class GuidedStep(nn.Module):
                 f"cells, found {low.shape[2]}x{low.shape[3]}."
             )
         if height % 2 or width % 2:
-            guide = F.pad(guide, (0, width % 2, 0, height % 2), mode="replicate")
+            padded = F.pad(guide, (0, width % 2, 0, height % 2), mode="replicate")
+            guide = padded.to(guide.dtype)  # which autocast widens
         y = self.reassemble(low, guide)
         if isinstance(y, tuple):
             return tuple(part[:, :, :height, :width] for part in y)
