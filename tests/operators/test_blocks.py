@@ -17,6 +17,7 @@ from operators.carafe import CARAFEDownsample, CARAFEUpsample
 from operators.dysample import DySample
 from operators.eucb import EUCB
 from operators.fade import FADE
+from operators.flc import FLCPool
 from operators.freqfusion import FreqFusion, PathStep
 from operators.haar import haar_down, haar_up
 from operators.hwd import HWD
@@ -123,6 +124,7 @@ BLOCKS = {
     "sapa": (lambda: Guided(SAPA(CHANNELS, dim=6)), same),
     "freqfusion": (lambda: Guided(FreqFusion(CHANNELS, 8)), same, same),
     "freqfusion_step": (lambda: Guided(PathStep(CHANNELS, residual=True, compressed=8, hamming=True)), same),
+    "flc": (FLCPool, half),
     "pixelshuffle": (lambda: PixelShuffleUpsample(CHANNELS), double),
     "eucb": (lambda: EUCB(CHANNELS, CHANNELS), double),
     "dysample": (lambda: DySample(CHANNELS), double),

@@ -12,6 +12,7 @@ from rfbench.models import assemble, count_parameters
 COUNTS = {  # (pair, options of its operators) -> parameters with head
     ("blur_bilinear", ""): 65_847_844,
     ("maxblur_bilinear", ""): 59_453_956,
+    ("flc_bilinear", ""): 65_847_844,
     ("spd_bilinear", ""): 87_226_660,
     ("spd_bilinear", "kernel 1"): 61_888_804,
     ("hwd_bilinear", ""): 61_888_804,
