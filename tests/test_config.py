@@ -224,6 +224,20 @@ def test_shipped_protocols_are_the_published_ones(name, dataset, size):
     assert configuration.evaluation_settings(config, dataset)["eval_size"] == size
 
 
+def test_the_pairs_since_the_paper_are_configured_in_its_setting():
+    since, paper = (configuration.load(ROOT / "config" / name) for name in ("since.yaml", "paper.yaml"))
+    new = set(operators.available()) - set(operators.published())
+    assert set(since["pairs"]) == {"strideconv_bilinear"} | new
+    assert configuration.load(ROOT / "config" / "since_ci.yaml")["pairs"] == since["pairs"]
+    assert list(configuration.variants(since)) == ["spd_bilinear_kernel_1"]
+    for dataset in ("DDR", "IDRiD"):
+        for pair in since["pairs"]:
+            assert configuration.deviations(configuration.run_settings(since, dataset, pair, 0)) == []
+        settings = [configuration.run_settings(config, dataset, "strideconv_bilinear", 0) for config in (since, paper)]
+        assert settings[0] == settings[1]
+    assert since["results"] == paper["results"], "the baseline's runs are found there"
+
+
 def test_all_pairs_are_the_registered_ones():
     config = configuration.complete({**SMALL, "pairs": "all"})
     assert config["pairs"] == operators.available()
