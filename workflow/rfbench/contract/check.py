@@ -43,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(pair: str, clauses: list[str]) -> list[dict]:
-    """Put a pair to these clauses; rows of clause, slow, state (kept or broken), expected, found."""
+    """Put a pair to these clauses; rows of clause, slow, state (kept or broken), expected, found.
+
+    `found` of a clause that is kept: what it measured, where it measures something.
+    """
     from rfbench.contract.conformance import CLAUSES, ConformanceError, Subject
 
     subject, rows, console = Subject(pair), [], Console(stderr=True)
@@ -53,7 +56,7 @@ def examine(pair: str, clauses: list[str]) -> list[dict]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's own, about its own deprecations
-                clause.check(subject)
+                row["found"] = clause.check(subject)
         except ConformanceError as error:
             row |= {"state": "broken", "expected": error.expected, "found": error.found}
         rows.append(row)
@@ -88,7 +91,7 @@ def _print(pair: str, rows: list[dict], left_out: bool) -> None:
     table = Table("clause", "", "what is promised", title=f"{pair} ({operators.origin(pair)})", box=SIMPLE)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for row in rows:
-        about = Text(row["expected"])
+        about = Text(row["expected"] + (f" – {row['found']}" if row["found"] else ""))
         if row["state"] == "broken":
             about = Text.assemble(("expected ", "bold"), row["expected"], ("\nfound ", "bold"), row["found"])
         state = Text(row["state"], "green" if row["state"] == "kept" else "bold red")
