@@ -15,8 +15,6 @@ neighbouring samples could pass far beyond each other.
 Initialisation, the authors': offsets N(0, 0.001), biases 0, scope 0. It starts as bilinear interpolation, nearly.
 """
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 
@@ -71,12 +69,11 @@ class DySample(nn.Module):
 
 def up(in_channels: int, out_channels: int, steps: int, **options) -> nn.Sequential:
     """conv1x1 + BN + t × DySample. (N, C_in, H, W) -> (N, C_out, 2^t·H, 2^t·W)"""
-    path = OrderedDict(
-        conv=nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-        norm=nn.BatchNorm2d(out_channels),
-        sample=nn.Sequential(*(DySample(out_channels, **options) for _ in range(steps))),
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        *(DySample(out_channels, **options) for _ in range(steps)),
     )
-    return nn.Sequential(path)
 
 
 UP = {"DySample": up}

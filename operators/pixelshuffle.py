@@ -12,8 +12,6 @@ sub-kernels of a channel start as the same Kaiming kernel, biases 0, so that a s
 convolution.
 """
 
-from collections import OrderedDict
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,12 +53,11 @@ class PixelShuffleUpsample(nn.Module):
 
 def up(in_channels: int, out_channels: int, steps: int, **options) -> nn.Sequential:
     """conv1x1 + BN + t × PixelShuffle. (N, C_in, H, W) -> (N, C_out, 2^t·H, 2^t·W)"""
-    path = OrderedDict(
-        conv=nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-        norm=nn.BatchNorm2d(out_channels),
-        shuffle=nn.Sequential(*(PixelShuffleUpsample(out_channels, **options) for _ in range(steps))),
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        *(PixelShuffleUpsample(out_channels, **options) for _ in range(steps)),
     )
-    return nn.Sequential(path)
 
 
 UP = {"PixelShuffle": up}

@@ -129,9 +129,10 @@ def test_initialisation_is_the_authors():
 
 def test_the_path_samples_after_its_convolution():
     path, x = dysample.up(6, 8, 3).eval(), torch.randn(2, 6, 3, 2)
-    y = path.norm(path.conv(x))
-    assert len(path.sample) == 3
-    for step in path.sample:
+    conv, norm, *steps = path
+    y = norm(conv(x))
+    assert len(steps) == 3
+    for step in steps:
         y = step(y)
     assert torch.equal(path(x), y)
     assert y.shape == (2, 8, 24, 16)

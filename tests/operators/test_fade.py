@@ -137,8 +137,8 @@ def test_initialisation_is_xavier():
 
 
 def test_options_reach_every_step():
-    path = fade.up(8, 6, 3, gate=False, lite=True)
-    assert [(step.gate, step.compressor_en.out_channels) for step in path.steps] == [(None, 25)] * 3
+    _, _, *steps = fade.up(8, 6, 3, gate=False, lite=True)
+    assert [(step.gate, step.compressor_en.out_channels) for step in steps] == [(None, 25)] * 3
 
 
 def test_foreign_weights_are_refused():

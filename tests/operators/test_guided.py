@@ -24,13 +24,14 @@ def test_steps_go_from_coarse_to_fine_each_with_its_own_guide():
     path = GuidedUpPath(6, 4, 3, Spy).eval()
     records = tuple(torch.randn(2, 4, *size) for size in [(16, 24), (8, 12), (4, 6)])
     x = torch.randn(2, 6, 2, 3)
-    y = expected = path.norm(path.conv(x))
-    for step, guide in zip(path.steps, records[::-1], strict=True):
+    conv, norm, *steps = path
+    y = expected = norm(conv(x))
+    for step, guide in zip(steps, records[::-1], strict=True):
         assert step.channels == 4
         expected = expected.repeat_interleave(2, 2).repeat_interleave(2, 3) + guide
     y = path(x, records)
     assert torch.equal(y, expected)
-    assert [step.given[1] is guide for step, guide in zip(path.steps, records[::-1], strict=True)] == [True] * 3
+    assert [step.given[1] is guide for step, guide in zip(steps, records[::-1], strict=True)] == [True] * 3
 
 
 def test_a_path_with_too_few_records_is_refused():

@@ -67,9 +67,10 @@ def test_with_kernel_1_it_is_a_deconvolution():
 
 def test_the_path_shuffles_after_its_convolution():
     path, x = pixelshuffle.up(6, 4, 3).eval(), torch.randn(2, 6, 3, 2)
-    y = path.norm(path.conv(x))
-    assert len(path.shuffle) == 3
-    for step in path.shuffle:
+    conv, norm, *steps = path
+    y = norm(conv(x))
+    assert len(steps) == 3
+    for step in steps:
         y = step(y)
     assert torch.equal(path(x), y)
     assert y.shape == (2, 4, 24, 16)

@@ -119,7 +119,8 @@ def test_initialisation_is_the_authors():
 
 
 def test_options_reach_every_step():
-    assert [step.q.out_features for step in sapa.up(8, 6, 3, dim=7).steps] == [7] * 3
+    _, _, *steps = sapa.up(8, 6, 3, dim=7)
+    assert [step.q.out_features for step in steps] == [7] * 3
 
 
 def test_foreign_weights_are_refused():

@@ -39,8 +39,8 @@ class GuidedStep(nn.Module):
         raise NotImplementedError
 
 
-class GuidedUpPath(nn.Module):
-    """conv1x1 + BN, then t guided steps, each with its own guide.
+class GuidedUpPath(nn.Sequential):
+    """conv1x1 + BN, which have the names of HRNet's own, then t guided steps, each with its own guide.
 
     (N, C_in, h, w) and t records (N, C_out, ⌈H/2^s⌉, ⌈W/2^s⌉), s = 0 … t-1 -> (N, C_out, H, W)
 
@@ -49,13 +49,15 @@ class GuidedUpPath(nn.Module):
     """
 
     def __init__(self, in_channels: int, out_channels: int, steps: int, step: Callable[[int], nn.Module]):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels)
-        self.steps = nn.ModuleList(step(out_channels) for _ in range(steps))
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            *(step(out_channels) for _ in range(steps)),
+        )
 
     def forward(self, x: Tensor, records: tuple[Tensor, ...]) -> Tensor:
-        x = self.norm(self.conv(x))
-        for step, guide in zip(self.steps, reversed(records), strict=True):
+        conv, norm, *steps = self
+        x = norm(conv(x))
+        for step, guide in zip(steps, reversed(records), strict=True):
             x = step(x, guide)
         return x
