@@ -20,7 +20,7 @@ An installed package brings operators of its own through the entry-point group `
 names the operator and loads a module with the same declarations.
 
 Operator files import nothing from each other, so a pair depends on exactly the files that `files` names (and on
-rfbench.reassembly, which counts as part of the network).
+rfbench.reassembly, .guided and .official, which count as part of the network).
 ``import operators`` is light; the first look-up imports the operator files and with them torch.
 """
 
@@ -70,6 +70,11 @@ class Pair:
 def available() -> list[str]:
     """Names of all registered pairs, sorted."""
     return sorted(_pairs())
+
+
+def published() -> list[str]:
+    """Names of the registered pairs that a paper compares, sorted: those whose setting is not `own`."""
+    return sorted(name for name, pair in _pairs().items() if pair.confidence != "own")
 
 
 def get(name: str) -> Pair:

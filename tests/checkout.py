@@ -40,7 +40,7 @@ class Checkout:
             source = ROOT / name
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
-        self.edit("config/ci.yaml", "pairs: all", f"pairs: [{', '.join(PAIRS)}]")
+        self.edit("config/ci.yaml", "pairs: paper", f"pairs: [{', '.join(PAIRS)}]")
         paths = [str(folder), str(folder / "workflow")]
         bins = f"{SNAKEMAKE.parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PATH": bins}

@@ -270,9 +270,9 @@ def written_in_figures(checkout: Checkout, folder: Path, monkeypatch) -> dict[st
 @pytest.mark.slow
 def test_a_new_operator_needs_one_file_and_one_line_and_executes_its_own_runs_only(finished, tmp_path, monkeypatch):
     checkout = copied(finished, tmp_path / "new")
-    command = [sys.executable, "-m", "rfbench", "new-operator", "blur", "--config", "config/ci.yaml"]
+    command = [sys.executable, "-m", "rfbench", "new-operator", "box", "--config", "config/ci.yaml"]
     subprocess.run(command, cwd=checkout.folder, env=checkout.environment, check=True)
-    assert (checkout.folder / "operators" / "blur.py").is_file()
+    assert (checkout.folder / "operators" / "box.py").is_file()
     own = {"train": 1, "evaluate": 1} | FROM_METRICS | FROM_PROFILE
     assert checkout.planned() == own
     kept = {
@@ -283,15 +283,15 @@ def test_a_new_operator_needs_one_file_and_one_line_and_executes_its_own_runs_on
     checkout.snakemake("--cores", "2")
     assert {file: file.stat().st_mtime_ns for file in kept} == kept, "the other pairs' runs stay as they were"
     table = pd.read_csv(checkout.folder / "reports/ci/tables/table5.csv")
-    assert set(table.loc[table["configured"] > 0, "pair"]) == {"strideconv_bilinear", "m2mrf_c", "blur_bilinear"}
-    assert table.set_index("pair").loc["blur_bilinear", "n"] == 1
+    assert set(table.loc[table["configured"] > 0, "pair"]) == {"strideconv_bilinear", "m2mrf_c", "box_bilinear"}
+    assert table.set_index("pair").loc["box_bilinear", "n"] == 1
     for kind in ("md", "tex"):
-        assert "Blur" in (checkout.folder / f"reports/ci/tables/table5.{kind}").read_text()
+        assert "Box" in (checkout.folder / f"reports/ci/tables/table5.{kind}").read_text()
     figures = written_in_figures(checkout, tmp_path / "figures", monkeypatch)
     naming_pairs = {name for name, words in figures.items() if any("M2MRF-C" in word for word in words)}
     assert len(naming_pairs) >= 4
     for name in naming_pairs:
-        assert any("Blur/Bilinear" in word for word in figures[name]), name
+        assert any("Box/Bilinear" in word for word in figures[name]), name
 
 
 @pytest.mark.slow

@@ -28,8 +28,8 @@ def _registry(monkeypatch):
 
 @pytest.mark.usefixtures("_registry")
 def test_the_written_operator_is_in_the_house_style_and_keeps_every_fast_clause(tmp_path):
-    file, pair = write_operator("blur_pool", tmp_path)
-    assert (file.name, pair) == ("blur_pool.py", "blur_pool_bilinear")
+    file, pair = write_operator("box_pool", tmp_path)
+    assert (file.name, pair) == ("box_pool.py", "box_pool_bilinear")
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [Path(sys.executable).with_name("ruff"), *command, "--config", ROOT / "pyproject.toml", file],
@@ -46,12 +46,13 @@ def test_the_written_operator_is_in_the_house_style_and_keeps_every_fast_clause(
 
 
 @pytest.mark.usefixtures("_registry")
-def test_the_worked_example_of_the_contract_keeps_it(tmp_path):
+@pytest.mark.parametrize(("name", "pair"), [("BoxPool", "box_bilinear"), ("GatedCopy", "strideconv_gatedcopy")])
+def test_the_worked_examples_of_the_contract_keep_it(name, pair, tmp_path):
     text = (ROOT / "operators" / "README.md").read_text()
-    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.S) if "class BoxPool" in code]
-    (tmp_path / "box.py").write_text(example)
-    assert operators.load_file(tmp_path / "box.py") == ["box_bilinear"]
-    subject = Subject("box_bilinear")
+    (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.S) if f"class {name}" in code]
+    (tmp_path / "example.py").write_text(example)
+    assert operators.load_file(tmp_path / "example.py") == [pair]
+    subject = Subject(pair)
     for clause in CLAUSES.values():
         if not clause.slow:
             clause.check(subject)
@@ -67,10 +68,10 @@ def test_the_contract_lists_every_clause():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Blur", "small letters"),
-        ("2blur", "small letters"),
-        ("blur-pool", "small letters"),
-        ("../blur", "small letters"),
+        ("Box", "small letters"),
+        ("2box", "small letters"),
+        ("box-pool", "small letters"),
+        ("../box", "small letters"),
         ("class", "no word of Python's own"),
         ("lip", "operators/lip.py declares the operator 'lip'"),
         ("strideconv", "operators/strideconv.py declares the operator 'strideconv'"),
@@ -90,15 +91,15 @@ def test_names_that_cannot_be_are_refused_and_nothing_is_written(tmp_path, name,
 SHIPPED = {file.name: file.read_text() for file in sorted((ROOT / "config").glob("*.yaml"))}
 
 
-@pytest.mark.parametrize("shipped", [name for name, text in SHIPPED.items() if "pairs: all" not in text])
+@pytest.mark.parametrize("shipped", [name for name, text in SHIPPED.items() if "pairs: paper" not in text])
 def test_the_line_is_the_only_change_of_a_shipped_configuration(tmp_path, shipped):
     config = tmp_path / shipped
     before = SHIPPED[shipped]
     config.write_text(before)
-    after, added = with_pair(config, "blur_bilinear")
-    assert added == "blur_bilinear added to pairs"
+    after, added = with_pair(config, "box_bilinear")
+    assert added == "box_bilinear added to pairs"
     old = yaml.safe_load(before)
-    assert yaml.safe_load(after) == {**old, "pairs": [*old["pairs"], "blur_bilinear"]}
+    assert yaml.safe_load(after) == {**old, "pairs": [*old["pairs"], "box_bilinear"]}
     removed = [line for line in before.splitlines() if line not in after.splitlines()]
     assert all(line.startswith("pairs: [") for line in removed)
 
@@ -108,22 +109,29 @@ def test_all_pairs_need_no_line(tmp_path, rows, told):
     config = tmp_path / "all.yaml"
     before = f"pairs: all\npaper_rows_only: {str(rows).lower()}\n"
     config.write_text(before)
-    after, added = with_pair(config, "blur_bilinear")
+    after, added = with_pair(config, "box_bilinear")
     assert told in added
     assert after == before
+
+
+def test_the_papers_pairs_take_no_other(tmp_path):
+    config = tmp_path / "paper.yaml"
+    config.write_text("pairs: paper\n")
+    with pytest.raises(RFBenchError, match=r"paper\.yaml: `pairs: paper` stands .* box_bilinear is none; write `all`"):
+        with_pair(config, "box_bilinear")
 
 
 @pytest.mark.parametrize("text", ["pairs: [\n  a,\n  b]\n", "seeds: [1]\n", "pairs: &p\n  - a\nother: *p\n"])
 def test_a_configuration_in_another_form_is_refused_before_anything_is_written(tmp_path, capsys, text):
     config = tmp_path / "odd.yaml"
     config.write_text(text)
-    assert cli.main(["new-operator", "blur", "--config", str(config)]) == 1
+    assert cli.main(["new-operator", "box", "--config", str(config)]) == 1
     assert f"{config}: " in capsys.readouterr().err
     assert config.read_text() == text
-    assert not (Path(operators.__file__).parent / "blur.py").exists()
+    assert not (Path(operators.__file__).parent / "box.py").exists()
 
 
 def test_a_missing_configuration_is_named_before_anything_is_written(capsys):
-    assert cli.main(["new-operator", "blur", "--config", "/nowhere.yaml"]) == 1
+    assert cli.main(["new-operator", "box", "--config", "/nowhere.yaml"]) == 1
     assert "/nowhere.yaml: no such file; nothing was written" in capsys.readouterr().err
-    assert not (Path(operators.__file__).parent / "blur.py").exists()
+    assert not (Path(operators.__file__).parent / "box.py").exists()

@@ -312,10 +312,11 @@ def test_imagenet_fills_the_baseline_completely(imagenet, wrapped, tmp_path):
     assert all(torch.equal(own[key], imagenet[key]) for key in own)
 
 
-MORE = ["maxpool_maxunpool", "lip_bilinear", "carafe_bilinear", "carafe_carafe", "indexnet", "a2u"]
+MORE = ["maxpool_maxunpool", "lip_bilinear", "carafe_bilinear", "carafe_carafe", "indexnet", "a2u", "strideconv_eucb"]
+SINCE = ["blur_bilinear", "flc_bilinear", "spd_bilinear", "hwd_bilinear", "adown_bilinear", "haar_haar"]
 
 
-@pytest.mark.parametrize("pair", ["m2mrf_a", "m2mrf_d", "maxpool_bilinear", "strideconv_deconv", *MORE])
+@pytest.mark.parametrize("pair", ["m2mrf_a", "m2mrf_d", "maxpool_bilinear", "strideconv_deconv", *MORE, *SINCE])
 def test_imagenet_leaves_the_operators_as_they_are(imagenet, pair, tmp_path):
     torch.save(imagenet, tmp_path / "imagenet.pth")
     model = build(pair)
@@ -329,6 +330,19 @@ def test_imagenet_leaves_the_operators_as_they_are(imagenet, pair, tmp_path):
     assert own
     assert all(torch.equal(before[key], after[key]) for key in own)
     assert torch.equal(after["stage4.0.branches.3.0.conv1.weight"], imagenet["stage4.0.branches.3.0.conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    "pair", ["nearest", "pixelshuffle", "dysample", "fade", "sapa", "freqfusion"], ids=lambda name: f"strideconv_{name}"
+)
+def test_imagenet_fills_all_but_the_operator_where_the_paths_around_it_are_hrnets(imagenet, pair, tmp_path):
+    torch.save(imagenet, tmp_path / "imagenet.pth")
+    model = build(f"strideconv_{pair}")
+    report = load_backbone_weights(model, tmp_path / "imagenet.pth")
+    after = model.backbone.state_dict()
+    assert report["ignored_replaced"] == 0
+    assert report["loaded"] == len(imagenet) - 2
+    assert all(torch.equal(after[key], value) for key, value in imagenet.items() if key in after)
 
 
 @pytest.mark.parametrize(

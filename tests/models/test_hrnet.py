@@ -49,6 +49,7 @@ def test_w48_has_31_down_paths_of_47_steps_and_8_modules():
         ("strideconv_deconv", 10),
         ("m2mrf_a", 3 + 20),
         ("a2u", 3 + 20),
+        ("strideconv_fade", 10),
     ],
 )
 def test_replaced_sites_are_those_the_pair_changes(pair, sites):

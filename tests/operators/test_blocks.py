@@ -4,15 +4,30 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
+from operators import avgpool, nearest
 from operators.a2u import A2UDownsample, a2u_upsample
+from operators.adown import ADown
+from operators.blurpool import BlurPool
+from operators.blurpool import MaxPool as DenseMaxPool
 from operators.carafe import CARAFEDownsample, CARAFEUpsample
+from operators.dysample import DySample
+from operators.eucb import EUCB
+from operators.fade import FADE
+from operators.flc import FLCPool
+from operators.freqfusion import FreqFusion, PathStep
+from operators.haar import haar_down, haar_up
+from operators.hwd import HWD
 from operators.indexnet import IndexNetDownsample, index_upsample
 from operators.lip import LIP
 from operators.m2mrf import M2MRF
 from operators.maxpool import MaxPoolDownsample, max_unpool
+from operators.pixelshuffle import PixelShuffleUpsample
+from operators.sapa import SAPA
+from operators.spdconv import SPDConv
 
 CHANNELS = 4
 
@@ -41,6 +56,29 @@ class Pooling(nn.Module):
         return y, max_unpool(y, indices, x.shape[2:])
 
 
+class Guided(nn.Module):
+    """A guided step on the mean of 2x2 cells, guided by the map itself: x -> its size again."""
+
+    def __init__(self, step: nn.Module):
+        super().__init__()
+        self.step = step
+
+    def forward(self, x):
+        return self.step(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False), x)
+
+
+class Haar(nn.Module):
+    """The Haar transform and its inverse: x -> (down, up), the details doubled so that the map is not x again."""
+
+    def forward(self, x):
+        ll, details = haar_down(x)
+        return ll, haar_up(ll, 2 * details, x.shape[2:])
+
+
+def double(side: int) -> int:
+    return 2 * side
+
+
 def half(side: int) -> int:
     return -(-side // 2)
 
@@ -56,7 +94,7 @@ BLOCKS = {
     "lip_simplified": (lambda: LIP(CHANNELS, kind="simplified"), half),
     "carafe_down": (lambda: CARAFEDownsample(CHANNELS, compressed=6), half),
     "carafe_down_kernel3": (lambda: CARAFEDownsample(CHANNELS, compressed=6, kernel=3, encoder_kernel=1), half),
-    "carafe_up2": (lambda: CARAFEUpsample(CHANNELS, 2, compressed=6), lambda side: 2 * side),
+    "carafe_up2": (lambda: CARAFEUpsample(CHANNELS, 2, compressed=6), double),
     "carafe_up4": (lambda: CARAFEUpsample(CHANNELS, 4, compressed=6, kernel=3), lambda side: 4 * side),
     **{
         f"indexnet_{kind}_nonlinear_context" if nonlinear else f"indexnet_{kind}": (
@@ -71,8 +109,28 @@ BLOCKS = {
     },
     "a2u": (lambda: RoundTrip(A2UDownsample(CHANNELS), a2u_upsample), half, same),
     "a2u_unshared": (lambda: RoundTrip(A2UDownsample(CHANNELS, 5, shared=False), a2u_upsample), half, same),
+    "blur": (lambda: BlurPool(CHANNELS), half),
+    "blur_filter5": (lambda: BlurPool(CHANNELS, filter_size=5), half),
+    "maxblur": (lambda: nn.Sequential(DenseMaxPool(), BlurPool(CHANNELS)), half),
+    "spd": (lambda: SPDConv(CHANNELS, CHANNELS), half),
+    "spd_kernel1": (lambda: SPDConv(CHANNELS, CHANNELS, kernel=1), half),
+    "hwd": (lambda: HWD(CHANNELS, CHANNELS), half),
+    "haar": (Haar, half, same),
+    "adown": (lambda: ADown(CHANNELS, CHANNELS), half),
+    "avgpool": (lambda: avgpool.down(CHANNELS, CHANNELS, 1, relu=True), half),
+    "nearest": (lambda: nearest.up(CHANNELS, CHANNELS, 1), double),
+    "fade": (lambda: Guided(FADE(CHANNELS)), same),
+    "fade_lite_without_gate": (lambda: Guided(FADE(CHANNELS, gate=False, lite=True)), same),
+    "sapa": (lambda: Guided(SAPA(CHANNELS, dim=6)), same),
+    "freqfusion": (lambda: Guided(FreqFusion(CHANNELS, 8)), same, same),
+    "freqfusion_step": (lambda: Guided(PathStep(CHANNELS, residual=True, compressed=8, hamming=True)), same),
+    "flc": (FLCPool, half),
+    "pixelshuffle": (lambda: PixelShuffleUpsample(CHANNELS), double),
+    "eucb": (lambda: EUCB(CHANNELS, CHANNELS), double),
+    "dysample": (lambda: DySample(CHANNELS), double),
+    "dysample_dynamic": (lambda: DySample(CHANNELS, groups=2, dynamic=True), double),
     "m2mrf_down": (lambda: M2MRF(1 / 2, CHANNELS, CHANNELS, reduction=2), lambda side: max(side // 2, 1)),
-    "m2mrf_up": (lambda: M2MRF(2, CHANNELS, CHANNELS, reduction=2), lambda side: 2 * side),
+    "m2mrf_up": (lambda: M2MRF(2, CHANNELS, CHANNELS, reduction=2), double),
 }
 
 

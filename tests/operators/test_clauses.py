@@ -161,6 +161,13 @@ def test_check_prints_every_clause_and_says_so_by_its_status(toy, capsys):
     assert "every path gives" in printed
 
 
+def test_check_prints_what_it_measures(capsys):
+    assert cli.main(["check", "avgpool_bilinear", "--only", "parameters", "memory"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"59,453,956, none declared", printed)
+    assert re.search(r"memory kept .* – 1\.\d\d times", printed)
+
+
 def test_check_names_what_is_broken(toy, capsys):
     toy("# forward", "F.pixel_unshuffle(x, 2)")
     assert cli.main(["check", "toy", "--only", "sizes", "parameters"]) == 1

@@ -98,6 +98,20 @@ def test_operator_files_import_nothing_from_each_other():
                 assert not imported & others
 
 
+def test_what_operator_files_share_counts_as_part_of_the_network():
+    """Editing it runs the pairs again, as editing the operator file does."""
+    shared = set()
+    for pair in operators.available():
+        for file in operators.files(pair):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "rfbench":
+                    names = [f"rfbench.{alias.name}" for alias in node.names]
+                    own = set(names if node.module == "rfbench" else [node.module])
+                    assert own <= set(stages.modules("train", pair)) | set(stages.NEUTRAL), file.name
+                    shared |= own
+    assert shared - set(stages.NEUTRAL) == stages.SHARED, "what an installed package may import counts for its pairs"
+
+
 def test_importing_the_packages_and_what_renders_needs_no_torch():
     renderers = ", ".join(f"rfbench.report.{verb}" for verb in ("tables", "figures", "ablation", "costs", "trace"))
     code = f"import sys, operators, rfbench, {renderers}; sys.exit('torch' in sys.modules)"

@@ -6,6 +6,7 @@ from torch import nn
 
 import operators
 from operators.carafe import CARAFEDownsample, CARAFEUpsample
+from operators.dysample import DySample
 from operators.lip import LIP
 from operators.m2mrf import M2MRF
 from rfbench.models import assemble, build_model
@@ -44,6 +45,12 @@ def test_lip_by_hand():
     channels, width, cells = 6, 128, 16 * 16
     logit = cells * (channels * width + 9 * width * width + width * channels)
     assert count(LIP(channels), 1, channels, 16, 16) == 2 * (logit + 2 * 9 * (cells // 4) * channels)
+
+
+def test_dysample_by_hand():
+    """The offsets of 32 coordinates, then four cells for each new one."""
+    channels, cells = 8, 5 * 6
+    assert count(DySample(channels), 1, channels, 5, 6) == 2 * (32 * channels * cells + 4 * 4 * channels * cells)
 
 
 def test_bilinear_counts_four_taps():

@@ -17,6 +17,7 @@ from rfbench.data.synthetic.plan import Plan
 from rfbench.errors import DataError
 from rfbench.models.backbones import BACKBONES
 from rfbench.models.buildable import network_problems
+from rfbench.published import printed_rows
 from rfbench.report.deviations import deviations
 from rfbench.settings import (
     ConfigError,
@@ -31,6 +32,7 @@ from rfbench.settings import (
     run_names,
     run_settings,
 )
+from rfbench.settings.experiment import variants
 from rfbench.settings.schema import SCHEMA, schema_text
 
 from ..checkout import ROOT
@@ -126,8 +128,8 @@ def test_defaults_are_the_published_recipe():
         ({**SMALL, "datasets": {"IDRiD": DATASET}}, ["datasets.IDRiD", "begin with SYN"]),
         ({"pairs": ["maxpool_bilinear"]}, ["top level", "datasets is missing"]),
         (changed("datasets", {}), ["datasets", "a mapping of at least 1"]),
-        (changed("pairs", []), ["pairs", "or `all`", "found none"]),
-        (changed("pairs", "m2mrf_c"), ["pairs", "`all` or a list of pairs", "'m2mrf_c'"]),
+        (changed("pairs", []), ["pairs", "`paper` or `all`", "found none"]),
+        (changed("pairs", "m2mrf_c"), ["pairs", "`paper`, `all` or a list of pairs", "'m2mrf_c'"]),
         (changed("recipe.time_limit", "1h"), ["recipe.time_limit", "a number or null", "'1h'"]),
         (changed("recipe.optimizer.lr", math.nan), ["recipe.optimizer.lr", "a number", "nan"]),
         (changed("results", "a b's"), ["results", "without quotes", "a b's"]),
@@ -342,6 +344,26 @@ def test_deviations_are_said_in_the_recipes_order():
         "batch_size 2",
         "ratio 1.0 to 2.0",
     ]
+
+
+def test_the_pairs_since_the_paper_are_configured_in_its_setting():
+    since, paper = (load(ROOT / "config" / name) for name in ("since.yaml", "paper.yaml"))
+    new = set(operators.available()) - set(operators.published())
+    assert set(since.pairs) == {"strideconv_bilinear"} | new
+    assert load(ROOT / "config" / "since_ci.yaml").pairs == since.pairs
+    assert list(variants(since)) == ["spd_bilinear_kernel_1"]
+    for dataset in ("DDR", "IDRiD"):
+        for pair in since.pairs:
+            assert deviations(run_settings(since, dataset, pair, 0)) == []
+        one, other = (run_settings(settings, dataset, "strideconv_bilinear", 0) for settings in (since, paper))
+        assert one == other
+    assert since.results == paper.results, "the baseline's runs are found there"
+
+
+def test_the_papers_pairs_are_those_of_its_tables():
+    pairs = complete({**SMALL, "pairs": "paper"}).pairs
+    assert len(pairs) == 18
+    assert {operators.get(pair).published_name for pair in pairs} == printed_rows("ddr")
 
 
 def test_all_pairs_are_the_registered_ones():

@@ -47,7 +47,7 @@ EPILOG = """examples:
   rfbench prepare idrid --source "A. Segmentation.zip" --output data/IDRiD
   rfbench plan config/paper.yaml                 runs, hours and disk beforehand
   rfbench predict --checkpoint model.pth --output maps photograph.jpg
-  rfbench new-operator blur && rfbench check blur_bilinear    one of your own
+  rfbench new-operator box && rfbench check box_bilinear      one of your own
   snakemake --cores all                          the embedded benchmark
   snakemake --cores all --configfile config/idrid.yaml        the real IDRiD
 """

@@ -15,6 +15,7 @@ from pathlib import Path
 import operators
 from rfbench.provenance import digest
 
+SHARED = {f"rfbench.{name}" for name in ("reassembly", "guided", "official", "wavelets")}  # by operator files
 FOLDERS = {"rfbench": Path(__file__).parent, "operators": Path(operators.__file__).parent}
 # Why a change in these modules, or in what only they import, changes no result of a stage.
 NEUTRAL = {
@@ -63,8 +64,8 @@ def modules(stage: str, pair: str | None = None) -> tuple[str, ...]:
     waiting = {f"rfbench.{entry}" for entry in STAGES[stage].entries}
     for operator in operators.operators_of(pair) if pair else ():
         name = f"operators.{operator}"
-        # What an installed package imports of ours nobody has drawn: the contract lets it be this.
-        own = graph.find_modules_directly_imported_by(name) if name in graph.modules else {"rfbench.reassembly"}
+        # What an installed package imports of ours nobody has drawn: the contract lets it be these.
+        own = graph.find_modules_directly_imported_by(name) if name in graph.modules else SHARED
         waiting |= {name for name in own if _counts(name)}
     while waiting:
         name = waiting.pop()

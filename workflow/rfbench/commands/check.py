@@ -69,7 +69,7 @@ def _print(pair: str, rows: list[dict], left_out: bool) -> None:
     table = Table("clause", "", "what is promised", title=f"{pair} ({operators.origin(pair)})", box=SIMPLE)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for row in rows:
-        about = Text(row["expected"])
+        about = Text(row["expected"] + (f" – {row['found']}" if row["found"] else ""))
         if row["state"] == "broken":
             about = Text.assemble(("expected ", "bold"), row["expected"], ("\nfound ", "bold"), row["found"])
         state = Text(row["state"], "green" if row["state"] == "kept" else "bold red")

@@ -11,7 +11,7 @@ from rfbench.errors import RFBenchError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("name", metavar="NAME", help="name of the operator and its file, e.g. blur_pool")
+    parser.add_argument("name", metavar="NAME", help="name of the operator and its file, e.g. box_pool")
     parser.add_argument("--config", type=Path, metavar="FILE", help="also add the pair to this configuration")
     parser.epilog = "The file is operators/NAME.py, its pair NAME_bilinear. What it has to do: operators/README.md."
 

@@ -7,7 +7,10 @@ from rich.progress import track
 
 
 def examine(pair: str, clauses: list[str]) -> list[dict]:
-    """Put a pair to these clauses; rows of clause, slow, state (kept or broken), expected, found."""
+    """Put a pair to these clauses; rows of clause, slow, state (kept or broken), expected, found.
+
+    `found` of a clause that is kept: what it measured, where it measures something.
+    """
     from rfbench.contract.conformance import CLAUSES, ConformanceError, Subject
 
     subject, rows, console = Subject(pair), [], Console(stderr=True)
@@ -17,7 +20,7 @@ def examine(pair: str, clauses: list[str]) -> list[dict]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's own, about its own deprecations
-                clause.check(subject)
+                row["found"] = clause.check(subject)
         except ConformanceError as error:
             row |= {"state": "broken", "expected": error.expected, "found": error.found}
         rows.append(row)

@@ -1,6 +1,7 @@
 """What every operator pair must do, clause by clause: the contract of operators/README.md as checks.
 
-A clause is a function of a `Subject`; its docstring's first sentence is the promise. `tests/operators` puts every
+A clause is a function of a `Subject`; its docstring's first sentence is the promise, and what it returns, if anything,
+is what it measured, in words. `tests/operators` puts every
 registered pair to every clause, `rfbench check` one pair, inside the repository or outside. All but the parameter
 count run on the small network `hrnetv2_embedded`, on the CPU.
 """
@@ -76,15 +77,15 @@ class Clause:
 
     name: str
     promise: str
-    function: Callable[[Subject], None]
+    function: Callable[[Subject], str | None]
     slow: bool
 
-    def check(self, subject: Subject) -> None:
-        """Raise ConformanceError if the pair breaks the clause, also by an exception of its own."""
+    def check(self, subject: Subject) -> str:
+        """Raise ConformanceError if the pair breaks the clause, also by an exception of its own; else the measure."""
         pair = subject.pair.name
         torch.manual_seed(0)
         try:
-            self.function(subject)
+            return self.function(subject) or ""
         except Broken as broken:
             raise ConformanceError(pair, self.name, broken.expected, broken.found) from None
         except Exception as error:  # whatever an operator raises is a finding
@@ -94,7 +95,7 @@ class Clause:
 CLAUSES: dict[str, Clause] = {}
 
 
-def clause(function: Callable[[Subject], None] | None = None, *, slow: bool = False):
+def clause(function: Callable[[Subject], str | None] | None = None, *, slow: bool = False):
     """Declare a clause; its name is the function's, with spaces."""
     if function is None:
         return functools.partial(clause, slow=slow)
@@ -151,14 +152,15 @@ def declaration(subject: Subject) -> None:
 
 
 @clause
-def parameters(subject: Subject) -> None:
+def parameters(subject: Subject) -> str:
     """HRNetV2-W48 with the pair and head has exactly the declared parameters, where the pair declares a number."""
-    if subject.pair.params is None:
-        return
     with torch.device("meta"):
         counted = count_parameters(assemble(subject.pair.name))
+    if subject.pair.params is None:
+        return f"{counted:,}, none declared"
     _expect(counted == subject.pair.params, f"{subject.pair.params:,} parameters in HRNetV2-W48 (params=…; leave it "
             "out where none is published)", f"{counted:,}")  # fmt: skip
+    return f"{counted:,}, as declared"
 
 
 @clause
@@ -392,10 +394,11 @@ def extreme_inputs(subject: Subject) -> None:
 
 
 @clause
-def memory(subject: Subject) -> None:
+def memory(subject: Subject) -> str:
     """A training step of HRNetV2-W48 at 512x512 keeps at most 1.6 times what the baseline keeps for backward."""
     share = _w48_bytes(subject.pair.name) / _baseline_bytes()
     _expect(share <= MEMORY, f"at most {MEMORY:g} times the baseline's memory in training", f"{share:.2f} times")
+    return f"{share:.2f} times"
 
 
 def _w48_bytes(pair: str) -> int:

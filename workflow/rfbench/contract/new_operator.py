@@ -30,7 +30,7 @@ def write_operator(name: str, folder: Path | None = None) -> tuple[Path, str]:
     if not operators.NAME.fullmatch(name) or keyword.iskeyword(name):
         raise RFBenchError(
             f"'{name}' cannot name an operator: expected small letters, digits and _, beginning with a letter, and "
-            "no word of Python's own. For example: blur_pool."
+            "no word of Python's own. For example: box_pool."
         )
     if file.exists():
         raise RFBenchError(f"{file} exists already and is left as it is. Choose another name.")
@@ -58,6 +58,10 @@ def with_pair(config: Path, pair: str) -> tuple[str, str]:
         if before["pairs"] == "all":
             hidden = "; set paper_rows_only to false, which leaves it out" if before.get("paper_rows_only") else ""
             return text, f"{pair} is one of `pairs: all`{hidden}"
+        if before["pairs"] == "paper":
+            raise RFBenchError(
+                f"{config}: `pairs: paper` stands for the paper's rows, and {pair} is none; write `all`, or list them."
+            )
         wanted = {**before, "pairs": [*before["pairs"], pair]}
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise RFBenchError(f"{config}: expected a configuration with a list 'pairs', found {error!r}.") from None

@@ -1,8 +1,9 @@
 """Floating-point operations of a forward pass; a multiply-add counts as two.
 
-torch counts convolutions and matrix products. Reassembly is often neither, so that its weighted sums are added:
-accumulated windows (`rfbench.reassembly`), averaged windows, bilinear interpolation. Norms,
-activations, softmax, maxima and other element-wise work are not counted, nor are the weightings x·w before an average.
+torch counts convolutions and matrix products. The weighted sums of reassembly, which often are neither, are added:
+accumulated windows (`rfbench.reassembly`), averaged windows, bilinear interpolation and samples. Norms, activations,
+softmax, maxima and other element-wise work are not counted, nor are the weightings x·w before an average and the inner
+products of windows (`window_dot`).
 """
 
 from math import prod
@@ -15,7 +16,12 @@ aten = torch.ops.aten
 
 def counter() -> FlopCounterMode:
     """A context that counts what is computed in it; on the device `meta` nothing is. See `get_total_flops()`."""
-    formulas = {aten.addcmul_: _addcmul, aten.avg_pool2d: _avg_pool2d, aten.upsample_bilinear2d: _bilinear}
+    formulas = {
+        aten.addcmul_: _addcmul,
+        aten.avg_pool2d: _avg_pool2d,
+        aten.upsample_bilinear2d: _bilinear,
+        aten.grid_sampler_2d: _bilinear,
+    }
     return FlopCounterMode(display=False, custom_mapping=formulas)
 
 

@@ -142,7 +142,7 @@ def _pair_problems(settings: Settings) -> list[str]:
         if pair not in known:
             problems.append(f"pairs: unknown pair {pair}.{near(pair, known)}")
     if not settings.pairs:
-        problems.append("pairs: expected operator pairs or `all`, found none. `rfbench operators` lists them.")
+        problems.append("pairs: expected operator pairs, `paper` or `all`, found none. `rfbench operators` lists them.")
     if not problems and settings.paper_rows_only and not settings.sweep:
         trained = {dataset for dataset, _, _ in run_names(settings)}
         problems = [

@@ -308,7 +308,8 @@ class Settings(Section):
     """A whole configuration."""
 
     pairs: Pairs = ()
-    """Operator pairs to train, or `all` of them; `rfbench operators` lists them."""
+    """Operator pairs to train, `paper` for those that the paper compares, or `all` registered ones; `rfbench operators`
+    lists them."""
     sweep: dict[
         Annotated[str, Field(strict=True, pattern="^[a-z0-9_]+$")], Annotated[dict[str, Swept], Field(min_length=1)]
     ] = {}

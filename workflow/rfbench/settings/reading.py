@@ -43,14 +43,15 @@ def complete(written: Mapping[str, Any], origin: str = "configuration", registry
         written: as the user wrote it.
         origin: named in each sentence.
         registry: look up pairs and options, for which the operator files, and torch, are imported. Without,
-            `pairs: all` names none.
+            `pairs: all` and `pairs: paper` name none.
 
     Raises:
         ConfigError: one sentence per problem, each with its key; all problems at once.
     """
     values = _from_command_line(copy.copy(dict(written)))
-    if values.get("pairs") == "all":
-        values["pairs"] = operators.available() if registry else []
+    if values.get("pairs") in ("all", "paper"):
+        named = operators.available if values["pairs"] == "all" else operators.published
+        values["pairs"] = named() if registry else []
     try:
         settings = Settings.model_validate(values)
         problems = cross_checks(settings, registry)

@@ -52,7 +52,7 @@ def _option(value: Any) -> Any:
 
 def _pairs(value: Any) -> Any:
     if not isinstance(value, list | tuple):
-        raise unexpected("`all` or a list of pairs")
+        raise unexpected("`paper`, `all` or a list of pairs")
     return value
 
 
@@ -84,7 +84,7 @@ Pairs = Annotated[
     EachOnce(),
     BeforeValidator(_pairs),
     WithJsonSchema(
-        {"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}]},
+        {"anyOf": [{"enum": ["paper", "all"]}, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}]},
     ),
 ]
-"""`all` is replaced by the registered pairs before (`reading.complete`)."""
+"""`paper` and `all` are replaced by registered pairs before (`reading.complete`)."""
