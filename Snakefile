@@ -3,7 +3,7 @@
 
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/default.yaml"
+    configfile: f"{workflow.basedir}/config/default.yaml"
 
 
 include: "workflow/rules/common.smk"

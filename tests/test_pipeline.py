@@ -1,5 +1,6 @@
 """The pipeline: what the rules ask for, what runs again, and the smallest benchmark from end to end."""
 
+import json
 import os
 import re
 import shutil
@@ -12,12 +13,15 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from mmseg.models.backbones import HRNet
 
-from rfbench import cli, stages
+from rfbench import cli, provenance, stages
 from rfbench.errors import RFBenchError
+from rfbench.models import backbones
 from rfbench.names import METRICS
 from rfbench.pipeline import Pipeline, own_directory
 
@@ -75,6 +79,14 @@ def test_weights_are_an_input_where_configured():
     with_weights = Pipeline({**SMALLEST, "model": model})
     assert with_weights.weight_files(run) == ["results/ci/weights/d2186c55.pth"]
     assert with_weights.run_digest(run) != Pipeline(SMALLEST).run_digest(run)
+
+
+def test_what_snakemake_reads_less_strictly_is_refused(tmp_path):
+    """It takes the last of two keys and 010 for 8 before it hands us what it read."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(SMALLEST) + "pairs: [m2mrf_a]\n")
+    with pytest.raises(RFBenchError, match=r"mine\.yaml, line \d+: the key pairs stands in line"):
+        Pipeline(yaml.safe_load(path.read_text()), [path])
 
 
 def test_tables_follow_the_configured_data_sets():
@@ -173,7 +185,7 @@ def test_what_triggers_what(finished, tmp_path):
     left.write_bytes(kept)
     assert checkout.planned() == {}
     checkout.edit("workflow/rfbench/report/templates/table.md.j2", "# {{ about.title", "## {{ about.title")
-    assert checkout.planned() == {"tables": 1}
+    assert checkout.planned() == {"tables": 1, "verdicts": 1}, "what is rendered from templates"
     checkout.edit("workflow/rfbench/report/templates/table.md.j2", "## {{ about.title", "# {{ about.title")
     for file, old, new in WORDS:
         checkout.edit(file, old, new)
@@ -193,6 +205,12 @@ def test_what_triggers_what(finished, tmp_path):
     assert checkout.planned() == {}, "the store may go"
     checkout.edit("config/ci.yaml", "workers: 0", "store: false\n  workers: 0")
     assert checkout.planned() == {}, "the store changes no number"
+    checkout.edit("config/ci.yaml", "name: smallest", "name: tiny")
+    assert checkout.planned() == FROM_METRICS, "a recipe's label is only shown"
+    checkout.edit("config/ci.yaml", "name: tiny", "name: smallest")
+    checkout.edit("config/ci.yaml", "factor: 0.1,", "factor: 0.10,")
+    checkout.edit("config/ci.yaml", "test: 1,", "contrast: 1, test: 1,")
+    assert checkout.planned() == {}, "the same numbers, written otherwise"
     checkout.edit("config/ci.yaml", "untrained: true", "untrained: false")
     evaluations = {"evaluate": 2} | FROM_METRICS
     assert checkout.planned() == evaluations, "the evaluation retrains nothing"
@@ -356,6 +374,53 @@ def test_without_torch_tables_and_figures_are_rendered_from_results(finished, tm
     for file in files:
         assert (tmp_path / "reports" / file).read_bytes() == (reports / file).read_bytes(), file
     assert checkout.planned() == {}
+
+
+@pytest.mark.slow
+def test_weights_are_known_by_their_digest_wherever_they_come_from(finished, tmp_path):
+    """Another source runs nothing, a longer digest checks the weights again, other weights train again."""
+    checkout = copied(finished, tmp_path / "checkout")
+    paths, digests = [], []
+    for folder, seed in (("here", 0), ("there", 0), ("other", 1)):
+        torch.manual_seed(seed)
+        paths.append(tmp_path / folder / "w.pth")
+        paths[-1].parent.mkdir()
+        torch.save(HRNet(backbones.configuration("hrnetv2_embedded")).state_dict(), paths[-1])
+        digests.append(provenance.sha256(paths[-1]))
+    assert digests[0] == digests[1] != digests[2]
+    before = "  backbone: hrnetv2_embedded\n"
+
+    def configure(path: Path, sha256: str) -> None:
+        nonlocal before
+        after = f"  backbone: hrnetv2_embedded\n  pretrained: {{source: {path}, sha256: '{sha256}'}}\n"
+        checkout.edit("config/ci.yaml", before, after)
+        before = after
+
+    record = "results/ci/runs/SYN-IDRiD/strideconv_bilinear/seed0/evaluation.json"
+    configure(paths[0], digests[0][:8])
+    checkout.snakemake("--cores", "1", "--", record)
+    trained = json.loads((checkout.folder / record).with_name("train.json").read_text())
+    assert trained["settings"]["model"]["pretrained"] == digests[0][:8]
+    assert trained["pretrained"]["sha256"] == digests[0]
+    assert checkout.planned("--", record) == {}
+    configure(paths[1], digests[0][:8])
+    assert checkout.planned("--", record) == {}, "the same weights from another place"
+    configure(tmp_path / "gone.pth", digests[0][:8])
+    assert "Nothing to be done" in checkout.snakemake("--cores", "1", "--", record), "the weights are there already"
+    configure(paths[1], digests[0])
+    assert checkout.planned("--", record) == {"weights": 1}, "all digits of the digest are checked"
+    checkout.snakemake("--cores", "1", "--", record)
+    assert checkout.planned("--", record) == {}
+    configure(paths[2], digests[2])
+    assert checkout.planned("--", record) == {"weights": 1, "train": 1, "evaluate": 1}
+
+
+@pytest.mark.slow
+def test_the_default_configuration_is_found_from_elsewhere(tmp_path):
+    command = [SNAKEMAKE, "-s", ROOT / "Snakefile", "--dry-run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^train +72$", done.stdout + done.stderr, re.M), "12 pairs, two data sets, three seeds"
 
 
 @pytest.mark.slow

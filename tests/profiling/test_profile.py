@@ -109,7 +109,7 @@ def test_every_pair_is_profiled_in_bfloat16_and_needs_no_configuration(monkeypat
     monkeypatch.delenv("RFBENCH_CONFIG", raising=False)
     parser = cli.build_parser("profile")
     words = ["--backbone", "hrnetv2_embedded", "--size", "64", "64", "--rounds", "1", "--dtype", "bfloat16"]
-    conditions = command._from_arguments(parser.parse_args(["profile", *words, "--output", "x"]))
+    conditions = command.conditions_of(None, vars(parser.parse_args(["profile", *words, "--output", "x"])))
     assert conditions.fused == conditions.pairs
     pairs = profile.profile(replace(conditions, paper=False))["pairs"]
     assert set(pairs) == set(operators.available())

@@ -70,6 +70,11 @@ def test_a_sweep_keeps_the_configured_options_beside_the_one_it_changes():
         ({"m2mrf_c": {"lip": {"width": [8]}}}, ["sweep.m2mrf_c.lip", "an operator of the pair", "m2mrf"]),
         ({"m2mrf_c": {"m2mrf": {"alhpa": [8]}}}, ["sweep.m2mrf_c.m2mrf", "unknown option alhpa", "alpha?"]),
         ({"m2mrf_c": {"m2mrf": {"alpha": [8, "x"]}}}, ["sweep.m2mrf_c.m2mrf.alpha", "a number", "'x'"]),
+        (
+            {"m2mrf_c": {"m2mrf": {"init": ["gaussian", "Gaussian"]}}},
+            ["2 of its values", "m2mrf_c_init_gaussian"],
+        ),
+        ({"m2mrf_c": {"m2mrf": {"init": ["x" * 99]}}}, ["sweep", "names of at most 100 characters", "m2mrf_c_init_x"]),
         ({"m2mrf_c": {"m2mrf": {"alpha": 8}}}, ["sweep.m2mrf_c.m2mrf.alpha", "a list", "found 8"]),
     ],
 )

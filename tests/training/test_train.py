@@ -197,6 +197,13 @@ def test_micro_batches_sum_to_the_gradient_of_the_whole(manifest, tmp_path):
     assert torch.allclose(moved[0], moved[1], rtol=0.2, atol=1e-4)  # batch statistics differ, the scale must not
 
 
+def test_other_weights_than_configured_are_refused(tmp_path):
+    settings = run_settings(make_settings(), "SYN", PAIR, 0)
+    torch.save({}, tmp_path / "w.pth")
+    with pytest.raises(RFBenchError, match=r"w\.pth: expected the weights of SHA-256 d2186c55…"):
+        initial_model(changed(settings, "model.pretrained", "d2186c55"), tmp_path / "w.pth")
+
+
 def test_learning_rate_follows_the_polynomial(manifest, tmp_path):
     run(make_settings(), manifest, tmp_path)
     with open(tmp_path / "curve.csv") as file:

@@ -30,6 +30,7 @@ from rfbench.settings import (
     read,
     run_names,
     source_path,
+    weights_file,
 )
 from rfbench.training import watchdog
 
@@ -163,8 +164,8 @@ class Pipeline:
 
     def weight_files(self, wildcards) -> list[str]:
         """The ImageNet checkpoint, where the configuration names one."""
-        pretrained = self.settings.model.pretrained
-        return [f"{self.results}/weights/{pretrained.name}.pth"] if pretrained else []
+        file = weights_file(self.settings)
+        return [str(file)] if file else []
 
     def weight_digest(self, wildcards) -> str:
         """The configured digest of the ImageNet checkpoint. Its source is none of a rule's: the content counts."""

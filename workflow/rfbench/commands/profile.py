@@ -37,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
 
 
-def _from_arguments(args: argparse.Namespace) -> Conditions:
-    """Those of the configuration, or, without one, of the paper's network; options override both."""
+def conditions_of(config: Path | None, options: dict) -> Conditions:
+    """Those of the configuration, or of the paper's network without one; the options given go before both."""
     every = tuple(operators.available())
-    conditions = configured(load(args.config)) if args.config else Conditions(every, fused=every)
-    given = {key: value for key, value in vars(args).items() if key in asdict(conditions) and value is not None}
+    conditions = configured(load(config)) if config else Conditions(every, fused=every)
+    given = {key: value for key, value in options.items() if key in asdict(conditions) and value is not None}
     pairs = chosen("pairs", given.get("pairs", conditions.pairs), every)
     given["pairs"], given["size"] = pairs, tuple(given.get("size", conditions.size))
     given["fused"] = chosen("fused", given.get("fused", ["all" if conditions.fused else "none"]), pairs)
@@ -51,7 +51,7 @@ def _from_arguments(args: argparse.Namespace) -> Conditions:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    report = profile(_from_arguments(args))
+    report = profile(conditions_of(args.config, vars(args)))
     provenance.write_json(args.output, report)
     print(f"{'pair':28} {'params':>12} {'GFLOPs':>9} {'MB':>8}  fps ratio to {report['baseline']}", file=sys.stderr)
     for pair, row in report["pairs"].items():

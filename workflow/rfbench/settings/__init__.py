@@ -12,7 +12,7 @@ from rfbench.settings.runsettings import (
     run_settings,
 )
 from rfbench.settings.sentences import plain
-from rfbench.settings.sources import expand, is_address, missing_sources, preparation, source_path
+from rfbench.settings.sources import expand, is_address, missing_sources, preparation, source_path, weights_file
 from rfbench.settings.yamlfile import ConfigError
 
 __all__ = [
@@ -43,4 +43,5 @@ __all__ = [
     "source_path",
     "swept_options",
     "variants",
+    "weights_file",
 ]

@@ -1,15 +1,18 @@
 """What can be wrong with a configuration beyond its types, one sentence each: the key, what was expected and found."""
 
+from collections import Counter
+
 import operators
 from rfbench.checked import shown
 from rfbench.errors import printable
 from rfbench.names import LESIONS, MIN_SIZE
-from rfbench.settings.experiment import run_names, variants
+from rfbench.settings.experiment import run_names, swept_variants
 from rfbench.settings.models import Dataset, Settings
 from rfbench.settings.sentences import near, plain
 from rfbench.settings.types import MAX_SIZE
 
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
+LONGEST_NAME = 100  # of a pair's variant, part of file names
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", tuple: "a list",
           dict: "a mapping", type(None): "null"}  # fmt: skip
 
@@ -109,9 +112,20 @@ def _sweep_problems(settings: Settings) -> list[str]:
                 problems += _option_problems(f"sweep.{pair}", {operator: nth})
     if settings.sweep and settings.paper_rows_only:
         problems.append("sweep: expected without paper_rows_only, since no table but the ablation prints its runs.")
-    if not problems and (taken := variants(settings).keys() & set(operators.available())):
-        problems.append(f"sweep: its variant {min(taken)} has the name of a registered pair.")
-    return list(dict.fromkeys(problems))
+    return list(dict.fromkeys(problems)) or _name_problems(settings)
+
+
+def _name_problems(settings: Settings) -> list[str]:
+    """Names of a sweep's variants, which stand for pairs in the names of files."""
+    problems, names = [], Counter(variant.name for variant in swept_variants(settings))
+    for name, count in names.items():
+        if name in operators.available():
+            problems.append(f"sweep: its variant {name} has the name of a registered pair.")
+        if count > 1:
+            problems.append(f"sweep: {count} of its values would be named {name}. Keep one of them.")
+        if len(name) > LONGEST_NAME:
+            problems.append(f"sweep: expected names of at most {LONGEST_NAME} characters, found {shown(name)}.")
+    return problems
 
 
 def _option_problems(section: str, options: dict[str, dict]) -> list[str]:

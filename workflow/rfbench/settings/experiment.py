@@ -38,13 +38,17 @@ class Variant:
 
 def variants(settings: Settings) -> dict[str, Variant]:
     """The variants of a configuration's `sweep` by name, without those that equal the pair's own setting."""
-    found = {}
+    return {variant.name: variant for variant in swept_variants(settings)}
+
+
+def swept_variants(settings: Settings) -> list[Variant]:
+    """The same, each of them, were two of the same name."""
+    found = []
     for pair, swept in settings.sweep.items():
         for operator, options in swept.items():
             own = effective_options(settings, pair)[operator]
             for option, values in options.items():
-                made = [Variant(pair, operator, option, value) for value in values if value != own[option]]
-                found |= {variant.name: variant for variant in made}
+                found += [Variant(pair, operator, option, value) for value in values if value != own[option]]
     return found
 
 

@@ -18,13 +18,21 @@ def missing_sources(settings: Settings) -> list[str]:
                 f"datasets.{name}.source: {source_path(dataset)} does not exist. "
                 "Download the archive (README, Data) and give its path, or set RFBENCH_DATA to its folder."
             )
-    pretrained = settings.model.pretrained
-    if pretrained and not is_address(pretrained.source) and not Path(expand(pretrained.source)).exists():
+    pretrained, fetched = settings.model.pretrained, weights_file(settings)
+    if pretrained and not (
+        is_address(pretrained.source) or Path(expand(pretrained.source)).exists() or fetched.exists()
+    ):
         missing.append(
             f"model.pretrained.source: {expand(pretrained.source)} does not exist. Give the checkpoint's path, its "
             "address (https://…), or `none`."
         )
     return missing
+
+
+def weights_file(settings: Settings) -> Path | None:
+    """Where the ImageNet weights are kept, once fetched; None where the configuration names none."""
+    pretrained = settings.model.pretrained
+    return Path(settings.results, "weights", f"{pretrained.name}.pth") if pretrained else None
 
 
 def is_address(source: str) -> bool:
