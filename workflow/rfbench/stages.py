@@ -50,7 +50,10 @@ STAGES = {
     "aggregate": Stage(("report.aggregate",)),
     "statistics": Stage(("statistics.differences",)),
     "tables": Stage(("report.tables", "report.rendering"), (_TEMPLATES, _PUBLISHED)),
-    "verdicts": Stage(("report.verdicts", "report.power"), (_TEMPLATES, _PUBLISHED, "statistics/margins.yaml")),
+    "verdicts": Stage(
+        ("report.verdicts", "report.power"),
+        (_PUBLISHED, "report/templates/verdicts.*", "report/templates/power.*", "statistics/margins.yaml"),
+    ),
     "costs": Stage(("report.costs",), (_PUBLISHED,)),
     "figures": Stage(("report.figures",), (_PUBLISHED,)),
     "ablation": Stage(("report.ablation",), (_TEMPLATES, _PUBLISHED)),

@@ -12,13 +12,9 @@ import pandas as pd
 from rfbench.published import PAPER_NAMES, published_ablation
 from rfbench.report import plotting, tables
 from rfbench.report.plotting import plt
+from rfbench.report.tables import options_of
 
 METRICS = [column for column in tables.COLUMNS if column[0] != "ap_untrained"]
-
-
-def options_of(text: str) -> dict[str, str]:
-    """The column `options` of metrics.csv as a mapping."""
-    return dict(word.split("=", 1) for word in text.split())
 
 
 def rows_of(metrics: pd.DataFrame) -> list[dict]:

@@ -280,6 +280,11 @@ def read_metrics(path: Path) -> pd.DataFrame:
     return metrics
 
 
+def options_of(text: str) -> dict[str, str]:
+    """The column `options` of metrics.csv as a mapping."""
+    return dict(word.split("=", 1) for word in text.split())
+
+
 def read_differences(results: Path) -> pd.DataFrame | None:
     """Content of a results folder's differences.csv; None, said aloud, if there is none yet."""
     path = results / "differences.csv"
