@@ -3,7 +3,7 @@
 LOCK ?= $(shell cmp -s envs/gpu.txt .venv/.rfbench-lock && echo envs/gpu.txt || echo envs/cpu.txt)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: benchmark env test test-all lint lock schema help
+.PHONY: benchmark env test test-all fuzz lint lock schema help
 
 benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
 	snakemake --cores all
@@ -17,6 +17,10 @@ test: env ## environment and the tests that a person runs often (under 5 minutes
 
 test-all: env ## every test, the slow ones too
 	pytest -n 2
+
+fuzz: env ## search for inputs that break what they are held to, an hour long (a test's message says how to repeat it)
+	@end=$$(($$(date +%s) + 3600)); while [ $$(date +%s) -lt $$end ]; do \
+		RFBENCH_FUZZ=search pytest tests/fuzz -n 2 -q || exit 1; done
 
 lint: env ## ruff, snakefmt, snakemake --lint and the layers of the house
 	ruff check .

@@ -18,6 +18,8 @@ from rfbench.names import LARGEST_FRAME
 
 from .standard import NAMES, PLAIN, damaged, held
 
+pytestmark = pytest.mark.slow
+
 KEYS = (*trained.NETWORK, *trained.PHOTOGRAPH)
 NOTHING = dict.fromkeys(KEYS)
 
@@ -28,9 +30,19 @@ def saved(content: object) -> bytes:
     return buffer.getvalue()
 
 
+def build() -> torch.nn.Module:
+    return rfbench.build_model("strideconv_bilinear", "hrnetv2_embedded")
+
+
+@pytest.fixture(scope="module")
+def sound() -> dict[str, torch.Tensor]:
+    return build().state_dict()
+
+
 @pytest.fixture(scope="module")
 def model() -> torch.nn.Module:
-    return rfbench.build_model("strideconv_bilinear", "hrnetv2_embedded")
+    """What damaged files are loaded into; one that is refused late may have changed it."""
+    return build()
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +136,8 @@ def check_weights(network: torch.nn.Module) -> None:
 
 
 @given(data=st.data())
-def test_bytes_of_a_checkpoint(path, model, data):
-    small = {name: tensor for name, tensor in model.state_dict().items() if "transition" in name or "conv_seg" in name}
+def test_bytes_of_a_checkpoint(path, model, sound, data):
+    small = {name: tensor for name, tensor in sound.items() if "transition" in name or "conv_seg" in name}
     path.write_bytes(data.draw(damaged(saved({"state_dict": small, "meta": {"pair": "strideconv_bilinear"}}))))
     held(lambda: read_meta(path))
     held(lambda: load_checkpoint(model, path))
@@ -137,15 +149,15 @@ TENSORS = st.one_of(
         torch.zeros(1), torch.zeros(4), torch.full((4,), float("nan")), torch.zeros(4, dtype=torch.complex64),
         torch.eye(4).to_sparse(), torch.zeros(1).expand(1 << 40), torch.zeros(0), torch.zeros(4, dtype=torch.bool),
         torch.full((4,), 1e300, dtype=torch.float64), torch.zeros(4, dtype=torch.float8_e4m3fn), torch.ones(4) * -1,
-        torch.quantize_per_tensor(torch.zeros(4), 0.1, 0, torch.qint8), torch.zeros((), dtype=torch.int64),
+        torch.zeros((), dtype=torch.int64),
     ]),
     PLAIN,
 )  # fmt: skip
 
 
 @given(data=st.data())
-def test_foreign_tensors(path, model, data):
-    weights = dict(model.state_dict())
+def test_foreign_tensors(path, sound, data):
+    weights = dict(sound)
     names = data.draw(st.lists(st.sampled_from(sorted(weights)), min_size=1, max_size=3, unique=True))
     for name in names:
         weights[name] = data.draw(TENSORS)
@@ -154,12 +166,12 @@ def test_foreign_tensors(path, model, data):
         path.write_bytes(saved({"state_dict": weights}))
     except (NotImplementedError, RuntimeError):  # a tensor that cannot be saved comes from no file
         return
-    network = rfbench.build_model("strideconv_bilinear", "hrnetv2_embedded")
+    network = build()
     if not isinstance(held(lambda: load_checkpoint(network, path)), RFBenchError):
         check_weights(network)
 
 
-def test_a_sound_one_loads(path, model):
-    path.write_bytes(saved({"state_dict": model.state_dict(), "meta": {"pair": "strideconv_bilinear"}}))
-    load_checkpoint(model, path)
+def test_a_sound_one_loads(path, sound):
+    path.write_bytes(saved({"state_dict": sound, "meta": {"pair": "strideconv_bilinear"}}))
+    load_checkpoint(build(), path)
     assert read_meta(path) == {"pair": "strideconv_bilinear"}

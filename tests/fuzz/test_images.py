@@ -15,6 +15,8 @@ from rfbench.evaluation.predict import read_photograph
 from ..data import tiny_archive as tiny
 from .standard import damaged, held
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
 DRAWN = tiny.mask((2, 2, 8, 8), (10, 20, 14, 30))
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 EXIF = Image.Exif()

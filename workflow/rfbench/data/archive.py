@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rfbench.data.findings import Finding
-from rfbench.errors import DataError
+from rfbench.errors import DataError, printable
 from rfbench.files import kind
 from rfbench.provenance import digest
 
@@ -95,8 +95,8 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Last component of the path, which is all of it that may enter a result."""
-        return self.path.resolve().name
+        """Last component of the path, printable, which is all of it that may enter a result."""
+        return printable(self.path.resolve().name)
 
     def names(self) -> list[str]:
         """All files of the source, sorted; a zip that lists a name twice yields it twice."""
