@@ -26,6 +26,7 @@ rule all:
     input:
         f"{RESULTS}/metrics.csv",
         PIPELINE.lesion_files(),
+        PIPELINE.every_run("evidence.npz"),
         rules.statistics.output,
         PIPELINE.table_files(),
         PIPELINE.ablation_files(),

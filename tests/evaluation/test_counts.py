@@ -110,26 +110,48 @@ def test_even_average_precision_is_near_sklearns(kind, prevalence):
         assert found == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), min_size=1, max_size=8), st.data())
-def test_even_average_precision_is_its_definition(bins, data):
-    """Each positive at its place among the bin's pixels, one by one."""
-    total = np.array([n for n, _ in bins])
-    positive = np.array([min(k, n) for n, k in bins])
-    tied = np.array(data.draw(st.lists(st.booleans(), min_size=len(bins), max_size=len(bins))))
-    expected = tp = predicted = 0
+BINS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.booleans()), min_size=1, max_size=8)
+
+
+def one_by_one(total, positive, tied, above=(0, 0)) -> float:
+    """Each positive at its place among the bin's pixels, below `above` pixels and positives of a first bin."""
+    predicted, tp = above
+    gained, first = 0.0, tp
     for n, k, same in zip(total.tolist(), positive.tolist(), tied, strict=True):
         for i in range(1, k + 1):
             place = (i - 0.5) * n / k + 0.5
-            expected += (tp + k) / (predicted + n) if same else (tp + i) / (predicted + place)
+            gained += (tp + k) / (predicted + n) if same else (tp + i) / (predicted + place)
         tp, predicted = tp + k, predicted + n
-    expected = expected / tp if tp else 0
+    return gained / (tp - first) if tp > first else 0.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(BINS)
+def test_even_average_precision_is_its_definition(bins):
+    """Positive by positive; where some hundred pixels lie above, the sum is the integral."""
+    total = np.array([n for n, _, _ in bins])
+    positive = np.array([min(k, n) for n, k, _ in bins])
+    tied = np.array([same for _, _, same in bins])
     found = counts.average_precision(total, positive, tied)
-    assert found == pytest.approx(expected, abs=1e-9)
+    assert found == pytest.approx(one_by_one(total, positive, tied), abs=0.06)
+    below = [np.append(first, rest) for first, rest in ((400, total), (100, positive), (True, tied))]
+    whole = counts.average_precision(*below)
+    own = one_by_one(total, positive, tied, (400, 100))
+    assert whole * (100 + positive.sum()) - 25 == pytest.approx(own * positive.sum(), abs=1e-3)
+    low, high = counts.ap_bounds(*below)
+    assert low - 1e-6 <= whole <= high + 1e-6
     twice = counts.average_precision(np.stack([total, 0 * total]), np.stack([positive, 0 * positive]), tied)
     assert twice.tolist() == [found, 0]
-    low, high = counts.ap_bounds(total, positive, tied)
-    assert low - 1e-9 <= found <= high + 1e-9
+
+
+def test_bins_of_one_pixel_are_exact():
+    """But for the curve's bend within it."""
+    rng = np.random.default_rng(5)
+    positive = (rng.random(300) < 0.2).astype(int)
+    expected = average_precision_score(positive, np.arange(300, 0, -1))
+    found = counts.average_precision(np.ones(300, int), positive, np.zeros(300, bool))
+    assert found == pytest.approx(expected, abs=2e-4)
+    assert counts.average_precision(np.ones(300, int), positive, np.ones(300, bool)) == pytest.approx(expected)
 
 
 def test_froc_thresholds():

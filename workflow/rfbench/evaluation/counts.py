@@ -4,7 +4,6 @@ The counts may be one image's, a run's, or those of every subset of images that 
 """
 
 import numpy as np
-from scipy.special import digamma
 
 # The authors compare float32 probabilities with float32 thresholds: float32(0.3) is not above 0.3.
 THRESHOLDS = np.linspace(0, 1, 11).astype(np.float32)  # (11,)
@@ -75,19 +74,17 @@ def ap_bounds(total: np.ndarray, positive: np.ndarray, tied: np.ndarray) -> tupl
 def average_precision(total: np.ndarray, positive: np.ndarray, tied: np.ndarray) -> np.ndarray:
     """Average precision (…,) if the positives lie evenly among the pixels of each bin; 0 without a positive.
 
-    The i-th of k positives among a bin's n pixels stands at place (i - 1/2) n / k + 1/2, so a bin of positives alone
-    is exact, as is a bin of one score. What the true order within the others can make of it, `ap_bounds` says.
+    The i-th of k positives among a bin's n pixels, with TP positives among the P pixels above the bin, has the
+    precision (TP + i) / (P + ½ + (i - ½) n / k); their sum is taken as the integral over i from ½ to k + ½. A bin of
+    one score is exact. What the true order within the others can make of it, `ap_bounds` says.
 
     Args:
         total, positive: integer (…, n), pixels and positives per bin of the score, highest scores first.
         tied: bool (n,), whether all scores in the bin are equal.
     """
     n, k = total.astype(float), positive.astype(float)
-    tp, predicted = k.cumsum(-1) - k, n.cumsum(-1) - n  # above the bin
-    share = ratio(k, n)
-    offset = (predicted + 0.5) * share - 0.5
-    # Sum over i of (TP + i) / (P + place(i)) = share * (k + (TP - offset) * sum of 1 / (offset + i))
-    harmonic = digamma(offset + k + 1) - digamma(offset + 1)
-    even = share * (k + (tp - offset) * harmonic)
-    gained = np.where(tied, k * ratio(tp + k, predicted + n), even)
-    return ratio(gained.sum(-1), k.sum(-1))
+    tp, predicted = k.cumsum(-1), n.cumsum(-1)  # at the end of the bin
+    share, above = k / np.maximum(n, 1), predicted - n + 0.5
+    even = share * (k + (tp - k + 0.5 - above * share) * np.log1p(n / above))
+    gained = np.where(tied, k * tp / np.maximum(predicted, 1), even)
+    return ratio(gained.sum(-1), tp[..., -1])

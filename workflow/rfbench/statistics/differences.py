@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from rfbench.errors import RFBenchError
-from rfbench.names import LESIONS
+from rfbench.evaluation import counts, evidence
 from rfbench.runs import run_folder
-from rfbench.statistics import comparison, evidence
+from rfbench.statistics import comparison, jackknife
 from rfbench.statistics.population import UNKNOWN, Population, population
 from rfbench.statistics.retraining import retraining, spread, welch
 from rfbench.statistics.scores import Scores, scores_of
@@ -30,7 +30,7 @@ class Images:
 
     Attributes:
         without: by (pair, seed): the metrics without each image, (N, C) each, percent.
-        support: by lesion, how many images hold it.
+        support: by lesion, in the order of C, how many images hold it.
         missing: runs that are done and left no evidence.
     """
 
@@ -106,10 +106,11 @@ def _population(
 ) -> Population:
     """The population interval; unknown without the evidence of both pairs' runs, or with a lesion in too few images."""
     metric, lesion = key
-    lesions = [name for name in LESIONS if name not in scores.absent] if lesion == "mean" else [lesion]
-    if any(images.support.get(name, 0) < LEAST_IMAGES for name in lesions):
+    known = list(images.support)
+    lesions = [name for name in known if name not in scores.absent] if lesion == "mean" else [lesion]
+    if not lesions or any(images.support.get(name, 0) < LEAST_IMAGES for name in lesions):
         return UNKNOWN
-    columns, table, stacks = [LESIONS.index(name) for name in lesions], scores.tables[key], []
+    columns, table, stacks = [known.index(name) for name in lesions], scores.tables[key], []
     for name in (pair, baseline):
         done = np.isfinite(table[scores.pairs.index(name)])
         runs = [images.without.get((name, seed), {}).get(metric) for seed in np.array(scores.seeds)[done]]
@@ -136,16 +137,17 @@ def read_images(data: pd.DataFrame, scores: Scores, results: Path) -> Images:
             continue
         own = evidence.read(path)
         _check(own, scores, pair, seed, path)
-        found.without[pair, seed] = {metric: 100 * values for metric, values in own.without_each().items()}
-        found.support = dict(zip(LESIONS, (own.positives > 0).sum(0).tolist(), strict=True))
+        found.without[pair, seed] = {metric: 100 * values for metric, values in jackknife.without_each(own).items()}
+        found.support = dict(zip(own.names.tolist(), (own.positives > 0).sum(0).tolist(), strict=True))
     return found
 
 
 def _check(own: evidence.Evidence, scores: Scores, pair: str, seed: int, path: Path) -> None:
     """Refuse the evidence of another evaluation."""
     place = scores.pairs.index(pair), scores.seeds.index(seed)
-    for metric, values in own.at_half().items():
-        for lesion, value in zip(LESIONS, values, strict=True):
+    pooled = counts.metrics(own.counts.sum(0), own.positives.sum(0))
+    for metric in ("f", "iou"):
+        for lesion, value in zip(own.names.tolist(), pooled[metric], strict=True):
             if (metric, lesion) not in scores.tables:
                 continue
             listed = scores.tables[metric, lesion][place] / 100

@@ -1,5 +1,6 @@
 """The runs of one data set as tables (pairs, seeds), from metrics.csv."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 
 from rfbench.errors import RFBenchError
 
-DIAGNOSTIC = ("ap_error", "aupr11_artefact", "ap_untrained")  # of metrics.csv, no metric to compare pairs by
+# What of metrics.csv is no score to compare pairs by: diagnostics, numbers of lesions and regions, points of curves.
+OTHERS = re.compile("ap_error|aupr11_artefact|ap_untrained|lesions|regions|fp_per_image|froc_")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def scores_of(data: pd.DataFrame) -> Scores:
         RFBenchError: a run is there twice.
     """
     pairs, seeds = list(data["pair"].unique()), sorted(data["seed"].unique())
-    done = data[(data["state"] == "done") & ~data["metric"].isin(DIAGNOSTIC)]
+    done = data[(data["state"] == "done") & ~data["metric"].str.match(OTHERS)]
     keys = ["pair", "seed", "metric", "lesion"]
     if (twice := done.duplicated(keys)).any():
         found = ", ".join(map(str, done.loc[twice, keys].iloc[0]))
