@@ -32,6 +32,11 @@ OFFICIAL_NAMES = {  # the authors': ours
     "ker_generator.compressor_de": "compressor_de",
     "ker_generator.content_encoder": "content_encoder",
     "gate_generator.conv": "gate",
+    # of their compiled form (FADE_H2L)
+    "kernel_generator.conv1_en": "compressor_en",
+    "kernel_generator.conv1_de": "compressor_de",
+    "kernel_generator.conv2_kernels": "content_encoder.weight",
+    "kernel_generator.conv2_bias": "content_encoder.bias",
 }
 
 
@@ -75,7 +80,7 @@ class FADE(GuidedStep):
                 nn.init.zeros_(conv.bias)
 
     def load_official(self, state_dict: dict[str, Tensor]) -> None:
-        """Load the authors' tensors (prefixes as in OFFICIAL_NAMES), strictly."""
+        """Load the authors' tensors of either form (names as in OFFICIAL_NAMES), strictly."""
         official.load_official(self, state_dict, OFFICIAL_NAMES)
 
 

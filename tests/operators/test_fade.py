@@ -141,6 +141,24 @@ def test_options_reach_every_step():
     assert [(step.gate, step.compressor_en.out_channels) for step in steps] == [(None, 25)] * 3
 
 
+def test_weights_of_the_authors_compiled_form_load_too():
+    operator, tensors = FADE(6), official_tensors(6)
+    operator.load_official(tensors)
+    names = {"ker_generator.compressor_": "kernel_generator.conv1_",
+             "ker_generator.content_encoder.weight": "kernel_generator.conv2_kernels",
+             "ker_generator.content_encoder.bias": "kernel_generator.conv2_bias"}  # fmt: skip
+    compiled = {}
+    for key, tensor in tensors.items():
+        for ours, theirs in names.items():
+            key = key.replace(ours, theirs)
+        compiled[key] = tensor
+    assert compiled.keys().isdisjoint(names)
+    other = FADE(6)
+    other.load_official(compiled)
+    for a, b in zip(operator.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_foreign_weights_are_refused():
     tensors = official_tensors(6)
     with pytest.raises(RuntimeError, match="Unexpected key"):

@@ -60,7 +60,7 @@ def test_points_of_the_figure_are_the_tables(profile):
     costs.plt.close("all")
 
 
-@pytest.mark.parametrize("pairs", [1, 18])
+@pytest.mark.parametrize("pairs", [1, 18, 33])
 def test_nothing_in_the_figure_covers_or_leaves_it(profile, pairs):
     row = profile["pairs"]["m2mrf_c"] | {"row": "StrideConv/M2MRF one-step"}  # the longest name
     many = profile | {"pairs": {f"pair{k}": row for k in range(pairs)}}

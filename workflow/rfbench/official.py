@@ -16,7 +16,7 @@ def load_official(
     Args:
         module: the operator.
         state_dict: the authors' tensors by name. Counters of batch norms may be absent.
-        names: the authors' prefix -> ours, where they differ, e.g. {"up_dwc.1": "conv"}.
+        names: the authors' name or prefix -> ours, where they differ, e.g. {"up_dwc.1": "conv"}.
         constants: buffers of the authors' that hold no weights -> their shape. They may be absent.
 
     Raises:
@@ -34,7 +34,7 @@ def load_official(
                 )
             continue
         for theirs, own in (names or {}).items():
-            if key.startswith(f"{theirs}."):
+            if key == theirs or key.startswith(f"{theirs}."):
                 key = own + key.removeprefix(theirs)
                 break
         ours[key] = tensor
