@@ -6,8 +6,8 @@ import torch
 
 from rfbench import runs
 from rfbench.evaluation.run import evaluate
-from rfbench.settings import Settings, complete, run_settings
-from rfbench.training import train
+from rfbench.settings import Settings, Training, complete, run_settings
+from rfbench.training import loop, train
 
 PAIR = "m2mrf_a"
 
@@ -75,3 +75,15 @@ def weights(folder: Path) -> dict:
 def same(a: dict, b: dict) -> bool:
     """Whether two state dicts are bit-identical."""
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def stop_after(monkeypatch, updates: int, error: BaseException) -> None:
+    """Let every training end with an error after so many updates and the checkpoint due then."""
+    original = loop.learning_rate
+
+    def stopping(done: int, total: int, recipe: Training) -> float:
+        if done == updates:  # of the update that begins
+            raise error
+        return original(done, total, recipe)
+
+    monkeypatch.setattr(loop, "learning_rate", stopping)

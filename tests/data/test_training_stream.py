@@ -122,7 +122,7 @@ def test_a_loader_needs_no_more_shared_memory_than_expected(manifest):
     loader = DataLoader(
         stream,
         batch_size=4,
-        sampler=training.Draws(48),
+        sampler=range(48),
         num_workers=workers,
         prefetch_factor=ahead,
         collate_fn=list,

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,28 +21,16 @@ from rfbench.files import write_whole
 from rfbench.pipeline import Pipeline
 from rfbench.report.aggregate import aggregate
 from rfbench.runs import run_folder
-from rfbench.training import train, watchdog, workfolder
+from rfbench.training import step, train, watchdog, workfolder
 
 from ..checkout import ROOT
-from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, weights
+from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, stop_after, weights
 
 RECORDS = ("train.json", "curve.csv", "work/model.pth")
 
 
 class Killed(BaseException):
     """Stands for kill -9 within this process."""
-
-
-def stop_after(monkeypatch, updates: int, error: BaseException) -> None:
-    """Let every training end with an error after so many updates and the checkpoint due then."""
-    original = workfolder.CheckpointHook.after_train_iter
-
-    def stopping(self, runner, batch_idx, data_batch=None, outputs=None):
-        original(self, runner, batch_idx, data_batch, outputs)
-        if runner.iter + 1 == updates:
-            raise error
-
-    monkeypatch.setattr(workfolder.CheckpointHook, "after_train_iter", stopping)
 
 
 def expire_at(monkeypatch, updates: int) -> None:
@@ -170,15 +159,15 @@ def test_an_unfinished_row_of_the_curve_survives(manifest, tmp_path, monkeypatch
 @pytest.mark.parametrize("workers", [0, 1])
 def test_every_random_state_survives(manifest, tmp_path, monkeypatch, workers):
     """A network that draws from all three generators ends the same."""
-    forward = train.UpdateLoop.run_iter
+    backward = step.Update.backward
 
-    def drawing(self, batch):
+    def drawing(self, *batch):
         noise = torch.rand(1).item() + random.random() + np.random.random()  # noqa: NPY002
-        parameter = next(iter(self.runner.model.parameters()))
+        parameter = next(iter(self.optimizer.param_groups[0]["params"]))
         parameter.data.mul_(1 + 0.01 * noise)
-        forward(self, batch)
+        return backward(self, *batch)
 
-    monkeypatch.setattr(train.UpdateLoop, "run_iter", drawing)
+    monkeypatch.setattr(step.Update, "backward", drawing)
     run(make_settings(workers=workers), manifest, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_after(patch, 3, Killed())
@@ -214,10 +203,33 @@ def test_checkpoints_of_other_code_are_not_resumed(manifest, tmp_path, monkeypat
 
 
 def test_a_diverged_run_has_no_weights(manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr("rfbench.models.segmentor.dice_loss", lambda logits, label: logits.sum() * float("nan"))
+    monkeypatch.setattr("rfbench.training.step.dice_loss", lambda logits, label: logits.sum() * float("nan"))
     record = run(make_settings(), manifest, tmp_path)
     assert (record["state"], record["checkpoint_sha256"]) == ("diverged", None)
     assert not (tmp_path / "work" / "model.pth").exists()
+
+
+def test_the_update_that_diverged_is_named_though_losses_are_read_later(manifest, tmp_path, monkeypatch):
+    """Whole, and resumed from the checkpoint of update 2; no checkpoint holds what came of it."""
+    dice, seen = step.dice_loss, []
+
+    def poisoned(logits, label):
+        seen.append(label)
+        return dice(logits, label) * (float("inf") if len(seen) == 4 else 1)
+
+    monkeypatch.setattr(step, "dice_loss", poisoned)
+    record = run(make_settings(log_interval=6, checkpoint_interval=5), manifest, tmp_path / "whole")
+    assert (record["state"], record["reason"]) == ("diverged", "loss inf at iteration 4")
+    seen.clear()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, Killed())
+        with pytest.raises(Killed):
+            run(make_settings(log_interval=6), manifest, tmp_path / "cut")
+    assert [path.name for path in (tmp_path / "cut" / "work").glob("iter_*.pth")] == ["iter_2.pth"]
+    seen.pop()
+    record = run(make_settings(log_interval=6), manifest, tmp_path / "cut")
+    assert record["reason"] == "loss inf at iteration 4"
+    assert json.loads((tmp_path / "cut" / "times.json").read_text())["resumed"] is True
 
 
 def test_an_evaluation_that_fails_leaves_its_reason(manifest, tmp_path):
@@ -270,21 +282,25 @@ def kill_in_the_middle(command: list, wait: float, condition=lambda: True) -> bo
     return True
 
 
+def writing(work: Path, least: int) -> bool:
+    """Whether a checkpoint is being written and at least so many are whole."""
+    return (work / "unfinished.pth").exists() and len(list(work.glob("iter_*.pth"))) >= least
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_kill_minus_nine_at_any_moment(manifest, tmp_path, workers):
-    """Random instants, and instants while a checkpoint is being written; the end is the same to the byte."""
+    """Random instants, and instants while the first or a later checkpoint is written; the end has the same bytes."""
     settings = make_settings(workers=workers, checkpoint_interval=1, log_interval=3)
     settings = changed(settings, "datasets.SYN.iterations", 25)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain(settings)))
     run(settings, manifest, tmp_path / "whole")
     folder, rng = tmp_path / "cut", random.Random(workers)
     command = command_line("train", tmp_path / "config.yaml", manifest, folder, "train.json")
-    unfinished = folder / "work" / "unfinished.pth"
     kills = [kill_in_the_middle(command, rng.uniform(0, 4))]  # a whole run takes longer
-    for _ in range(4):
-        unfinished.unlink(missing_ok=True)
-        kills.append(kill_in_the_middle(command, rng.uniform(0, 0.01), unfinished.exists))
+    for least in (0, 1, 0, 1):  # whole checkpoints
+        (folder / "work" / "unfinished.pth").unlink(missing_ok=True)
+        kills.append(kill_in_the_middle(command, rng.uniform(0, 0.01), partial(writing, folder / "work", least)))
     assert kills.count(True) >= 4, kills
     assert subprocess.run(command, env=os.environ).returncode == 0
     assert json.loads((folder / "times.json").read_text())["resumed"] is True

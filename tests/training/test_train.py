@@ -14,6 +14,7 @@ import mmcv
 import numpy as np
 import pytest
 import torch
+from mmengine.optim import PolyLR
 
 from rfbench.commands.evaluate import show
 from rfbench.data.prepare import prepare_folder
@@ -22,14 +23,14 @@ from rfbench.errors import RFBenchError
 from rfbench.evaluation import evidence
 from rfbench.evaluation import run as evaluate
 from rfbench.models.initial import initial_model
+from rfbench.models.normalise import pad_labels
 from rfbench.report.aggregate import aggregate
 from rfbench.runs import run_folder
 from rfbench.settings import complete, recorded_settings, run_settings
-from rfbench.training import train, workfolder
+from rfbench.training import loop, workfolder
 from rfbench.training.stream import TrainingStream
-from rfbench.training.watchdog import Watchdog
 
-from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, weights
+from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, stop_after, weights
 
 
 @contextlib.contextmanager
@@ -109,17 +110,15 @@ def test_portrait_copies_stay_portrait_until_the_crop(manifest):
 def test_normalisation_comes_before_padding(manifest):
     model, _ = initial_model(run_settings(make_settings(), "SYN", PAIR, 0), None)
     small = torch.full((3, 40, 50), 200, dtype=torch.uint8)
-    from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
-
-    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.ones(1, 40, 50, dtype=torch.long)))
-    batch = model.data_preprocessor({"inputs": [small], "data_samples": [sample]}, True)
-    assert batch["inputs"].shape == (1, 3, 64, 96)
-    assert torch.all(batch["inputs"][0, :, 40:] == 0)
-    assert torch.all(batch["inputs"][0, :, :, 50:] == 0)
+    batch = model.normalise([small], (64, 96))
+    assert batch.shape == (1, 3, 64, 96)
+    assert torch.all(batch[0, :, 40:] == 0)
+    assert torch.all(batch[0, :, :, 50:] == 0)
     expected = (200 - 116.513) / 80.206  # red comes first after the change from BGR
-    assert batch["inputs"][0, 0, 0, 0].item() == pytest.approx(expected, rel=1e-5)
-    assert torch.all(batch["data_samples"][0].gt_sem_seg.data[0, 40:] == 0)
+    assert batch[0, 0, 0, 0].item() == pytest.approx(expected, rel=1e-5)
+    label = pad_labels([torch.ones(40, 50, dtype=torch.uint8)], (64, 96), torch.device("cpu"))
+    assert (label.dtype, label.shape, label.sum().item()) == (torch.int64, (1, 64, 96), 40 * 50)
+    assert label[0, :40, :50].all()
 
 
 def test_same_seed_same_weights_other_seed_others(manifest, tmp_path):
@@ -148,18 +147,11 @@ def test_the_store_changes_neither_weights_nor_record(manifest, tmp_path):
 def test_killed_training_resumes_bit_identically(manifest, tmp_path, monkeypatch):
     settings = make_settings()
     run(settings, manifest, tmp_path / "whole")
-    original = train.CurveHook.after_train_iter
-
-    def killed(self, runner, batch_idx, data_batch=None, outputs=None):
-        original(self, runner, batch_idx, data_batch, outputs)
-        if runner.iter + 1 == 5:  # after the checkpoint of iteration 4
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(train.CurveHook, "after_train_iter", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(settings, manifest, tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, KeyboardInterrupt())  # after the checkpoint of iteration 4
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, manifest, tmp_path / "cut")
     assert not (tmp_path / "cut" / "train.json").exists()
-    monkeypatch.setattr(train.CurveHook, "after_train_iter", original)
     run(settings, manifest, tmp_path / "cut")
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert (tmp_path / "whole" / "curve.csv").read_text() == (tmp_path / "cut" / "curve.csv").read_text()
@@ -167,12 +159,8 @@ def test_killed_training_resumes_bit_identically(manifest, tmp_path, monkeypatch
 
 
 def test_checkpoints_of_other_settings_are_not_resumed(manifest, tmp_path, monkeypatch):
-    def killed(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter + 1 == 5:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(train.CurveHook, "after_train_iter", killed)
+        stop_after(patch, 5, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(make_settings(power=0.5), manifest, tmp_path / "mixed")
     run(make_settings(), manifest, tmp_path / "mixed")
@@ -212,11 +200,24 @@ def test_learning_rate_follows_the_polynomial(manifest, tmp_path):
     assert rates == pytest.approx(expected, rel=1e-3)
 
 
+def test_learning_rates_are_mmengines_to_the_last_bit_of_float32():
+    """Its PolyLR multiplies from step to step; `end` is one later, since it reaches eta_min a step early."""
+    total, recipe = 5000, make_settings().recipe
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.01)
+    schedule = PolyLR(optimizer, eta_min=1e-4, power=0.9, begin=0, end=total + 1, by_epoch=False)
+    for done in range(total):
+        rate, theirs = loop.learning_rate(done, total, recipe), optimizer.param_groups[0]["lr"]
+        assert rate == pytest.approx(theirs, rel=1e-12)
+        assert np.float32(rate) == np.float32(theirs), done
+        optimizer.step()
+        schedule.step()
+
+
 def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
     def poisoned(logits, label):
         return logits.sum() * float("nan")
 
-    monkeypatch.setattr("rfbench.models.segmentor.dice_loss", poisoned)
+    monkeypatch.setattr("rfbench.training.step.dice_loss", poisoned)
     record = run(make_settings(), manifest, tmp_path)
     assert record["state"] == "diverged"
     assert "iteration 1" in record["reason"]
@@ -253,16 +254,9 @@ def test_what_an_orphan_finished_is_kept(manifest, tmp_path):
 
 def test_damaged_checkpoint_is_named_and_the_one_before_serves(manifest, tmp_path, monkeypatch, capsys):
     run(make_settings(), manifest, tmp_path / "whole")
-    original = train.CurveHook.after_train_iter
-
-    def killed(self, runner, batch_idx, data_batch=None, outputs=None):
-        original(self, runner, batch_idx, data_batch, outputs)
-        if runner.iter + 1 == 5:
-            raise KeyboardInterrupt
-
     work = tmp_path / "cut" / "work"
     with monkeypatch.context() as patch:
-        patch.setattr(train.CurveHook, "after_train_iter", killed)
+        stop_after(patch, 5, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             run(make_settings(), manifest, tmp_path / "cut")
     assert sorted(path.name for path in work.glob("iter_*.pth")) == ["iter_2.pth", "iter_4.pth"]
@@ -277,7 +271,7 @@ def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
         raise ValueError("no such thing")
 
     with monkeypatch.context() as patch:
-        patch.setattr("rfbench.models.segmentor.dice_loss", broken)
+        patch.setattr("rfbench.training.step.dice_loss", broken)
         with pytest.raises(ValueError, match="no such thing"):
             run(make_settings(), manifest, tmp_path)
     assert json.loads((tmp_path / "work" / "error.json").read_text())["reason"] == "ValueError: no such thing"
@@ -289,17 +283,6 @@ def test_missing_gpu_is_an_error_not_a_fallback(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RFBenchError, match="no GPU is visible"):
         pick_device("cuda")
-
-
-def test_a_visible_gpu_does_not_take_a_training_from_the_cpu(manifest, tmp_path, monkeypatch):
-    """mmengine moves every model to the GPU that it sees; `device: cpu` must win."""
-    monkeypatch.setattr("mmengine.runner.runner.get_device", lambda: "meta")
-    settings = make_settings()
-    own = run_settings(settings, "SYN", PAIR, 0)
-    model, _ = initial_model(own, None)
-    runner = train.build_runner(own, settings.recipe, model, manifest, tmp_path, None, Watchdog(None, 6))
-    runner.train()
-    assert {parameter.device.type for parameter in runner.model.parameters()} == {"cpu"}
 
 
 def test_missing_manifest_is_named(tmp_path):

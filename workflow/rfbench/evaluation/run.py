@@ -55,7 +55,7 @@ def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch
     """Lesion probabilities of one image.
 
     Args:
-        model: network with its data preprocessor, in evaluation mode.
+        model: network that normalises, in evaluation mode.
         image: (H, W, 3) uint8 in BGR order.
         scale: width and height that the image is fitted into, aspect kept.
         eval_size: native, or prepared (see above).
@@ -74,8 +74,8 @@ def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch
             f"found {image.shape[1]}x{image.shape[0]} px, which becomes {width}x{height}."
         )
     resized = mmcv.imrescale(image, tuple(scale))
-    inputs = torch.from_numpy(resized).permute(2, 0, 1).to(device)
-    batch = model.data_preprocessor({"inputs": [inputs]}, False)["inputs"]  # (1, 3, h, w), normalised RGB
+    inputs = torch.from_numpy(resized).permute(2, 0, 1)
+    batch = model.normalise([inputs])  # (1, 3, h, w)
     if eval_size == "prepared":
         width, height = scale
         batch = F.pad(batch, (0, width - batch.shape[3], 0, height - batch.shape[2]))  # (1, 3, H, W)

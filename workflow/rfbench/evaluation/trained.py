@@ -76,7 +76,6 @@ def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Mod
         about["backbone"],
         about["operator_options"],
         photographs["lesions"],
-        size=photographs["crop"],
         mean=photographs["mean"],
         std=photographs["std"],
     )

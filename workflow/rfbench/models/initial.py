@@ -10,6 +10,7 @@ import torch
 from rfbench import provenance
 from rfbench.errors import RFBenchError
 from rfbench.models.checkpoint import load_backbone_weights
+from rfbench.models.normalise import Normalise
 from rfbench.models.segmentor import build_model
 from rfbench.settings import RunSettings
 
@@ -35,7 +36,6 @@ def initial_model(run: RunSettings, weights: Path | None) -> tuple[torch.nn.Modu
         run.model.backbone,
         run.model.operator_options,
         run.dataset.lesions,
-        size=run.dataset.crop,
         mean=run.dataset.mean,
         std=run.dataset.std,
     )
@@ -56,30 +56,19 @@ def network_for(
     operator_options: Mapping[str, Mapping[str, object]],
     lesions: Sequence[str],
     *,
-    size: Sequence[int],
     mean: Sequence[float],
     std: Sequence[float],
 ) -> torch.nn.Module:
-    """A network with the preprocessor of its photographs, its weights drawn from torch's generator.
+    """A network that normalises its photographs, its weights drawn from torch's generator.
 
     Args:
         pair, backbone, operator_options, lesions: the network (`segmentor.build_model`).
-        size: width and height in px that smaller crops are padded to in training.
         mean, std: of the training images in RGB, 0 to 255.
     """
-    width, height = size
     return build_model(
         pair,
         backbone,
         len(lesions),
         operator_options=operator_options,
-        data_preprocessor={
-            "type": "SegDataPreProcessor",
-            "mean": mean,
-            "std": std,
-            "bgr_to_rgb": True,
-            "size": (height, width),  # a smaller crop is padded right and below after normalisation
-            "pad_val": 0,
-            "seg_pad_val": 0,
-        },
+        normalise=Normalise(mean, std),
     )

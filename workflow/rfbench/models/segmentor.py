@@ -1,17 +1,15 @@
 """The whole network: HRNetV2 with an operator pair, FCN head, one sigmoid output per lesion."""
 
-import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel
+from mmengine.model import BaseModule
 from mmseg.models.decode_heads import FCNHead
-from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 import operators
 from rfbench.errors import RFBenchError
-from rfbench.losses import dice_loss
 from rfbench.models import backbones
 from rfbench.models.hrnet import OperatorHRNet
+from rfbench.models.normalise import Normalise
 from rfbench.names import MIN_SIZE
 
 
@@ -21,7 +19,7 @@ def build_model(
     num_lesions: int = 4,
     *,
     operator_options: operators.Options | None = None,
-    data_preprocessor: dict | None = None,
+    normalise: Normalise | None = None,
 ) -> "LesionSegmentor":
     """HRNetV2 with an operator pair, initialised from torch's global random state; nothing is downloaded.
 
@@ -31,14 +29,12 @@ def build_model(
         num_lesions: outputs; each is an independent sigmoid, there is no background channel.
         operator_options: operator -> its options, e.g. ``{"m2mrf": {"patch_size": 4, "alpha": 16}}``; those
             of operators that the pair does not use have no effect, so one setting can serve many pairs.
-        data_preprocessor: mmseg's preprocessor for a training with mmengine's Runner.
+        normalise: what makes a batch of photographs, for a network that is handed such.
 
     Returns:
         A module: normalised images (N, 3, H, W) -> logits (N, num_lesions, H, W), H and W at least 64.
     """
-    model = assemble(
-        pair, backbone, num_lesions, operator_options=operator_options, data_preprocessor=data_preprocessor
-    )
+    model = assemble(pair, backbone, num_lesions, operator_options=operator_options, normalise=normalise)
     model.init_weights()
     return model
 
@@ -49,7 +45,7 @@ def assemble(
     num_lesions: int = 4,
     *,
     operator_options: operators.Options | None = None,
-    data_preprocessor: dict | None = None,
+    normalise: Normalise | None = None,
 ) -> "LesionSegmentor":
     """`build_model` without the initialisation; under ``torch.device("meta")`` it costs no memory."""
     try:
@@ -57,7 +53,7 @@ def assemble(
     except ValueError as error:  # an operator's setting that does not fit the backbone's channels
         raise RFBenchError(f"Cannot build '{pair}' on '{backbone}': {error}") from error
     head = fcn_head(backbones.widths(backbone), num_lesions)
-    return LesionSegmentor(network, head, data_preprocessor)
+    return LesionSegmentor(network, head, normalise)
 
 
 def fcn_head(widths: tuple[int, ...], num_lesions: int) -> FCNHead:
@@ -86,42 +82,29 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-class LesionSegmentor(BaseModel):
-    """Backbone and head with one logit map per lesion; trains under mmengine's Runner."""
+class LesionSegmentor(BaseModule):
+    """Backbone and head with one logit map per lesion; mmengine's BaseModule initialises it.
 
-    def __init__(self, backbone: nn.Module, decode_head: nn.Module, data_preprocessor: dict | None = None):
-        super().__init__(data_preprocessor and MODELS.build(data_preprocessor))
+    Args:
+        normalise: makes the batch of photographs; `forward` takes it, and does not call it.
+    """
+
+    def __init__(self, backbone: nn.Module, decode_head: nn.Module, normalise: Normalise | None = None):
+        super().__init__()
+        self.normalise = normalise
         self.backbone = backbone
         self.decode_head = decode_head
 
-    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = "tensor"):
-        """mode "tensor": logits (N, L, H, W) at input size; mode "loss": Dice loss against the data samples.
-
-        Args:
-            inputs: normalised images (N, 3, H, W).
-            data_samples: one mmseg SegDataSample an image; ``gt_sem_seg.data`` is its label map (1, H', W').
-        """
-        if mode == "tensor":
-            return self._logits(inputs, inputs.shape[2:])
-        if mode == "loss":
-            label = torch.cat([sample.gt_sem_seg.data for sample in data_samples])  # (N, H', W')
-            return {"loss_dice": dice_loss(self._logits(inputs, label.shape[1:]), label.long())}
-        raise ValueError(f"Unknown mode {mode!r}; this model takes 'tensor' (logits) and 'loss'.")
-
-    def _logits(self, inputs: Tensor, size: tuple[int, int]) -> Tensor:
-        if min(inputs.shape[2:]) < MIN_SIZE:
-            height, width = inputs.shape[2:]
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) -> logits (N, L, H, W)."""
+        if min(images.shape[2:]) < MIN_SIZE:
+            height, width = images.shape[2:]
             raise RFBenchError(
                 f"Images must be at least {MIN_SIZE} px high and wide; these are {height} px high and "
                 f"{width} px wide. Pad or enlarge them."
             )
-        logits = self.decode_head(self.backbone(inputs))  # (N, L, H/4, W/4)
-        return F.interpolate(logits, size, mode="bilinear", align_corners=False)
-
-    def init_weights(self) -> None:
-        """Initialise once: mmengine's Runner calls this again and must not undo weights loaded in between."""
-        if not self.is_init:
-            super().init_weights()
+        logits = self.decode_head(self.backbone(images))  # (N, L, H/4, W/4)
+        return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=False)
 
     def _dump_init_info(self) -> None:
         """Deliberately nothing: mmengine's own would log several lines for every tensor."""

@@ -248,14 +248,14 @@ def _judge(dataset: Dataset, image, label, device: torch.device) -> None:
 
 
 class _Nothing(torch.nn.Module):
-    """A network that costs nothing, with the data preprocessor's form."""
+    """A network that costs nothing."""
 
     def __init__(self, lesions: int) -> None:
         super().__init__()
         self.lesions = lesions
 
-    def data_preprocessor(self, data: dict, training: bool) -> dict:
-        return {"inputs": torch.stack([image.float() for image in data["inputs"]])}
+    def normalise(self, images: list) -> torch.Tensor:
+        return torch.stack([image.float() for image in images])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, :1].expand(-1, self.lesions, -1, -1) / 255

@@ -7,14 +7,13 @@ uninterrupted one would have read.
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import mmcv
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from rfbench.data import augment
 from rfbench.data.images import read_native
@@ -50,7 +49,6 @@ class TrainingStream(Dataset):
     def __init__(self, manifest: Path, dataset: Protocol, recipe: Training, seed: int, stored: bool = False) -> None:
         self.folder = Path(manifest).parent
         self.rows = list(read_manifest(manifest, "train", dataset.lesions).itertuples())
-        self.metainfo = {"classes": dataset.lesions}  # mmengine asks for it
         self.seed = seed
         self.copies = augment.COPIES if recipe.copies == "six" else augment.COPIES[:1]
         self.scale, self.crop = dataset.scale, dataset.crop
@@ -103,24 +101,6 @@ class TrainingStream(Dataset):
         if self.cache_scale is not None or self.read is read_stored:
             self._kept[index] = image, label
         return image, label
-
-
-class Draws(Sampler):
-    """The draws 0, 1, 2, … of one training; `skip` is what mmengine calls when it resumes."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.start = 0
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.total))
-
-    def __len__(self) -> int:
-        return self.total
-
-    def skip(self, samples: int) -> None:
-        """Begin after so many samples."""
-        self.start = samples
 
 
 def batches_ahead(crop: tuple[int, int], batch_size: int, workers: int) -> int | None:

@@ -13,11 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from rfbench import flocks, provenance
-from rfbench.training.watchdog import TimedOut, Watchdog
 
 KEPT = 2  # checkpoints: should the last be damaged, the one before serves
 
@@ -98,11 +95,28 @@ def _iteration(path: Path) -> int:
     return int(path.stem.removeprefix("iter_"))
 
 
+def save_checkpoint(work: Path, state: dict) -> None:
+    """Write a checkpoint whole, by rename, after its digest; the last KEPT stay.
+
+    Args:
+        work: the work folder.
+        state: of tensors and plain values; `done` is the number of updates.
+    """
+    unfinished, path = work / "unfinished.pth", work / f"iter_{state['done']}.pth"
+    torch.save(state, unfinished)
+    provenance.write_text(path.with_suffix(".sha256"), f"{provenance.sha256(unfinished)}\n")
+    os.replace(unfinished, path)
+    for old in sorted(work.glob("iter_*.pth"), key=_iteration)[:-KEPT]:
+        old.unlink()
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+
+
 def random_states() -> dict:
-    """States of every generator that a network may draw from."""
+    """States of every generator that a network may draw from, as plain values and tensors."""
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002 (mmcv's transforms use the global generator)
     return {
         "python": random.getstate(),
-        "numpy": np.random.get_state(),  # noqa: NPY002 (mmcv's transforms use the global generator)
+        "numpy": {**numpy, "state": {**numpy["state"], "key": numpy["state"]["key"].tolist()}},
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
@@ -112,49 +126,6 @@ def set_random_states(states: dict) -> None:
     """Continue from `random_states`."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])  # noqa: NPY002
-    torch.set_rng_state(states["torch"].cpu())
+    torch.set_rng_state(states["torch"])
     if states["cuda"]:
-        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
-
-
-class CheckpointHook(Hook):
-    """Write a checkpoint every `interval` updates, and before it stops a training over its time limit.
-
-    A checkpoint is written whole, by rename, after its digest; the last two are kept.
-    """
-
-    priority = "VERY_LOW"  # after the scheduler's step, which the checkpoint holds
-
-    def __init__(self, work: Path, interval: int, watchdog: Watchdog) -> None:
-        self.work, self.interval, self.watchdog = work, interval, watchdog
-        self.states: dict | None = None
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint["random_states"] = random_states()
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        self.states = checkpoint["random_states"]
-
-    def before_train(self, runner: Runner) -> None:
-        self.watchdog.done = runner.iter
-        if self.states is not None:
-            set_random_states(self.states)
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        done = self.watchdog.done = runner.iter + 1
-        if done == runner.max_iters:
-            return
-        expired = self.watchdog.expired()
-        if expired or done % self.interval == 0:
-            self._save(runner, done)
-        if expired:
-            raise TimedOut(self.watchdog.reason())
-
-    def _save(self, runner: Runner, done: int) -> None:
-        runner.save_checkpoint(str(self.work), "unfinished.pth", by_epoch=False)
-        unfinished, path = self.work / "unfinished.pth", self.work / f"iter_{done}.pth"
-        provenance.write_text(path.with_suffix(".sha256"), f"{provenance.sha256(unfinished)}\n")
-        os.replace(unfinished, path)
-        for old in sorted(self.work.glob("iter_*.pth"), key=_iteration)[:-KEPT]:
-            old.unlink()
-            old.with_suffix(".sha256").unlink(missing_ok=True)
+        torch.cuda.set_rng_state_all(states["cuda"])

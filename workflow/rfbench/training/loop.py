@@ -1,0 +1,171 @@
+"""The training loop: data, update, schedule, log, checkpoint.
+
+Whatever decides an update is a function of the run's settings and of the number of updates before it, or is in the
+checkpoint; so a training that was killed ends, on a CPU, with the bytes of one that was not.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from rfbench import provenance
+from rfbench.models.normalise import pad_labels
+from rfbench.settings import Recipe, RunSettings, Training
+from rfbench.training.step import Update
+from rfbench.training.stream import TrainingStream, batches_ahead
+from rfbench.training.watchdog import TimedOut, Watchdog
+from rfbench.training.workfolder import random_states, save_checkpoint, set_random_states
+
+
+class Diverged(Exception):
+    """The loss is no longer finite."""
+
+
+def run_updates(
+    model: nn.Module,
+    run: RunSettings,
+    technical: Recipe,
+    *,
+    manifest: Path,
+    work: Path,
+    checkpoint: Path | None,
+    watchdog: Watchdog,
+) -> None:
+    """Train a network to its last update.
+
+    Args:
+        model: `models.initial.initial_model`'s, on the device that computes.
+        run: its settings.
+        technical: the configuration's whole recipe, for processes and intervals, which change no number.
+        manifest: the prepared data set's manifest.csv.
+        work: folder of checkpoints and of the curve.
+        checkpoint: where to continue; None at the start.
+        watchdog: the time limit.
+
+    Raises:
+        Diverged, TimedOut: with the reason.
+    """
+    recipe, total, done = run.recipe, run.dataset.iterations, 0
+    model.train()
+    update, curve = Update(model, recipe), Curve(work / "curve.csv", total)
+    if checkpoint:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        update.load_state(state["update"])
+        curve.load_state(state["curve"])
+        set_random_states(state["random_states"])
+        done = watchdog.done = state["done"]
+    curve.start(done)
+    for images, label in batches(model, run, technical, manifest, done):
+        rate = learning_rate(done, total, recipe)
+        curve.add(update(images, label, rate))
+        done = watchdog.done = done + 1
+        if done % technical.log_interval == 0 or done == total:
+            curve.log(done, rate)
+        expired = watchdog.expired() and done < total
+        if expired or (done % technical.checkpoint_interval == 0 and done < total):
+            state = {"done": done, "model": model.state_dict(), "update": update.state(), "curve": curve.state(done)}
+            save_checkpoint(work, {**state, "random_states": random_states()})
+        if expired:
+            raise TimedOut(watchdog.reason())
+
+
+def batches(
+    model: nn.Module, run: RunSettings, technical: Recipe, manifest: Path, done: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Normalised images (N, 3, H, W) and labels (N, H, W) of every update from number `done` on, on the device."""
+    recipe, dataset = run.recipe, run.dataset
+    width, height = dataset.crop
+    loader = DataLoader(
+        TrainingStream(manifest, dataset, recipe, run.seed, technical.store),
+        batch_size=recipe.batch_size,
+        sampler=range(done * recipe.batch_size, dataset.iterations * recipe.batch_size),  # draws
+        num_workers=technical.workers,
+        prefetch_factor=batches_ahead(dataset.crop, recipe.batch_size, technical.workers),
+        collate_fn=_collate,
+        generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
+    )
+    device = next(model.parameters()).device
+    for images, labels in loader:
+        yield model.normalise(images, (height, width)), pad_labels(labels, (height, width), device)
+
+
+def _collate(samples: list[dict]) -> tuple[list[Tensor], list[Tensor]]:
+    """Images (3, h, w) and label maps (h, w), which may be smaller than the crop."""
+    return (
+        [sample["inputs"] for sample in samples],
+        [sample["data_samples"].gt_sem_seg.data[0] for sample in samples],
+    )
+
+
+def learning_rate(done: int, total: int, recipe: Training) -> float:
+    """Rate of the update after `done` of `total`: a polynomial from the optimiser's `lr` to `min_lr`, as in mmcv 1."""
+    return (recipe.optimizer.lr - recipe.min_lr) * (1 - done / total) ** recipe.power + recipe.min_lr
+
+
+class Curve:
+    """The training curve: rows of iteration, mean loss since the last row, learning rate; in the file and on stderr.
+
+    Losses stay on the device until a row or a checkpoint needs them. The rows so far are part of every checkpoint, so
+    the file is whole whenever a training was killed.
+    """
+
+    HEADER = "iteration,loss,lr\n"
+
+    def __init__(self, path: Path, total: int) -> None:
+        self.path, self.total = path, total
+        self.rows: list[str] = []
+        self.pending: list[Tensor] = []  # each update's losses since the last row, by micro-batch
+
+    def start(self, done: int) -> None:
+        """Write the rows so far; speed is measured from here."""
+        provenance.write_text(self.path, "".join([self.HEADER, *self.rows]))
+        self.started, self.first = time.monotonic(), done
+
+    def add(self, losses: Tensor) -> None:
+        """Take in an update's losses."""
+        self.pending.append(losses)
+
+    def read(self, done: int) -> list[float]:
+        """The losses of the updates since the last row.
+
+        Raises:
+            Diverged: one is not finite; the message names its update.
+        """
+        losses = [sum(loss / len(parts) for loss in parts) for parts in self._values()]
+        for iteration, loss in enumerate(losses, done - len(losses) + 1):
+            if not math.isfinite(loss):
+                raise Diverged(f"loss {loss} at iteration {iteration}")
+        return losses
+
+    def log(self, done: int, rate: float) -> None:
+        """Add a row."""
+        losses = self.read(done)
+        self.pending.clear()
+        loss = sum(losses) / len(losses)
+        self.rows.append(f"{done},{loss:.6f},{rate:.8f}\n")
+        with self.path.open("a") as file:
+            file.write(self.rows[-1])
+        speed = (done - self.first) / (time.monotonic() - self.started)
+        left = timedelta(seconds=round((self.total - done) / speed))
+        print(f"{done}/{self.total}  loss {loss:.4f}  lr {rate:.2e}  {speed:.2f} it/s  {left} left",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+    def state(self, done: int) -> dict:
+        """What a checkpoint after `done` updates holds of the curve; Diverged as `read`."""
+        self.read(done)
+        return {"rows": self.rows, "pending": self._values()}
+
+    def load_state(self, state: dict) -> None:
+        """Continue from `state`."""
+        self.rows, self.pending = state["rows"], [torch.tensor(parts) for parts in state["pending"]]
+
+    def _values(self) -> list[list[float]]:
+        return torch.stack([parts.cpu() for parts in self.pending]).tolist() if self.pending else []

@@ -1,0 +1,62 @@
+"""One parameter update: forward, loss, backward, step. Trainings, profiles and plans compute it by this class."""
+
+import torch
+from torch import Tensor, nn
+
+from rfbench.losses import dice_loss
+from rfbench.settings import Training
+
+AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Update:
+    """Updates of one network.
+
+    Args:
+        model: on the device that computes.
+        recipe: of it `optimizer`, `micro_batches` and `amp` count.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Training) -> None:
+        self.forward, self.parts, self.dtype = model, recipe.micro_batches, AUTOCAST[recipe.amp]
+        self.device = next(model.parameters()).device
+        options = recipe.optimizer.model_dump()
+        self.optimizer = getattr(torch.optim, options.pop("type"))(model.parameters(), **options)
+        # Gradients of half precision fall below its smallest number unless the loss is scaled; bfloat16's do not.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
+
+    def __call__(self, images: Tensor, label: Tensor, rate: float) -> Tensor:
+        """Update the parameters once.
+
+        Args:
+            images: normalised, (N, 3, H, W); N is divisible by the number of micro-batches.
+            label: int64 (N, H, W).
+            rate: learning rate.
+
+        Returns:
+            The loss of each micro-batch before the update, (micro_batches,), on the device: nothing waits for it.
+        """
+        losses = [self.backward(*part) for part in zip(images.chunk(self.parts), label.chunk(self.parts), strict=True)]
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        return torch.stack(losses)
+
+    def backward(self, images: Tensor, label: Tensor) -> Tensor:
+        """Add a micro-batch's share to the gradients; its loss."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            logits = self.forward(images)
+        loss = dice_loss(logits, label)
+        self.scaler.scale(loss / self.parts).backward()
+        return loss.detach()
+
+    def state(self) -> dict:
+        """What the next update depends on beside the parameters."""
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def load_state(self, state: dict) -> None:
+        """Continue from `state`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
