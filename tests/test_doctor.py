@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
+from rfbench import devices, gpus
 from rfbench.commands import doctor
+from rfbench.errors import RFBenchError
 
 from .checkout import ROOT
 
@@ -64,3 +66,26 @@ def test_files_of_a_kind_are_told_apart(tmp_path, monkeypatch):
     assert [state for _, state, _ in findings] == ["missing", "missing"]
     assert "DDR-dataset.zip.001 does not exist" in findings[0][2]
     assert "A. Segmentation.zip does not exist" in findings[1][2]
+
+
+@pytest.mark.parametrize(("driver", "state"), [("580.65.06", "ok"), ("600.1", "ok"), ("570.133.20", "missing")])
+def test_the_gpu_lock_needs_a_driver_of_its_cuda(monkeypatch, driver, state):
+    """NVIDIA's table of CUDA 13.0: 580 at least, on Linux."""
+    monkeypatch.setattr(gpus, "driver", lambda: driver)
+    ((what, found, sentence),) = doctor.check_driver()
+    assert (what, found) == ("driver", state)
+    assert driver in sentence
+    assert ("CUDA 13 of envs/gpu.txt needs 580 or newer" in sentence) == (state == "missing")
+
+
+def test_a_gpu_with_an_old_driver_or_a_hanging_one_is_missing(monkeypatch):
+    monkeypatch.setattr(devices, "visible", lambda: ["GPU-000"])
+    monkeypatch.setattr(gpus, "driver", lambda: "535.104.05")
+    found = {what: (state, sentence) for what, state, sentence in doctor.check_device()}
+    assert [found[what][0] for what in ("device", "driver")] == ["missing", "missing"]
+
+    def hanging() -> list[str]:
+        raise RFBenchError("nvidia-smi did not answer")
+
+    monkeypatch.setattr(devices, "visible", hanging)
+    assert doctor.check_device() == [("device", "missing", "nvidia-smi did not answer")]

@@ -478,3 +478,9 @@ def test_load_names_a_missing_or_broken_file(tmp_path):
     broken.write_text("- a list")
     with pytest.raises(ConfigError, match="a mapping of keys is expected"):
         load(broken)
+
+
+@pytest.mark.parametrize("name", ["paper", "idrid", "ddr", "ablation"])
+def test_what_a_cpu_would_take_months_for_says_so(name):
+    """A wrong lock file, an old driver or a node without GPU must not pass silently."""
+    assert load(ROOT / "config" / f"{name}.yaml").device == "cuda"

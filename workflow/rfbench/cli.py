@@ -2,15 +2,14 @@
 
 import argparse
 import contextlib
-import gc
 import importlib
 import io
 import os
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 import rfbench
+from rfbench.commands.importing import importing
 from rfbench.commands.parsing import Parser
 from rfbench.errors import RFBenchError, printable
 
@@ -74,18 +73,6 @@ def _command(verb: str) -> ModuleType:
     return importlib.import_module(f"rfbench.commands.{verb.replace('-', '_')}")
 
 
-@contextlib.contextmanager
-def _importing() -> Iterator[None]:
-    """Collect no garbage among what imports make, now or later: it stays, and searching it takes 30 % of a start."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        if not gc.get_freeze_count():  # once a process: in tests, what is garbage later must not be kept
-            gc.freeze()
-        gc.enable()
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit status.
 
@@ -102,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     verb = next((word for word in argv if not word.startswith("-")), None)
     name = f"rfbench {verb}" if verb in VERBS else "rfbench"
     try:
-        with _importing():
+        with importing():
             parser = build_parser(verb)
         args = parser.parse_args(argv)
         status = _command(args.verb).run(args)

@@ -1,4 +1,4 @@
-"""Names that every room writes alike: lesions and their colours, metrics, the baseline; which names may be given.
+"""Names that every room writes alike: lesions and their colours, metrics, formats; which names may be given.
 
 Light; no torch.
 """
@@ -13,6 +13,8 @@ LESIONS = ("EX", "HE", "SE", "MA")
 METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")  # of a run and lesion, see docs/protocol.md
 BASELINE_PAIR = "strideconv_bilinear"  # HRNetV2's own operators
 BASELINE_ROW = "StrideConv/Bilinear"  # the same as the papers' tables name it
+PHOTOGRAPHS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # formats that `rfbench predict` reads, Pillow's names
+PRECISIONS = ("float32", "tf32", "bfloat16")  # that a pair is profiled in
 MIN_SIZE = 64  # px: a smaller image leaves HRNet's lowest branch a single row or column
 LARGEST_FRAME = 80_000_000  # px of an image; the largest real one has 18 million, a tiny file can claim far more
 

@@ -59,13 +59,15 @@ class Pipeline:
         self.settings = complete(config, registry=not self.rendering_only)
         self.results, self.reports = self.settings.results, self.settings.reports
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
-        self.threads = self.settings.recipe.threads
+        recipe, device = self.settings.recipe, self.settings.device
+        self.threads = recipe.threads
+        self.training_cores = recipe.threads + recipe.workers
         # No parameter of the rule: to turn the store on or off would prepare, and so train, again.
-        self.store_option = ["--store"] if self.settings.recipe.store else []
+        self.store_option = ["--store"] if recipe.store else []
         # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
-        visible = len(devices.visible())
-        self.gpus = int(self.settings.device == "cuda" or (self.settings.device == "auto" and visible > 0))
-        self.gpu_pool = max(visible, 1)  # where none is visible, a job of `device: cuda` says so itself
+        offered = 0 if self.rendering_only else len(devices.offered(device))
+        self.gpus = int(device == "cuda" or offered > 0)
+        self.gpu_pool = max(offered, 1)  # where there is none, a job of `device: cuda` says so itself
         self.missing = [] if self.rendering_only else missing_sources(self.settings)
         for sentence in [RENDERING_ONLY] if self.rendering_only else self.missing:
             print(f"warning: {sentence}", file=sys.stderr)

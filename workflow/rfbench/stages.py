@@ -25,6 +25,7 @@ NEUTRAL = {
     "rfbench.flocks": "who may write",
     "rfbench.stages": "decides what runs again",
     "rfbench.devices": "which device computes; a record's provenance names it",
+    "rfbench.gpus": "which GPUs there are",
     "rfbench.provenance": "describes a result",
     "rfbench.settings": "a run's settings have a digest of their own",
     "rfbench.data.progress": "shows how far a preparation is",

@@ -10,7 +10,7 @@ rule train:
         f"{RESULTS}/logs/train/{{dataset}}-{{pair}}-seed{{seed}}.log",
     conda:
         CONDA
-    threads: PIPELINE.threads
+    threads: PIPELINE.training_cores
     resources:
         gpu=PIPELINE.gpus,
     params:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rfbench import devices
+from rfbench import devices, gpus
 from rfbench.errors import RFBenchError
 from rfbench.settings import load, missing_sources
 
@@ -45,22 +45,36 @@ def check_environment(lock: Path) -> list[Finding]:
 
 
 def check_device() -> list[Finding]:
-    """What torch can compute on."""
+    """What torch can compute on, and whether the driver is new enough for the GPU environment."""
     import torch
 
+    try:
+        found = devices.visible()
+    except RFBenchError as error:
+        return [("device", "missing", str(error))]
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return [("device", "ok", f"{len(names)} GPU: {', '.join(names)}")]
-    gpus = len(devices.visible())
-    if gpus:
-        return [
-            (
-                "device",
-                "missing",
-                f"{gpus} GPU, but this torch cannot use it. Install envs/gpu.txt (README, The real experiment).",
-            )
-        ]
+        return [("device", "ok", f"{len(names)} GPU: {', '.join(names)}"), *check_driver()]
+    if found:
+        sentence = (
+            f"{len(found)} GPU, but this torch cannot use it. Install envs/gpu.txt (README, The real experiment)."
+        )
+        return [("device", "missing", sentence), *check_driver()]
     return [("device", "note", "CPU only: enough for the embedded benchmark, not for the paper's experiment")]
+
+
+def check_driver(lock: Path = ROOT / "envs" / "gpu.txt") -> list[Finding]:
+    """Whether the NVIDIA driver runs the CUDA that the GPU lock pins."""
+    cuda, driver = re.search(r"^nvidia-cuda-runtime==(\d+)", lock.read_text(), flags=re.MULTILINE)[1], gpus.driver()
+    if driver is None:
+        return [("driver", "missing", "no version found; nvidia-smi should tell it")]
+    least = devices.LEAST_DRIVER[cuda]
+    if int(driver.partition(".")[0]) < least:
+        sentence = (
+            f"{driver}; CUDA {cuda} of {lock.relative_to(ROOT)} needs {least} or newer. Update the NVIDIA driver."
+        )
+        return [("driver", "missing", sentence)]
+    return [("driver", "ok", driver)]
 
 
 def check_configurations(paths: Sequence[Path]) -> list[Finding]:

@@ -4,14 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench import kept, runs
+from rfbench import devices, kept, runs
+from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
-from rfbench.evaluation.run import AP_BOUND, evaluate
-from rfbench.training.workfolder import reported
 
 
 def show(record: dict, file=sys.stderr) -> None:
     """Print a record's metrics in percent, one line per lesion, with the error bound of the average precision."""
+    from rfbench.evaluation.run import AP_BOUND
+
     if record["state"] != "done":
         print(f"no metrics: the training's state is {record['state']} ({record['reason']})", file=file)
         return
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     settings = load_with_dataset(args.config, args.dataset)
+    from rfbench.training.workfolder import reported
+
+    with reported(args.work):
+        devices.claim_for(settings.device)
+    with importing():
+        from rfbench.evaluation.run import evaluate
+
     run = runs.of(settings, args.dataset, args.pair, args.seed)
     kept.remember(settings.results, "evaluate", run.settings.pair)
     with reported(args.work):

@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import operators
+from rfbench import devices
+from rfbench.commands.importing import importing
 from rfbench.commands.options import chosen, positive
-from rfbench.profiling.gpu import BLOCKS, TRAINED, Suite, measure, told
+from rfbench.profiling.suite import BLOCKS, TRAINED, Suite
 
 EPILOG = """blocks, in this order:
 
@@ -53,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
     given = {key: value for key, value in vars(args).items() if key in Suite.__dataclass_fields__}
     suite = Suite(**given | {"pairs": pairs, "size": tuple(args.size), "crop": tuple(args.crop)})
     only = tuple(name for name in BLOCKS if name in args.only)
+    devices.claim_for(args.device)
+    with importing():
+        from rfbench.profiling.gpu import measure, told
+
     record = measure(suite, only, args.minutes, args.output)
     for name, block in record["blocks"].items():
         if name in TRAINED:

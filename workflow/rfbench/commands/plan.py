@@ -3,16 +3,17 @@
 import argparse
 import json
 import math
+import os
 from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from rfbench import devices
+from rfbench.commands.importing import importing
 from rfbench.errors import RFBenchError
-from rfbench.planning.plan import default_jobs, plan
 from rfbench.settings import Settings, load, run_names
-from rfbench.training.workfolder import KEPT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detect", type=float, metavar="POINTS", help="also say how many seeds and hours a difference in mAP takes"
     )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="to measure on (default: the configured one)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     settings = load(args.config)
+    settings = settings.model_copy(update={"device": args.device or settings.device})
     jobs = default_jobs(settings) if args.jobs is None else args.jobs
     if jobs < 1:
         raise RFBenchError(f"--jobs: expected at least 1, found {jobs}.")
@@ -35,13 +38,25 @@ def run(args: argparse.Namespace) -> int:
         raise RFBenchError(f"--detect: expected a difference above 0 in percentage points, found {args.detect:g}.")
     if args.detect is not None and len({pair for _, pair, _ in run_names(settings)}) < 2:
         raise RFBenchError("--detect: expected two pairs or more to compare, found one. Add one to `pairs`.")
+    devices.claim_for(settings.device)
+    with importing():
+        from rfbench.planning.plan import plan
+
     report = plan(settings, jobs, args.detect)
     print(json.dumps(report, indent=2)) if args.json else show(report, settings, Console())
     return 0
 
 
+def default_jobs(settings: Settings) -> int:
+    """Runs that this machine does at a time: one a GPU, or as many as its cores allow."""
+    recipe, gpus = settings.recipe, len(devices.offered(settings.device))
+    return max(gpus or (os.cpu_count() or 1) // (recipe.threads + recipe.workers), 1)
+
+
 def show(report: dict, settings: Settings, console: Console) -> None:
     """Print the plan and how it was made."""
+    from rfbench.training.workfolder import KEPT
+
     jobs, runs, measured = report["jobs"], report["runs"], report["measured"]
     table = Table("stage", box=SIMPLE, pad_edge=False)
     for heading in ("jobs", "to do", "one by one", f"{jobs} at a time", "disk, GB"):

@@ -4,12 +4,27 @@ import argparse
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import operators
-from rfbench import provenance
+from rfbench import devices, provenance
+from rfbench.commands.importing import importing
 from rfbench.commands.options import add_config_argument, chosen, positive
-from rfbench.profiling.profile import DTYPES, EPILOG, Conditions, configured, profile
+from rfbench.names import PRECISIONS
 from rfbench.settings import load
+
+if TYPE_CHECKING:
+    from rfbench.profiling.profile import Conditions
+
+EPILOG = """Without a configuration the paper's network, HRNetV2-W48, is profiled; options override the configuration.
+A pair's ratio is the median over rounds of baseline seconds / own seconds of the same round; the record holds every
+round's seconds. A multiply-add is two FLOPs. `rfbench costs` makes a table and a figure of the record.
+
+examples:
+  rfbench profile --size 512 512 --threads 2 --output profile.json
+  rfbench profile --pairs m2mrf_a m2mrf_c --size 1024 1024 --dtype bfloat16 \\
+      --channels-last --output profile.json
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, help="CPU threads (default: recipe.threads, else 1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: the configured one, else auto)")
     dtype = "float32, tf32 (GPU: float32 with TF32 products) or bfloat16 (weights and images; default: float32)"
-    parser.add_argument("--dtype", choices=tuple(DTYPES), help=dtype)
+    parser.add_argument("--dtype", choices=PRECISIONS, help=dtype)
     last = "channels last in memory"
     parser.add_argument("--channels-last", action="store_true", default=None, help=last)
     fused = "pairs whose fused form is timed, too, `all` or `none` (default: configured, else all)"
@@ -37,8 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
 
 
-def conditions_of(config: Path | None, options: dict) -> Conditions:
+def conditions_of(config: Path | None, options: dict) -> "Conditions":
     """Those of the configuration, or of the paper's network without one; the options given go before both."""
+    from rfbench.profiling.profile import Conditions, configured
+
     every = tuple(operators.available())
     conditions = configured(load(config)) if config else Conditions(every, fused=every)
     given = {key: value for key, value in options.items() if key in asdict(conditions) and value is not None}
@@ -51,6 +68,10 @@ def conditions_of(config: Path | None, options: dict) -> Conditions:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    devices.claim_for(args.device or (load(args.config).device if args.config else "auto"))
+    with importing():
+        from rfbench.profiling.profile import profile
+
     report = profile(conditions_of(args.config, vars(args)))
     provenance.write_json(args.output, report)
     print(f"{'pair':28} {'params':>12} {'GFLOPs':>9} {'MB':>8}  fps ratio to {report['baseline']}", file=sys.stderr)

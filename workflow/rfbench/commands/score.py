@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench import provenance
+from rfbench import devices, provenance
 from rfbench.commands.evaluate import show
+from rfbench.commands.importing import importing
 from rfbench.commands.options import add_network_arguments, network_values
 from rfbench.errors import print_lines
-from rfbench.evaluation.score import beside, score
 from rfbench.published.protocol import DATASET_NAMES
 
 
@@ -31,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print, and write the record where `--output` names one."""
+    devices.claim_for(args.device)
+    with importing():
+        from rfbench.evaluation.score import beside, score
+
     record = score(
         args.checkpoint,
         args.data,

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench import kept, runs
+from rfbench import devices, kept, runs
+from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
-from rfbench.training.train import train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     settings = load_with_dataset(args.config, args.dataset)
+    from rfbench.training.workfolder import reported
+
+    with reported(args.work):
+        devices.claim_for(settings.device)
+    with importing():
+        from rfbench.training.train import train
+
     run = runs.of(settings, args.dataset, args.pair, args.seed).settings
     kept.remember(settings.results, "train", run.pair)
     record = train(

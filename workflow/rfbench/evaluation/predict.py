@@ -1,11 +1,4 @@
-"""`rfbench predict`: lesion probabilities and an overlay for any fundus photograph.
-
-For each photograph `<stem>_<lesion>.png`, the probabilities at its own size as 16-bit grey (65535 is 1), and
-`<stem>_overlay.png`, the regions above the threshold outlined in the papers' colours (HE green, MA blue, EX red, SE
-yellow; lesions may overlap, then one outline runs around the other). `predictions.json` says which network made them;
-a folder holds the maps of one network, and more photographs may follow. A photograph's EXIF orientation is applied
-first. For research; no medical device.
-"""
+"""Lesion probabilities and an overlay for any fundus photograph (`rfbench predict` says what is written)."""
 
 from pathlib import Path
 
@@ -19,8 +12,8 @@ from rfbench.errors import RFBenchError
 from rfbench.evaluation.predictions import Predictions
 from rfbench.evaluation.run import predict
 from rfbench.files import kind
+from rfbench.names import PHOTOGRAPHS
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 COLOUR = ("RGB", "RGBA", "P", "CMYK", "YCbCr")  # Pillow's modes
 
 
@@ -28,18 +21,20 @@ def read_photograph(path: Path) -> np.ndarray:
     """A colour photograph as (H, W, 3) uint8 in BGR order, upright.
 
     Raises:
-        RFBenchError: no such file, damaged, not of one of FORMATS, or not in colour.
+        RFBenchError: no such file, damaged, not of one of PHOTOGRAPHS, or not in colour.
     """
     try:
         if (found := kind(path)) not in ("a file", "nothing"):  # a named pipe would be waited for without end
             raise ValueError(found)
-        with opened(path.read_bytes(), FORMATS) as image:
+        with opened(path.read_bytes(), PHOTOGRAPHS) as image:
             if image.mode not in COLOUR:
                 raise ValueError(f"mode {image.mode}")
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except UNREADABLE as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise RFBenchError(f"{path}: expected a colour photograph ({', '.join(FORMATS)}), found: {what}.") from error
+        raise RFBenchError(
+            f"{path}: expected a colour photograph ({', '.join(PHOTOGRAPHS)}), found: {what}."
+        ) from error
     return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
 
 

@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.progress import track
 from torch.nn import functional as F
 
-from rfbench import provenance, stages
+from rfbench import devices, provenance, stages
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
-from rfbench.devices import device_name, pick_device
+from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.evaluation import evidence
 from rfbench.evaluation.ground_truth import fit_diameter, fit_label
@@ -208,7 +208,7 @@ def evaluate(
         if run.evaluation.untrained:
             untrained, _ = initial_model(run.settings, weights)
             record["untrained"] = judge(untrained)[0].compute()
-    record["provenance"] = provenance.collect(device_name(chosen))
+    record["provenance"] = devices.provenance_on(chosen)
     _write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
     _write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
     evidence.write(output.with_name(evidence.NAME), recorder.evidence())

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import operators
-from rfbench import provenance
+from rfbench import devices, provenance
 from rfbench.data.manifest import NAME, is_synthetic, read_manifest
 from rfbench.data.summary import SUMMARY
-from rfbench.devices import device_name
 from rfbench.errors import RFBenchError
 from rfbench.evaluation import trained
 from rfbench.evaluation.predictions import FULL_SCALE, Predictions
@@ -83,7 +82,7 @@ def score(
         "details": metrics.details(),
         "n_images": metrics.images,
         "published": {} if synthetic else best_of_three(operators.get(settings["pair"]).published_name, layout),
-        "provenance": provenance.collect(device_name(chosen)),
+        "provenance": devices.provenance_on(chosen),
     }
 
 

@@ -1,8 +1,5 @@
 """`rfbench plan`: what a configuration will cost on this machine, estimated before anything starts."""
 
-import os
-
-from rfbench import devices
 from rfbench.planning.detect import detection
 from rfbench.planning.estimate import stages
 from rfbench.planning.sample import measure
@@ -31,9 +28,3 @@ def plan(settings: Settings, jobs: int, detect: float | None = None) -> dict:
         "measured": measured,
         **({} if detect is None else {"points": detect, "detect": detection(settings, measured, detect)}),
     }
-
-
-def default_jobs(settings: Settings) -> int:
-    """Runs that this machine does at a time: one a GPU, or as many as its cores allow."""
-    gpus = 0 if settings.device == "cpu" else len(devices.visible())
-    return gpus or max((os.cpu_count() or 1) // settings.recipe.threads, 1)

@@ -1,7 +1,7 @@
 """What a lent GPU is asked for, in one command: the profile of every pair in three precisions, and a training step.
 
-Blocks run in the order of BLOCKS. The record is written after each, so that a cut-off loses only the block that runs;
-what the time does not allow is listed as missing, what fails as failed.
+Blocks run in the order of `suite.BLOCKS`. The record is written after each, so that a cut-off loses only the block that
+runs; what the time does not allow is listed as missing, what fails as failed.
 """
 
 import gc
@@ -14,40 +14,17 @@ from pathlib import Path
 
 import torch
 
-from rfbench import provenance
-from rfbench.devices import device_name, pick_device
+from rfbench import devices, provenance
+from rfbench.devices import pick_device
 from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model
 from rfbench.models.fuse import has_shorter_form
 from rfbench.names import BASELINE_PAIR, LESIONS
 from rfbench.profiling.profile import Conditions, clock, compiled, profile, set_precision, synthetic_batch
+from rfbench.profiling.suite import TRAINED, Suite
 
-TRAINED = {"training_baseline": BASELINE_PAIR, "training_m2mrf_c": "m2mrf_c"}
-BLOCKS = ("bfloat16", "float32", "tf32", "compiled_bfloat16", "compiled_float32", *TRAINED)
 COMPILED = (BASELINE_PAIR, "m2mrf_a", "m2mrf_c")
 WARM_UP = 10  # steps that compile and try kernels; no time of theirs counts
-
-
-@dataclass(frozen=True)
-class Suite:
-    """Sizes of the measurement.
-
-    Args:
-        pairs: profiled pairs.
-        size: width and height of the profiled images, px.
-        crop: width and height of the training step's images, px.
-        batch: images of a training step.
-        iterations: training steps of each kind.
-    """
-
-    pairs: tuple[str, ...]
-    backbone: str = "hrnetv2_w48"
-    size: tuple[int, int] = (1024, 1024)
-    rounds: int = 9
-    crop: tuple[int, int] = (1440, 960)
-    batch: int = 4
-    iterations: int = 200
-    device: str = "cuda"
 
 
 @dataclass(frozen=True)
@@ -72,13 +49,13 @@ def measure(suite: Suite, only: tuple[str, ...], minutes: float, output: Path) -
     """Run the blocks and write the record after each.
 
     Args:
-        only: blocks to run, of BLOCKS.
+        only: blocks to run, of `suite.BLOCKS`.
         minutes: after which no block starts and a training stops.
         output: the record (JSON).
     """
     deadline = time.monotonic() + 60 * minutes
     record = {"suite": asdict(suite), "minutes": minutes, "blocks": {}, "failed": {}, "missing": list(only)}
-    record["provenance"] = provenance.collect(device_name(pick_device(suite.device)))
+    record["provenance"] = devices.provenance_on(pick_device(suite.device))
     for name in only:
         if time.monotonic() > deadline:
             break

@@ -21,19 +21,19 @@ from rich.progress import track
 from torch import Tensor, nn
 
 import operators
-from rfbench import provenance
-from rfbench.devices import device_name, pick_device
+from rfbench import devices
+from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model, count_parameters
 from rfbench.models.fuse import fuse
-from rfbench.names import BASELINE_PAIR, LESIONS
+from rfbench.names import BASELINE_PAIR, LESIONS, PRECISIONS
 from rfbench.profiling import flops
 from rfbench.profiling.memory import saved_bytes
 from rfbench.settings import Settings
 
 PAPER = {"backbone": "hrnetv2_w48", "size": [512, 512], "batch": 1, "dtype": "float32"}  # of flops_w48, memory_w48
-DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.float32, torch.bfloat16), strict=True))
 LEAST_SECONDS = 0.05  # of one timing: shorter passes are repeated
 
 
@@ -103,7 +103,7 @@ def profile(conditions: Conditions) -> dict:
         "baseline": BASELINE_PAIR,
         "baseline_seconds": baseline,
         "memory_kind": "max_memory_allocated" if device.type == "cuda" else "saved for backward",
-        "provenance": provenance.collect(device_name(device)),
+        "provenance": devices.provenance_on(device),
     }
 
 
@@ -303,14 +303,3 @@ def configured(settings: Settings) -> Conditions:
         fused=settings.pairs if settings.profile.fused else (),
         paper=settings.profile.paper,
     )
-
-
-EPILOG = """Without a configuration the paper's network, HRNetV2-W48, is profiled; options override the configuration.
-A pair's ratio is the median over rounds of baseline seconds / own seconds of the same round; the record holds every
-round's seconds. A multiply-add is two FLOPs. `rfbench costs` makes a table and a figure of the record.
-
-examples:
-  rfbench profile --size 512 512 --threads 2 --output profile.json
-  rfbench profile --pairs m2mrf_a m2mrf_c --size 1024 1024 --dtype bfloat16 \\
-      --channels-last --output profile.json
-"""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from rfbench import provenance, stages
+from rfbench import devices, provenance, stages
 from rfbench.data.manifest import read_manifest
-from rfbench.devices import device_name, pick_device
+from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models.initial import initial_model
 from rfbench.settings import Recipe, RunSettings
@@ -114,7 +114,7 @@ def _draft(run: RunSettings, identity: dict, device: torch.device) -> dict:
         "pretrained": None,
         "batch_norm_images": run.recipe.batch_size // run.recipe.micro_batches,
         "checkpoint_sha256": None,
-        "provenance": provenance.collect(device_name(device)),
+        "provenance": devices.provenance_on(device),
     }
 
 
