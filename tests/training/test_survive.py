@@ -17,11 +17,12 @@ import torch
 import yaml
 
 from rfbench import stages
+from rfbench.errors import RFBenchError
 from rfbench.files import write_whole
 from rfbench.pipeline import Pipeline
 from rfbench.report.aggregate import aggregate
 from rfbench.runs import run_folder
-from rfbench.training import step, train, watchdog, workfolder
+from rfbench.training import memory, step, train, watchdog, workfolder
 
 from ..checkout import ROOT
 from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, stop_after, weights
@@ -200,6 +201,97 @@ def test_checkpoints_of_other_code_are_not_resumed(manifest, tmp_path, monkeypat
     run(make_settings(), manifest, tmp_path)
     assert "other settings, data or code; training starts anew" in capsys.readouterr().err
     assert json.loads((tmp_path / "times.json").read_text())["resumed"] is False
+
+
+def begin_on(arithmetic: str, manifest: Path, folder: Path, monkeypatch) -> None:
+    """Leave a training's checkpoints as those of another device or precision."""
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "arithmetic", lambda *of: arithmetic)
+        stop_after(patch, 4, Killed())
+        with pytest.raises(Killed):
+            run(make_settings(), manifest, folder)
+
+
+@pytest.mark.parametrize("arithmetic", ["cuda, float32", "cpu, bfloat16"])
+def test_checkpoints_of_another_device_or_precision_are_neither_resumed_nor_dropped(
+    manifest, tmp_path, monkeypatch, arithmetic
+):
+    begin_on(arithmetic, manifest, tmp_path, monkeypatch)
+    with pytest.raises(RFBenchError, match=f"computed on {arithmetic}, this would go on on cpu, float32"):
+        run(make_settings(), manifest, tmp_path)
+    assert "rounds otherwise" in json.loads((tmp_path / "work" / "error.json").read_text())["reason"]
+    assert sorted(path.name for path in tmp_path.glob("work/iter_*.pth")) == ["iter_2.pth", "iter_4.pth"]
+
+
+def test_going_on_elsewhere_is_asked_for_and_recorded(manifest, tmp_path, monkeypatch):
+    begin_on("cuda, float32", manifest, tmp_path, monkeypatch)
+    (tmp_path / "work" / "identity.json").unlink()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, Killed())
+        with pytest.raises(Killed):
+            run(make_settings(), manifest, tmp_path)
+    record = run(make_settings(), manifest, tmp_path)
+    assert record["identity"]["arithmetic"] == "cpu, float32, begun elsewhere"
+    assert json.loads((tmp_path / "times.json").read_text())["resumed"] is True
+
+
+def test_what_another_device_finished_is_taken_over(manifest, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "arithmetic", lambda *of: "cuda, float32")
+        record = run(make_settings(), manifest, tmp_path)
+    assert record["identity"]["arithmetic"] == "cuda, float32"
+    assert run(make_settings(), manifest, tmp_path) == record
+    (tmp_path / "work" / "model.pth").write_bytes(b"damaged")
+    assert run(make_settings(), manifest, tmp_path)["identity"]["arithmetic"] == "cpu, float32"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nSee documentation"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_a_state_with_advice_and_its_checkpoint_stays(manifest, tmp_path, monkeypatch, whole, error):
+    """As where another process takes the memory at the fourth update; with more, the training goes on."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, error)
+        record = run(make_settings(log_interval=4), manifest, tmp_path)
+    assert (record["state"], record["checkpoint_sha256"]) == ("oom", None)
+    assert record == json.loads((tmp_path / "train.json").read_text())
+    assert record["reason"].startswith(str(error).partition("\n")[0] or "The machine's memory is used up.")
+    assert "recipe.micro_batches: 2 (batch norm then sees 2 images)" in record["reason"]
+    assert not (tmp_path / "work" / "error.json").exists()
+    assert run(make_settings(log_interval=4), manifest, tmp_path)["state"] == "done"
+    assert equal(tmp_path, whole)
+
+
+def test_an_allocation_that_no_machine_can_make_is_out_of_memory():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert memory.is_out_of_memory(caught.value)
+    assert not memory.is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_advice_names_only_what_is_left_to_try():
+    recipe = make_settings(batch_size=6, micro_batches=3, amp="bfloat16").recipe
+    assert memory.advice(recipe).startswith("Train it with recipe.micro_batches: 6 (batch norm then sees 1 images), or")
+    recipe = make_settings(batch_size=6, micro_batches=6).recipe
+    assert memory.advice(recipe).startswith("Train it with recipe.amp: bfloat16, or a device with more memory")
+
+
+def test_out_of_memory_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch):
+    stop_after(monkeypatch, 1, torch.OutOfMemoryError("CUDA out of memory."))
+    settings = changed(make_settings(), "results", str(tmp_path))
+    folder = run_folder(tmp_path, "SYN", PAIR, 0)
+    run(settings, manifest, folder)
+    files = [folder / "train.json", folder / "work", folder / "evaluation.json"]
+    assert "metrics" not in evaluated(settings, "SYN", PAIR, 0, manifest, *files)
+    table = aggregate(settings)
+    assert set(table["state"]) == {"oom"}
+    assert "micro_batches" in table["reason"].iloc[0]
 
 
 def test_a_diverged_run_has_no_weights(manifest, tmp_path, monkeypatch):

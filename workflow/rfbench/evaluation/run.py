@@ -41,6 +41,7 @@ from rfbench.evaluation.recording import Recorder
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
 from rfbench.names import MIN_SIZE
+from rfbench.precision import set_precision
 from rfbench.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def evaluate(
     curves: list[dict] = []
     recorder = Recorder(run.settings.dataset.lesions)  # stays empty for a training that is not done
     chosen = pick_device(device)
+    set_precision(tf32=False, cudnn_benchmark=False)
     torch.set_num_threads(run.settings.recipe.threads)
     if training["state"] == "done":
         judge = partial(

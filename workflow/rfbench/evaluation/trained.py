@@ -17,6 +17,7 @@ from rfbench.models.description import Description
 from rfbench.models.initial import network_for
 from rfbench.models.segmentor import assemble
 from rfbench.names import LESIONS
+from rfbench.precision import set_precision
 from rfbench.published.protocol import PUBLISHED_DATASETS, PUBLISHED_NORMALISATION
 
 NETWORK = ("pair", "backbone", "operator_options", "lesions")  # part of the weights' meaning
@@ -63,12 +64,13 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
 
 
 def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Module, torch.device]:
-    """The network with the checkpoint's weights, in evaluation mode, on the device of that name.
+    """The network with the checkpoint's weights, in evaluation mode, on the device of that name, in float32.
 
     Raises:
         RFBenchError: its settings make no network, or none of the checkpoint's.
     """
     chosen = pick_device(device)
+    set_precision(tf32=False, cudnn_benchmark=False)
     _check_fits(settings, checkpoint)
     about, photographs = settings["model"], settings["dataset"]
     model = network_for(

@@ -96,14 +96,14 @@ class LesionSegmentor(BaseModule):
         self.decode_head = decode_head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (N, 3, H, W) -> logits (N, L, H, W)."""
+        """Normalised images (N, 3, H, W) -> logits (N, L, H, W), float32 under autocast, too."""
         if min(images.shape[2:]) < MIN_SIZE:
             height, width = images.shape[2:]
             raise RFBenchError(
                 f"Images must be at least {MIN_SIZE} px high and wide; these are {height} px high and "
                 f"{width} px wide. Pad or enlarge them."
             )
-        logits = self.decode_head(self.backbone(images))  # (N, L, H/4, W/4)
+        logits = self.decode_head(self.backbone(images)).float()  # (N, L, H/4, W/4); bfloat16 has 8 bits to interpolate
         return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=False)
 
     def _dump_init_info(self) -> None:

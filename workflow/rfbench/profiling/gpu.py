@@ -20,7 +20,8 @@ from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model
 from rfbench.models.fuse import has_shorter_form
 from rfbench.names import BASELINE_PAIR, LESIONS
-from rfbench.profiling.profile import Conditions, clock, compiled, profile, set_precision, synthetic_batch
+from rfbench.precision import set_precision
+from rfbench.profiling.profile import Conditions, clock, compiled, profile, synthetic_batch
 from rfbench.profiling.suite import TRAINED, Suite
 
 COMPILED = (BASELINE_PAIR, "m2mrf_a", "m2mrf_c")
@@ -147,7 +148,7 @@ def told(block: dict) -> str:
 def _train(suite: Suite, pair: str, step: Step, iterations: int, deadline: float) -> dict:
     """The published optimiser at its first learning rate, on batch i of the stream in step i."""
     device = pick_device(suite.device)
-    set_precision(step.tf32)
+    set_precision(tf32=step.tf32, cudnn_benchmark=True)
     torch.manual_seed(0)
     with torch.device(device):
         model = build_model(pair, suite.backbone, len(LESIONS)).train()

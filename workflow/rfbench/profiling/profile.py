@@ -28,6 +28,7 @@ from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model, count_parameters
 from rfbench.models.fuse import fuse
 from rfbench.names import BASELINE_PAIR, LESIONS, PRECISIONS
+from rfbench.precision import set_precision
 from rfbench.profiling import flops
 from rfbench.profiling.memory import saved_bytes
 from rfbench.settings import Settings
@@ -120,15 +121,8 @@ def _prepare(conditions: Conditions) -> torch.device:
     if conditions.dtype == "tf32" and device.type != "cuda":
         raise RFBenchError(f"--dtype tf32: expected a GPU, found {device.type}. Use float32 or bfloat16.")
     torch.set_num_threads(conditions.threads)
-    set_precision(tf32=conditions.dtype == "tf32")
+    set_precision(tf32=conditions.dtype == "tf32", cudnn_benchmark=True)
     return device
-
-
-def set_precision(tf32: bool) -> None:
-    """Whether float32 products may be taken in TF32, convolutions as well; cuDNN picks its fastest kernels."""
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = True
 
 
 def build(conditions: Conditions, pair: str, device: torch.device) -> nn.Module:

@@ -3,6 +3,8 @@
 from rfbench.published.protocol import PUBLISHED_DATASETS
 from rfbench.settings import RunSettings, Training, plain
 
+ROUNDING = ("threads", "cudnn_benchmark", "channels_last")  # change low bits alone
+
 
 def deviations(run: RunSettings) -> list[str]:
     """Where a run's settings differ from the published protocol, a few words each; empty for a reproduction."""
@@ -20,5 +22,5 @@ def deviations(run: RunSettings) -> list[str]:
     return found + [
         f"{key} {plain(getattr(recipe, key))}"
         for key in Training.model_fields
-        if key != "threads" and getattr(recipe, key) != getattr(defaults, key)
+        if key not in ROUNDING and getattr(recipe, key) != getattr(defaults, key)
     ]

@@ -1,5 +1,6 @@
 """The configuration: typed, read, checked, completed; and what of it one run depends on."""
 
+from rfbench.settings.checks import needs_gpu
 from rfbench.settings.experiment import network, run_names, swept_options, variants
 from rfbench.settings.models import Dataset, Evaluation, Profile, Protocol, Recipe, Settings, Training
 from rfbench.settings.reading import complete, load, read
@@ -32,6 +33,7 @@ __all__ = [
     "is_address",
     "load",
     "missing_sources",
+    "needs_gpu",
     "network",
     "plain",
     "preparation",

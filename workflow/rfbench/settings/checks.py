@@ -7,7 +7,7 @@ from rfbench.checked import shown
 from rfbench.errors import printable
 from rfbench.names import LESIONS, MIN_SIZE
 from rfbench.settings.experiment import run_names, swept_variants
-from rfbench.settings.models import Dataset, Settings
+from rfbench.settings.models import Dataset, Settings, Training
 from rfbench.settings.sentences import near, plain
 from rfbench.settings.types import MAX_SIZE
 
@@ -90,8 +90,18 @@ def _recipe_problems(settings: Settings) -> list[str]:
         problems.append(f"recipe.optimizer.momentum: expected with SGD only, found with {optimizer.type}.")
     if recipe.min_lr > optimizer.lr:
         problems.append(f"recipe.min_lr: expected at most the starting rate {optimizer.lr}, found {recipe.min_lr}.")
-    if recipe.amp == "float16" and settings.device == "cpu":
+    if settings.device == "cpu":
+        problems += needs_gpu(recipe)
+    return problems
+
+
+def needs_gpu(recipe: Training) -> list[str]:
+    """What of a recipe a CPU cannot compute."""
+    problems = []
+    if recipe.amp == "float16":
         problems.append("recipe.amp: float16 needs a GPU, found device cpu. Use bfloat16 or none.")
+    if recipe.tf32:
+        problems.append("recipe.tf32: needs a GPU, found device cpu. Leave it out.")
     return problems
 
 

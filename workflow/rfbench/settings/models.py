@@ -250,7 +250,13 @@ class Training(Section):
     min_lr: Annotated[Number, Field(ge=0)] = 0.0001
     """Learning rate at the end."""
     amp: Literal["none", "bfloat16", "float16"] = "none"
-    """Automatic mixed precision of the training."""
+    """Automatic mixed precision of the training. float16, whose gradients are scaled, needs a GPU."""
+    tf32: Flag = False
+    """Let a GPU round the factors of float32 products to TF32's 10 bits. The authors' software did not."""
+    cudnn_benchmark: Flag = False
+    """Let cuDNN time its algorithms and take the fastest, which may be another one next time, with other low bits."""
+    channels_last: Flag = False
+    """Keep the channels of a pixel side by side in memory, in which order GPUs convolve faster. Low bits change."""
     threads: Annotated[Whole, Field(ge=1, le=1024, json_schema_extra=_because("no machine has more cores"))] = 1
     """CPU threads of one training or evaluation. Fixed per job, since their number changes low bits."""
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from rfbench import provenance
 from rfbench.models.normalise import pad_labels
 from rfbench.settings import Recipe, RunSettings, Training
-from rfbench.training.step import Update
+from rfbench.training.step import Update, device_of
 from rfbench.training.stream import TrainingStream, batches_ahead
 from rfbench.training.watchdog import TimedOut, Watchdog
 from rfbench.training.workfolder import random_states, save_checkpoint, set_random_states
@@ -92,7 +92,7 @@ def batches(
         collate_fn=_collate,
         generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
     )
-    device = next(model.parameters()).device
+    device = device_of(model)
     for images, labels in loader:
         yield model.normalise(images, (height, width)), pad_labels(labels, (height, width), device)
 

@@ -4,9 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from rfbench.losses import dice_loss
+from rfbench.precision import AUTOCAST
 from rfbench.settings import Training
 
-AUTOCAST = {"none": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a network's weights are."""
+    return next(model.parameters()).device
 
 
 class Update:
@@ -14,15 +18,17 @@ class Update:
 
     Args:
         model: on the device that computes.
-        recipe: of it `optimizer`, `micro_batches` and `amp` count.
+        recipe: of it `optimizer`, `micro_batches`, `amp` and `channels_last` count.
     """
 
     def __init__(self, model: nn.Module, recipe: Training) -> None:
-        self.forward, self.parts, self.dtype = model, recipe.micro_batches, AUTOCAST[recipe.amp]
-        self.device = next(model.parameters()).device
-        options = recipe.optimizer.model_dump()
+        self.parts, self.dtype = recipe.micro_batches, AUTOCAST[recipe.amp]
+        self.device = device_of(model)
+        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.forward = model.to(memory_format=self.layout)
+        options = recipe.optimizer.model_dump() | ({"fused": True} if self.device.type == "cuda" else {})
         self.optimizer = getattr(torch.optim, options.pop("type"))(model.parameters(), **options)
-        # Gradients of half precision fall below its smallest number unless the loss is scaled; bfloat16's do not.
+        # Gradients of float16 fall below its smallest number unless the loss is scaled; bfloat16's do not.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
 
     def __call__(self, images: Tensor, label: Tensor, rate: float) -> Tensor:
@@ -45,9 +51,9 @@ class Update:
         return torch.stack(losses)
 
     def backward(self, images: Tensor, label: Tensor) -> Tensor:
-        """Add a micro-batch's share to the gradients; its loss."""
+        """Add a micro-batch's share to the gradients; its loss, float32 whatever the network computes in."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            logits = self.forward(images)
+            logits = self.forward(images.contiguous(memory_format=self.layout))
         loss = dice_loss(logits, label)
         self.scaler.scale(loss / self.parts).backward()
         return loss.detach()

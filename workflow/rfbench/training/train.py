@@ -16,7 +16,9 @@ from rfbench.data.manifest import read_manifest
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models.initial import initial_model
-from rfbench.settings import Recipe, RunSettings
+from rfbench.precision import arithmetic, set_precision
+from rfbench.settings import Recipe, RunSettings, needs_gpu
+from rfbench.training import memory
 from rfbench.training.loop import Curve, Diverged, run_updates
 from rfbench.training.watchdog import TimedOut, Watchdog, count_timeout
 from rfbench.training.workfolder import finish, finished, keep_only_own, locked, newest_checkpoint, reported
@@ -44,17 +46,18 @@ def train(
         weights: ImageNet checkpoint of the backbone.
 
     Returns:
-        The record; `state` is done, diverged or timeout.
+        The record; `state` is done, diverged, timeout or oom (out of memory).
     """
     with reported(work):
         chosen = pick_device(device)
-        if run.recipe.amp == "float16" and chosen.type == "cpu":
-            raise RFBenchError("recipe.amp: float16 needs a GPU, found cpu. Use bfloat16 or none.")
+        if chosen.type == "cpu" and (problems := needs_gpu(run.recipe)):
+            raise RFBenchError(" ".join(problems))
         torch.set_num_threads(run.recipe.threads)
+        set_precision(tf32=run.recipe.tf32, cudnn_benchmark=run.recipe.cudnn_benchmark)
         read_manifest(manifest, "train", run.dataset.lesions)  # named before anything starts
-        identity = _identity(run, manifest)
+        identity = _identity(run, manifest, chosen)
         with locked(work):
-            keep_only_own(work, identity)
+            identity = keep_only_own(work, identity)
             outcome = finished(work)
             if outcome is None:
                 outcome = _train(run, recipe, chosen, manifest, work, output, identity, weights)
@@ -62,12 +65,13 @@ def train(
     return outcome[0]
 
 
-def _identity(run: RunSettings, manifest: Path) -> dict:
-    """Digests of all that decides a training's numbers: only checkpoints of the same are its own."""
+def _identity(run: RunSettings, manifest: Path, device: torch.device) -> dict:
+    """All that decides a training's numbers, mostly as digests: only checkpoints of the same are its own."""
     return {
         "settings": run.digest,
         "manifest": provenance.sha256(manifest),
         "code": stages.code_digest("train", run.pair),
+        "arithmetic": arithmetic(device, run.recipe.amp, run.recipe.tf32),
     }
 
 
@@ -87,22 +91,34 @@ def _train(run: RunSettings, technical: Recipe, device: torch.device, manifest: 
 
     with watchdog.guard(lambda reason: _publish(*ended("timeout", reason), work, output)):
         model, record["pretrained"] = initial_model(run, weights)
-        state, reason = "done", None
-        try:
-            files = {"manifest": manifest, "work": work, "checkpoint": checkpoint}
-            run_updates(model.to(device), run, technical, watchdog=watchdog, **files)
-        except Diverged as error:
-            state, reason = "diverged", str(error)
-        except TimedOut as error:
-            state, reason = "timeout", str(error)
+        state, reason = _drive(
+            model, run, technical, device, manifest=manifest, work=work, checkpoint=checkpoint, watchdog=watchdog
+        )
     record, times = ended(state, reason)
     if device.type == "cuda":
         times["max_memory_allocated"] = torch.cuda.max_memory_allocated(device)
     if state == "done":
         record["checkpoint_sha256"] = _save_weights(model, work / "model.pth", run)
-    if state != "timeout":
+    if state in ("done", "diverged"):  # the others may go on from their checkpoints
         finish(work, record, times)
     return record, times
+
+
+def _drive(
+    model: torch.nn.Module, run: RunSettings, technical: Recipe, device: torch.device, **files
+) -> tuple[str, str | None]:
+    """Train by `run_updates`; the state that the run ends in and, unless it is done, the reason."""
+    try:
+        run_updates(model.to(device), run, technical, **files)
+    except Diverged as error:
+        return "diverged", str(error)
+    except TimedOut as error:
+        return "timeout", str(error)
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        return "oom", memory.reason(error, run.recipe)
+    return "done", None
 
 
 def _draft(run: RunSettings, identity: dict, device: torch.device) -> dict:
@@ -128,7 +144,7 @@ def _publish(record: dict, times: dict, work: Path, output: Path) -> None:
 
 def _save_weights(model: torch.nn.Module, path: Path, run: RunSettings) -> str:
     """Write the network's weights in our format and return the file's digest."""
-    weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     meta = {  # all that `rfbench predict` and `rfbench score` need to know
         "pair": run.pair,
         **run.model.model_dump(include={"backbone", "operator_options"}),

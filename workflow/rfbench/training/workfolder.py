@@ -15,7 +15,9 @@ import numpy as np
 import torch
 
 from rfbench import flocks, provenance
+from rfbench.errors import RFBenchError
 
+BEGUN_ELSEWHERE = ", begun elsewhere"
 KEPT = 2  # checkpoints: should the last be damaged, the one before serves
 
 
@@ -46,14 +48,33 @@ def reported(work: Path) -> Iterator[None]:
         raise
 
 
-def keep_only_own(work: Path, identity: dict) -> None:
-    """Drop what another configuration, other data or other code left in the work folder."""
-    mark = work / "identity.json"
-    if mark.exists() and provenance.read_json(mark) != identity:
+def keep_only_own(work: Path, identity: dict) -> dict:
+    """Drop what another configuration, other data or other code left in the work folder; mark it as one's own.
+
+    Returns:
+        The identity. Where the mark was deleted, so that a training goes on with other arithmetic, it says so.
+
+    Raises:
+        RFBenchError: its checkpoints are this training's, but were computed with other arithmetic.
+    """
+    mark, begun = work / "identity.json", any(work.glob("iter_*.pth"))
+    kept = provenance.read_json(mark) if mark.exists() else None
+    if kept and {**kept, "arithmetic": ""} != {**identity, "arithmetic": ""}:
         print(f"{work}: what it holds is of other settings, data or code; training starts anew", file=sys.stderr)
         (work / "finished.json").unlink(missing_ok=True)
         drop_checkpoints(work)
+    elif kept and begun:
+        if kept["arithmetic"].removesuffix(BEGUN_ELSEWHERE) != identity["arithmetic"]:
+            raise RFBenchError(
+                f"{work}: its checkpoints were computed on {kept['arithmetic']}, this would go on on "
+                f"{identity['arithmetic']}, which rounds otherwise. Continue it there; or delete {mark} to go on here "
+                "all the same, which the record will say; or delete the folder to train anew."
+            )
+        identity = kept
+    elif begun:
+        identity = identity | {"arithmetic": identity["arithmetic"] + BEGUN_ELSEWHERE}
     provenance.write_json(mark, identity)
+    return identity
 
 
 def finish(work: Path, record: dict, times: dict) -> None:
