@@ -233,7 +233,7 @@ WORDS = (  # edits that change no result
         "target = (\n        label[:, None]) == lesions",
     ),
     ("workflow/rfbench/commands/train.py", "found ones are resumed", "those in it are resumed"),
-    ("workflow/rfbench/data/prepare.py", '"""Ingest every item,', '"""Ingest all items,'),
+    ("workflow/rfbench/data/prepare.py", '"""Check every item,', '"""Check all items,'),
     ("workflow/rfbench/errors.py", '"""A problem the user', '"""Some problem the user'),
 )
 
