@@ -1,15 +1,13 @@
 """Drawn images with scores, and what evaluation leaves of them."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from rfbench.evaluation import evidence
+from rfbench.evaluation.lesion_metrics import lesion_metrics
 from rfbench.evaluation.recording import Recorder
-from rfbench.names import LESIONS
 
 IMAGES, SIZE = 6, (24, 31)
+DIAMETER = 300.0  # px of the field of view: a lesion of one pixel counts as 129 native ones
 
 
 def draw_labels(seed: int, rare: float = 0.1) -> np.ndarray:
@@ -24,14 +22,14 @@ def draw_scores(label: np.ndarray, seed: int, sharpness: float = 1.5) -> np.ndar
     return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
-def evaluated(prob: np.ndarray, label: np.ndarray, lesions=LESIONS) -> evidence.Evidence:
-    """The evidence of a run with these scores."""
-    recorder = Recorder(lesions)
-    for k, image in enumerate(prob):
-        recorder.update(f"image{k}", torch.from_numpy(image), torch.from_numpy(label[k]), float(SIZE[1]))
-    return recorder.evidence()
+def record(prob: np.ndarray, label: np.ndarray, without: int | None = None) -> Recorder:
+    """What evaluation keeps of all images, or of all but one."""
+    recorder = Recorder()
+    for image in sorted(set(range(len(label))) - {without}):
+        recorder.update(f"{image:02}", torch.from_numpy(prob[image]), torch.from_numpy(label[image]), DIAMETER)
+    return recorder
 
 
-def write_evidence(path: Path, prob: np.ndarray, label: np.ndarray) -> None:
-    """evidence.npz of a run with these scores."""
-    evidence.write(path, evaluated(prob, label))
+def measure(recorder: Recorder) -> dict[str, dict[str, float | None]]:
+    """All metrics of these images, pixels' and lesions', by metric and lesion."""
+    return {**recorder.metrics.compute(), **lesion_metrics(recorder.evidence(), recorder.truth())}

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,42 +10,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy import stats
 
 from rfbench.errors import RFBenchError
-from rfbench.metrics import LesionMetrics
+from rfbench.evaluation import evidence, truth
+from rfbench.names import LESIONS, METRICS
 from rfbench.report.aggregate import COLUMNS as METRICS_COLUMNS
 from rfbench.statistics import comparison, population, retraining, spread
 from rfbench.statistics.differences import COLUMNS, differences
+from rfbench.statistics.scores import COMPARED
 
-from .drawn import IMAGES, draw_labels, draw_scores, write_evidence
+from .drawn import IMAGES, draw_labels, draw_scores, measure, record
 
 BASELINE = "StrideConv/Bilinear"
 PAIRS = {"strideconv_bilinear": (BASELINE, 1.4), "m2mrf_c": ("M2MRF-C", 1.7), "lip_bilinear": ("LIP/Bilinear", 1.3),
          "a2u_a2u": ("A2U/A2U", 1.4)}  # fmt: skip
 SEEDS = (0, 1, 2)
-LESIONS = ("EX", "HE", "SE", "MA")
 
 
-def compute(prob: np.ndarray, label: np.ndarray, without: int | None = None) -> dict[str, dict[str, float]]:
-    """Metrics of all images, or all but one."""
-    metrics = LesionMetrics()
-    for image in set(range(len(label))) - {without}:
-        metrics.update(torch.from_numpy(prob[image]), torch.from_numpy(label[image]))
-    return metrics.compute()
-
-
-def rows_of_run(pair: str, seed: int, measured: dict, dataset: str = "IDRiD", state: str = "done") -> list[dict]:
+def rows_of_run(pair: str, seed: int, measured: dict) -> list[dict]:
     """A run's rows as `rfbench aggregate` writes them."""
-    common = {**dict.fromkeys(METRICS_COLUMNS, ""), "dataset": dataset, "pair": pair, "seed": seed, "n": IMAGES,
-              "state": state, "row": PAIRS[pair][0], "layout": "idrid", "split": "test",
+    common = {**dict.fromkeys(METRICS_COLUMNS, ""), "dataset": "IDRiD", "pair": pair, "seed": seed, "n": IMAGES,
+              "state": "done", "row": PAIRS[pair][0], "layout": "idrid", "split": "test",
               "synthetic": False}  # fmt: skip
     rows = [
-        {**common, "metric": metric, "lesion": lesion, "value": value if state == "done" else math.nan}
+        {**common, "metric": metric, "lesion": lesion, "value": math.nan if value is None else value}
         for metric, values in measured.items()
         for lesion, value in values.items()
-        if state == "done" or lesion == "mean"
     ]
     return [*rows, *({**common, "metric": "ap_error", "lesion": name, "value": 1e-6} for name in LESIONS)]
 
@@ -58,8 +50,10 @@ class Experiment:
             for seed in SEEDS:
                 prob = draw_scores(label, 100 * number + seed, sharpness + 0.02 * seed)
                 self.prob[pair, seed] = prob
-                write_evidence(self.path(pair, seed), prob, label)
-                rows += rows_of_run(pair, seed, compute(prob, label))
+                recorder = record(prob, label)
+                evidence.write(self.path(pair, seed), recorder.evidence())
+                rows += rows_of_run(pair, seed, measure(recorder))
+        truth.write(self.results / "data" / "IDRiD" / truth.NAME, recorder.truth())
         self.metrics = pd.DataFrame(rows, columns=METRICS_COLUMNS)
 
     def path(self, pair: str, seed: int) -> Path:
@@ -92,8 +86,11 @@ def test_columns_and_rows(experiment):
         "dataset", "metric", "lesion", "pair", "reference", "n", "difference", "sd", "df", "low", "high",
         "population_low", "population_high", "p", "p_holm", "probability", "n_eff",
     ]  # fmt: skip
-    assert set(table["metric"]) == {"aupr11", "ap", "f", "iou", "precision", "recall"}, "no diagnostics"
-    assert len(table) == 3 * 6 * 5, "every pair but the baseline, metric, and lesion or mean"
+    assert set(table["metric"]) <= set(COMPARED), "no counts, points of curves or diagnostics"
+    assert {"aupr11", "ap", "f", "iou", "lesion_recall", "lesion_f1", "fp_per_image", "cpm"} <= set(table["metric"])
+    pixels = table[table["metric"].isin(METRICS)]
+    assert len(pixels) == 3 * 6 * 5, "every pair but the baseline, metric, and lesion or mean"
+    assert set(table.loc[table["metric"] == "cpm", "lesion"]) == set(LESIONS), "a metric of lesions has no mean"
     assert set(table["reference"]) == {"strideconv_bilinear"}
     assert notes == []
 
@@ -124,14 +121,22 @@ def without(experiment) -> dict[str, list[list[dict]]]:
     """By pair, for each seed, the metrics without each image, from the pixels."""
     return {
         pair: [
-            [compute(experiment.prob[pair, seed], experiment.label, image) for image in range(IMAGES)] for seed in SEEDS
+            [measure(record(experiment.prob[pair, seed], experiment.label, image)) for image in range(IMAGES)]
+            for seed in SEEDS
         ]
         for pair in ("strideconv_bilinear", "m2mrf_c")
     }
 
 
 @pytest.mark.parametrize(
-    ("metric", "lesion", "tolerance"), [("f", "SE", 1e-9), ("aupr11", "mean", 1e-9), ("ap", "mean", 0.05)]
+    ("metric", "lesion", "tolerance"),
+    [
+        ("f", "SE", 1e-9),
+        ("aupr11", "mean", 1e-9),
+        ("ap", "mean", 0.05),
+        ("lesion_f1", "MA", 1e-9),
+        ("lesion_recall_74_255", "EX", 1e-9),
+    ],
 )
 def test_population_columns_are_those_of_metrics_without_each_image(experiment, without, metric, lesion, tolerance):
     scores, (table, _) = experiment.scores(metric, lesion), experiment.differences()
@@ -143,7 +148,41 @@ def test_population_columns_are_those_of_metrics_without_each_image(experiment, 
     assert row["population_low"] == pytest.approx(expected.low, abs=tolerance)
     assert row["population_high"] == pytest.approx(expected.high, abs=tolerance)
     assert row["n_eff"] == pytest.approx(expected.n_eff, rel=0.05)
-    assert row["population_high"] - row["population_low"] > row["high"] - row["low"]
+    assert row["population_high"] - row["population_low"] > 0
+
+
+def test_false_regions_per_image_are_counted_in_regions(experiment):
+    scores, (table, _) = experiment.scores("fp_per_image", "EX") / 100, experiment.differences()
+    row = table.loc[("m2mrf_c", "fp_per_image", "EX")]
+    assert row["difference"] == pytest.approx(scores[1].mean() - scores[0].mean())
+    assert row["practically_equal"] is None, "a margin of one point says nothing of regions"
+    assert row["population_low"] < row["difference"] < row["population_high"]
+
+
+def test_without_the_data_sets_lesions_sizes_have_no_population_interval(experiment):
+    path = experiment.results / "data" / "IDRiD" / "lesions.npz"
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        table, _ = experiment.differences()
+    finally:
+        path.write_bytes(content)
+    known = table["population_low"].notna().groupby("metric").all()
+    assert not known["lesion_recall_74_255"]
+    assert known["lesion_recall"]
+    assert known["ap"]
+
+
+def test_lesions_of_another_data_set_are_refused(experiment):
+    path = experiment.results / "data" / "IDRiD" / "lesions.npz"
+    content = path.read_bytes()
+    label = draw_labels(7)
+    truth.write(path, record(draw_scores(label, 0), label).truth())
+    try:
+        with pytest.raises(RFBenchError, match=r"the lesions of the data set's lesions\.npz, found others"):
+            experiment.differences()
+    finally:
+        path.write_bytes(content)
 
 
 def test_without_evidence_there_is_no_population_interval(experiment, tmp_path):
@@ -161,7 +200,7 @@ def test_a_single_run_without_evidence_costs_its_own_pair_alone(experiment):
         table, notes = experiment.differences()
     finally:
         path.write_bytes(content)
-    known = table["population_low"].notna().groupby("pair").all()
+    known = table.loc[pd.IndexSlice[:, METRICS], "population_low"].notna().groupby("pair").all()
     assert known.to_dict() == {"a2u_a2u": True, "lip_bilinear": True, "m2mrf_c": False}
     assert "m2mrf_c seed 1" in notes[0]
 
@@ -183,7 +222,7 @@ def test_damaged_evidence_is_named(experiment, damage):
     content = path.read_bytes()
     np.savez(path, counts=np.zeros(3)) if damage is None else path.write_bytes(damage)
     try:
-        with pytest.raises(RFBenchError, match=r"evidence\.npz: expected the evidence of a run"):
+        with pytest.raises(RFBenchError, match=r"evidence\.npz: expected the evidence of a run, found"):
             experiment.differences()
     finally:
         path.write_bytes(content)
@@ -208,8 +247,9 @@ def test_a_lesion_in_four_images_has_no_population_interval_and_neither_has_the_
     label = draw_labels(2)
     label[:2][label[:2] == 4] = 0
     table, _ = Experiment(tmp_path, label).differences()
-    known = table["population_low"].notna().groupby("lesion").all()
-    assert known.to_dict() == {"EX": True, "HE": True, "SE": True, "MA": False, "mean": False}
+    pixels = table.loc[pd.IndexSlice[:, METRICS], :]
+    assert pixels["population_low"].notna().groupby("lesion").all().to_dict() == {
+        "EX": True, "HE": True, "SE": True, "MA": False, "mean": False}  # fmt: skip
     assert table["low"].notna().all()
 
 
@@ -260,9 +300,11 @@ def test_the_command_writes_the_same_bytes_twice_and_needs_no_torch(experiment, 
         command = [sys.executable, "-m", "rfbench", "statistics", "--metrics", source, "--output", tmp_path / name]
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert "90 differences" in done.stderr
+        assert re.search(r"\d+ differences", done.stderr)
         written.append((tmp_path / name).read_bytes())
     assert written[0] == written[1]
     table = pd.read_csv(tmp_path / "one.csv")
     assert list(table.columns) == COLUMNS
-    assert table["practically_equal"].dtype == bool
+    fractions = table["metric"] != "fp_per_image"
+    assert set(table.loc[fractions, "practically_equal"]) <= {True, False}
+    assert table.loc[~fractions, "practically_equal"].isna().all()

@@ -1,6 +1,7 @@
 rule statistics:
     input:
         PIPELINE.every_run("evidence.npz"),
+        PIPELINE.lesion_files(),
         metrics=f"{RESULTS}/metrics.csv",
     output:
         f"{RESULTS}/differences.csv",

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import counts, evidence
-from rfbench.runs import run_folder
+from rfbench.evaluation import counts, evidence, truth
+from rfbench.runs import manifest_path, run_folder
 from rfbench.statistics import comparison, jackknife
 from rfbench.statistics.population import UNKNOWN, Population, population
 from rfbench.statistics.retraining import retraining, spread, welch
-from rfbench.statistics.scores import Scores, scores_of
+from rfbench.statistics.scores import COUNTED, Scores, scores_of
 
 COLUMNS = [
     *("dataset", "metric", "lesion", "pair", "reference", "n", "difference", "sd", "df", "low", "high"),
@@ -29,13 +29,15 @@ class Images:
     """What a data set's runs left of their images.
 
     Attributes:
-        without: by (pair, seed): the metrics without each image, (N, C) each, percent.
-        support: by lesion, in the order of C, how many images hold it.
+        names: the lesions, as the columns of the arrays have them.
+        without: by (pair, seed): the metrics without each image, (N, C) each, in the units of the scores.
+        support: by metric, how many images have something to find, (C,).
         missing: runs that are done and left no evidence.
     """
 
+    names: list[str] = field(default_factory=list)
     without: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)
-    support: dict[str, int] = field(default_factory=dict)
+    support: dict[str, np.ndarray] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
 
@@ -94,7 +96,9 @@ def _compare(scores: Scores, key: tuple[str, str], baseline: str, images: Images
         "population_high": [interval.high for interval in beyond],
         "n_eff": [interval.n_eff for interval in beyond],
         "probability": chances[0], "probability_low": chances[1], "probability_high": chances[2],
-        "practically_equal": np.where(known, comparison.practically_equal(table, reference), None),
+        "practically_equal": np.where(
+            known & (key[0] not in COUNTED), comparison.practically_equal(table, reference), None
+        ),
         "welch_low": welch_low, "welch_high": welch_high,
         "brown_forsythe_p": comparison.brown_forsythe(table), "absent": " ".join(scores.absent),
     })  # fmt: skip
@@ -106,11 +110,12 @@ def _population(
 ) -> Population:
     """The population interval; unknown without the evidence of both pairs' runs, or with a lesion in too few images."""
     metric, lesion = key
-    known = list(images.support)
-    lesions = [name for name in known if name not in scores.absent] if lesion == "mean" else [lesion]
-    if not lesions or any(images.support.get(name, 0) < LEAST_IMAGES for name in lesions):
+    lesions = [name for name in images.names if name not in scores.absent] if lesion == "mean" else [lesion]
+    if metric not in images.support or not set(lesions) <= set(images.names):
         return UNKNOWN
-    columns, table, stacks = [known.index(name) for name in lesions], scores.tables[key], []
+    columns, table, stacks = [images.names.index(name) for name in lesions], scores.tables[key], []
+    if (images.support[metric][columns] < LEAST_IMAGES).any():
+        return UNKNOWN
     for name in (pair, baseline):
         done = np.isfinite(table[scores.pairs.index(name)])
         runs = [images.without.get((name, seed), {}).get(metric) for seed in np.array(scores.seeds)[done]]
@@ -126,9 +131,11 @@ def read_images(data: pd.DataFrame, scores: Scores, results: Path) -> Images:
     Args:
         data: the data set's rows of metrics.csv.
         scores: the same as tables.
-        results: the results folder.
+        results: the results folder; lesions.npz of its data set gives the sizes of the lesions.
     """
     dataset, found = data["dataset"].iloc[0], Images()
+    lesions = manifest_path(results, dataset).with_name(truth.NAME)
+    there = truth.read(lesions) if lesions.exists() else None
     done = data[data["state"] == "done"].drop_duplicates(["pair", "seed"])
     for pair, seed in zip(done["pair"], done["seed"], strict=True):
         path = run_folder(results, dataset, pair, seed) / evidence.NAME
@@ -136,18 +143,21 @@ def read_images(data: pd.DataFrame, scores: Scores, results: Path) -> Images:
             found.missing.append(f"{pair} seed {seed}")
             continue
         own = evidence.read(path)
-        _check(own, scores, pair, seed, path)
-        found.without[pair, seed] = {metric: 100 * values for metric, values in jackknife.without_each(own).items()}
-        found.support = dict(zip(own.names.tolist(), (own.positives > 0).sum(0).tolist(), strict=True))
+        _check(own, there, scores, (pair, seed), path)
+        found.without[pair, seed] = {
+            metric: values if metric in COUNTED else 100 * values
+            for metric, values in jackknife.without_each(own, there).items()
+        }
+        found.names, found.support = own.names.tolist(), jackknife.support(own, there)
     return found
 
 
-def _check(own: evidence.Evidence, scores: Scores, pair: str, seed: int, path: Path) -> None:
-    """Refuse the evidence of another evaluation."""
-    place = scores.pairs.index(pair), scores.seeds.index(seed)
-    pooled = counts.metrics(own.counts.sum(0), own.positives.sum(0))
+def _check(own: evidence.Evidence, there: truth.Truth | None, scores: Scores, run: tuple[str, int], path: Path) -> None:
+    """Refuse the evidence of another evaluation, or of other lesions."""
+    place = scores.pairs.index(run[0]), scores.seeds.index(run[1])
+    exact = counts.metrics(own.counts.sum(0), own.positives.sum(0))
     for metric in ("f", "iou"):
-        for lesion, value in zip(own.names.tolist(), pooled[metric], strict=True):
+        for lesion, value in zip(own.names.tolist(), exact[metric], strict=True):
             if (metric, lesion) not in scores.tables:
                 continue
             listed = scores.tables[metric, lesion][place] / 100
@@ -156,3 +166,8 @@ def _check(own: evidence.Evidence, scores: Scores, pair: str, seed: int, path: P
                     f"{path}: expected {metric} of {lesion} = {listed:.6f} as in metrics.csv, found {value:.6f}: it "
                     "is the evidence of another evaluation. Run `snakemake`."
                 )
+    if there is not None and not np.array_equal(own.lesion_offsets, there.offsets):
+        raise RFBenchError(
+            f"{path}: expected the lesions of the data set's {truth.NAME}, found others. Run `snakemake`, which writes "
+            "both."
+        )

@@ -1,25 +1,32 @@
 """The runs of one data set as tables (pairs, seeds), from metrics.csv."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from rfbench.errors import RFBenchError
+from rfbench.evaluation.lesion_metrics import SIZES
+from rfbench.names import METRICS
 
-# What of metrics.csv is no score to compare pairs by: diagnostics, numbers of lesions and regions, points of curves.
-OTHERS = re.compile("ap_error|aupr11_artefact|ap_untrained|lesions|regions|fp_per_image|froc_")
+# Of metrics.csv what pairs are compared by; the rest are counts, points of curves and diagnostics.
+COMPARED = (
+    *METRICS,
+    *("lesion_recall", *(f"lesion_recall_{size}" for size in SIZES)),
+    *("lesion_precision", "lesion_f1", "cpm", "fp_per_image"),
+)
+COUNTED = ("fp_per_image",)  # no fraction: its differences are in regions per image, not in points
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one data set in percent.
+    """Scores of one data set in percent, those of COUNTED as they are.
 
     Attributes:
         pairs: names of the pairs, in the order of metrics.csv.
         seeds: all configured seeds.
-        tables: by (metric, lesion), also lesion "mean": (pairs, seeds), NaN for a run that is not done.
+        tables: by (metric of COMPARED, lesion), also lesion "mean": (pairs, seeds), NaN for a run that is not done.
+            A metric that no run has, as of too few lesions, has none.
         absent: lesions without a positive pixel in the images; they have no table and no part in a mean.
     """
 
@@ -41,14 +48,15 @@ def scores_of(data: pd.DataFrame) -> Scores:
         RFBenchError: a run is there twice.
     """
     pairs, seeds = list(data["pair"].unique()), sorted(data["seed"].unique())
-    done = data[(data["state"] == "done") & ~data["metric"].str.match(OTHERS)]
+    done = data[(data["state"] == "done") & data["metric"].isin(COMPARED)]
     keys = ["pair", "seed", "metric", "lesion"]
     if (twice := done.duplicated(keys)).any():
         found = ", ".join(map(str, done.loc[twice, keys].iloc[0]))
         raise RFBenchError(f"metrics.csv: expected one row a pair, seed, metric and lesion, found two of {found}.")
-    wide = done.pivot(index=["pair", "seed"], columns=["metric", "lesion"], values="value")
+    wide = done.pivot(index=["pair", "seed"], columns=["metric", "lesion"], values="value").dropna(axis=1, how="all")
     wide = wide.reindex(pd.MultiIndex.from_product([pairs, seeds]))
-    tables = {key: 100 * wide[key].to_numpy(float).reshape(len(pairs), len(seeds)) for key in wide}
+    units = {key: 1 if key[0] in COUNTED else 100 for key in wide}
+    tables = {key: unit * wide[key].to_numpy(float).reshape(len(pairs), len(seeds)) for key, unit in units.items()}
     absent = tuple(lesion for (metric, lesion), table in tables.items() if metric == "ap" and not np.nansum(table))
     return Scores(pairs, seeds, _without(tables, absent), tuple(lesion for lesion in absent if lesion != "mean"))
 

@@ -1,8 +1,7 @@
 """All pairs with all: Tukey's range, and the letters that join the rows that it does not tell apart.
 
 Deliberately absent: Friedman, Nemenyi and Wilcoxon tests. Over data set × lesion × seed they take the lesions of one
-network for independent samples (simulated familywise error 46–78 % at a correlation of 0.4–0.7 within a run), and at
-three seeds Wilcoxon's smallest p is 0.25.
+network for independent samples, and at three seeds Wilcoxon's smallest p is 0.25.
 """
 
 import functools
