@@ -91,9 +91,9 @@ def test_what_snakemake_reads_less_strictly_is_refused(tmp_path):
 
 def test_tables_follow_the_configured_data_sets():
     names = [Path(file).name for file in Pipeline(SMALLEST).table_files()]
-    assert names == ["table5.csv", "table5.md", "table5.tex", "tables.json"]
+    assert names == ["table5.csv", "table5.md", "table5.tex", "lesions.csv", "lesions.md", "lesions.tex", "tables.json"]
     ddr = Pipeline(yaml.safe_load((ROOT / "config" / "ddr.yaml").read_text()))
-    assert {Path(file).stem for file in ddr.table_files()} == {"table2_ds", "table2_us", "table3", "tables"}
+    assert {Path(file).stem for file in ddr.table_files()} == {"table2_ds", "table2_us", "table3", "lesions", "tables"}
 
 
 def test_code_digests_follow_their_stage():

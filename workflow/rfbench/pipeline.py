@@ -18,7 +18,7 @@ from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
 from rfbench.evaluation import truth
 from rfbench.published import names_for
-from rfbench.report import tables
+from rfbench.report import lesions, tables
 from rfbench.runs import run_folder
 from rfbench.settings import (
     complete,
@@ -136,11 +136,11 @@ class Pipeline:
         ]
 
     def table_files(self) -> list[str]:
-        """The tables that the configured data sets appear in, as CSV, Markdown and TeX, and what they were made of."""
+        """The tables that the configured data sets appear in and that of lesions, and what they were made of."""
         layouts = {dataset.layout for dataset in self.settings.datasets.values()}
         if self.settings.evaluation.split == "val":
             layouts = set()  # the paper's tables but the ablation are about test images
-        names = [f"{name}.{kind}" for name in names_for(layouts) for kind in ("csv", "md", "tex")]
+        names = [f"{name}.{kind}" for name in [*names_for(layouts), lesions.NAME] for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
 
     def tables_folder(self, wildcards) -> str:

@@ -50,7 +50,7 @@ STAGES = {
     "profile": Stage(("profiling.profile",)),
     "aggregate": Stage(("report.aggregate",)),
     "statistics": Stage(("statistics.differences",)),
-    "tables": Stage(("report.tables", "report.rendering"), (_TEMPLATES, _PUBLISHED)),
+    "tables": Stage(("report.tables", "report.lesions", "report.rendering"), (_TEMPLATES, _PUBLISHED)),
     "verdicts": Stage(
         ("report.verdicts", "report.power"),
         (_PUBLISHED, "report/templates/verdicts.*", "report/templates/power.*", "statistics/margins.yaml"),

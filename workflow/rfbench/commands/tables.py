@@ -1,4 +1,4 @@
-"""`rfbench tables`: the paper's tables."""
+"""`rfbench tables`: the paper's tables, and that of the lesions found."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
 from rfbench.published import TABLES, names_for
-from rfbench.report import rendering
+from rfbench.report import lesions, rendering
 from rfbench.report.tables import INDEX, notes, read_differences, read_metrics, read_profile, rows_of, select
 
 
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
+    print(f"{args.output}/lesions.csv, .md, .tex: {lesions.write(args.output, metrics)} rows", file=sys.stderr)
     metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
     profile, differences = read_profile(results), read_differences(results)
     for name in names_for(set(metrics["layout"])):

@@ -19,12 +19,11 @@ from rfbench.report.plotting import (
     head,
     interval,
     legend,
-    lesions,
     means,
-    order,
     seeds,
     signs,
 )
+from rfbench.report.rows import lesions, order
 from rfbench.report.tables import conditions
 
 METRICS = {"aupr11": "mAUPR (11 thresholds)", "ap": "mAP (exact)", "f": "mF (at 0.5)", "iou": "mIoU (at 0.5)"}

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from rfbench.errors import RFBenchError
 from rfbench.names import BASELINE_ROW
 from rfbench.published import read_published
-from rfbench.report.plotting import ACCENT, COLOURS, GREY, MM, WIDTH, head, legend, lesions, means, order, seeds, signs
+from rfbench.report.plotting import ACCENT, COLOURS, GREY, MM, WIDTH, head, legend, means, seeds, signs
+from rfbench.report.rows import lesions, order
 from rfbench.runs import run_folder
 
 POLYGON = {"color": "k", "ls": "--", "lw": 0.7, "marker": "o", "ms": 2.2, "mfc": "white", "mew": 0.6}

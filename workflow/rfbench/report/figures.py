@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from rfbench.report import charts, curves
+from rfbench.report import charts, curves, lesion_charts, lesions
 from rfbench.report.plotting import STYLE, save
 from rfbench.report.tables import read_profile
 
@@ -29,6 +29,9 @@ def drawings(metrics: pd.DataFrame, results: Path, profile: dict | None) -> dict
     """
     found = {metric: partial(charts.draw_metric, metrics, metric) for metric in charts.METRICS}
     found["lesions"] = partial(charts.draw_lesions, metrics)
+    if lesions.has_lesions(metrics):
+        found["sizes"] = partial(lesion_charts.draw_sizes, metrics)
+        found["froc"] = partial(lesion_charts.draw_froc, metrics)
     found["pr"] = partial(curves.draw_precision_recall, results, metrics)
     found["training"] = partial(curves.draw_training, results, metrics)
     done = metrics[metrics["state"] == "done"]

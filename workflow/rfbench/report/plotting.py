@@ -12,8 +12,7 @@ import pandas as pd
 import seaborn as sns
 from scipy import stats
 
-from rfbench.names import LESIONS
-from rfbench.published import read_published
+from rfbench.report.rows import order
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -50,14 +49,6 @@ SEEDS = (
 )  # fmt: skip
 
 
-def order(metrics: pd.DataFrame) -> list[str]:
-    """Rows in the order of the paper's tables, then our own in the configuration's."""
-    own = metrics["row"].unique()
-    return [row for row in read_published()["row"].unique() if row in own] + [
-        row for row in own if row not in set(read_published()["row"])
-    ]
-
-
 def signs(metrics: pd.DataFrame) -> dict[str, dict]:
     """Colour and marker of each row, the same in every figure."""
     return {
@@ -70,12 +61,6 @@ def seeds(metrics: pd.DataFrame) -> dict[str, str]:
     """`done/configured` seeds by row."""
     runs = metrics.drop_duplicates(["row", "pair", "seed"])
     return {row: f"{(group['state'] == 'done').sum()}/{len(group)}" for row, group in runs.groupby("row")}
-
-
-def lesions(metrics: pd.DataFrame) -> list[str]:
-    """The lesions of the finished runs: the papers' four in their order, then others."""
-    found = metrics.loc[(metrics["state"] == "done") & (metrics["lesion"] != "mean"), "lesion"].unique()
-    return [lesion for lesion in LESIONS if lesion in found] + [lesion for lesion in found if lesion not in LESIONS]
 
 
 def means(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
