@@ -242,7 +242,7 @@ def test_weights_that_make_every_map_black_are_refused(name, value, tmp_path):
     weights = build("strideconv_bilinear").state_dict()
     weights[name].view(-1)[0] = value
     path = save(tmp_path / "model.pth", weights)
-    with pytest.raises(RFBenchError, match=rf"no negative variance, found 1 tensors with others \({name}\)"):
+    with pytest.raises(RFBenchError, match=rf"no negative variance, found 1 tensor\(s\) with others \({name}\)"):
         rfbench.load_checkpoint(build("strideconv_bilinear"), path)
 
 
@@ -352,7 +352,7 @@ def test_imagenet_fills_all_but_the_operator_where_the_paths_around_it_are_hrnet
         (lambda t: t.update(surprise=torch.zeros(1)), r"1 unknown or of another shape \(surprise\)"),
         (
             lambda t: t.update({"conv1.weight": t["conv1.weight"] * float("nan")}),
-            r"tensors with others \(conv1.weight\)",
+            r"tensor\(s\) with others \(conv1.weight\)",
         ),
         (lambda t: t.update({"conv1.weight": torch.zeros(64, 3, 7, 7)}), r"of another shape \(conv1.weight\)"),
     ],

@@ -145,8 +145,9 @@ def _check_values(module: nn.Module, path: str | Path) -> None:
         and (not tensor.isfinite().all() or (name.endswith("running_var") and (tensor < 0).any()))
     ]
     if wrong:
+        others = _listed("tensor(s) with others", wrong)
         raise CheckpointError(
-            f"{path}: expected finite weights and no negative variance, found {_listed('tensors with others', wrong)}. "
+            f"{path}: expected finite weights and no negative variance, found {others}. "
             "Its training diverged, or the file is damaged."
         )
 
