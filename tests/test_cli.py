@@ -95,8 +95,10 @@ def test_escapes_in_words_never_reach_the_terminal():
 
 
 def started(*words: object, **options: object) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "rfbench", *map(str, words)], text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, **options)  # fmt: skip
+    """The command, with Ctrl-C as in a terminal: a shell's background jobs, such as a test run's, inherit it ignored."""
+    options |= {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    restored = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen([sys.executable, "-m", "rfbench", *map(str, words)], preexec_fn=restored, **options)
 
 
 def test_ctrl_c_is_one_line_and_status_130(tmp_path):
