@@ -95,7 +95,7 @@ def test_escapes_in_words_never_reach_the_terminal():
 
 
 def started(*words: object, **options: object) -> subprocess.Popen:
-    """The command, with Ctrl-C as in a terminal: a shell's background jobs, such as a test run's, inherit it ignored."""
+    """The command, with Ctrl-C as in a terminal: what a shell runs in the background inherits it ignored."""
     options |= {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     restored = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
     return subprocess.Popen([sys.executable, "-m", "rfbench", *map(str, words)], preexec_fn=restored, **options)
