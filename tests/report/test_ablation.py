@@ -90,7 +90,8 @@ def test_a_sweep_makes_table_1_and_on_validation_images_no_other():
     assert [Path(file).name for file in pipeline.ablation_files()] == [
         *("table1.csv", "table1.md", "table1.tex", "table1.png", "table1.pdf")
     ]
-    assert [Path(file).name for file in pipeline.table_files()] == ["tables.json"]
+    lesions = [f"lesions.{kind}" for kind in ("csv", "md", "tex")]
+    assert [Path(file).name for file in pipeline.table_files()] == [*lesions, "tables.json"]
     run = Namespace(pair="m2mrf_c_alpha_8")
     assert pipeline.run_code("train")(run) == stages.code_digest("train", "m2mrf_c")
     without = Pipeline({**SMALLEST, "sweep": {}, "evaluation": {"split": "test"}})

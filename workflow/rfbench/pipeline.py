@@ -62,8 +62,8 @@ class Pipeline:
         recipe, device = self.settings.recipe, self.settings.device
         self.threads = recipe.threads
         self.training_cores = recipe.threads + recipe.workers
-        # No parameter of the rule: to turn the store on or off would prepare, and so train, again.
-        self.store_option = ["--store"] if recipe.store else []
+        # A resource of the rule, no parameter: to turn the store on or off would prepare, and so train, again.
+        self.store = "yes" if recipe.store else "no"
         # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
         offered = 0 if self.rendering_only else len(devices.offered(device))
         self.gpus = int(device == "cuda" or offered > 0)

@@ -8,13 +8,15 @@ rule prepare:
     conda:
         CONDA
     threads: 2
+    resources:
+        store=PIPELINE.store,
     params:
         arguments=PIPELINE.preparation,
         source=PIPELINE.source_fingerprint,
         code=PIPELINE.code("prepare"),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "rfbench prepare {params.arguments:q} {PIPELINE.store_option:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
+        "rfbench prepare {params.arguments:q} --store {resources.store:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
 rule weights:

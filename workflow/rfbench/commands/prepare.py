@@ -58,9 +58,8 @@ def _add_real(datasets, name: str, **about) -> argparse.ArgumentParser:
 
 
 def _add_store(data: argparse.ArgumentParser) -> None:
-    data.add_argument(
-        "--store", action="store_true", help="also decode the training images, which trainings else do (recipe.store)"
-    )
+    store = "also decode the training images, which trainings else do (recipe.store; default: %(default)s)"
+    data.add_argument("--store", nargs="?", const="yes", default="no", choices=("yes", "no"), help=store)
 
 
 def _add_unofficial(real: argparse.ArgumentParser, what: str) -> None:
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     # Which code prepared it, for a later decision whether a change of code must prepare it again.
     content = json.dumps({"code": stages.code_digest("prepare")}) + "\n"
     write_changed(manifest.with_name(PREPARED), content.encode())
-    if args.store:
+    if args.store == "yes":
         store.fill(manifest)
     for warning in warnings_of(manifest.with_name(SUMMARY)):
         print(f"warning: {warning}", file=sys.stderr)
