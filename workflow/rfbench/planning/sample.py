@@ -59,7 +59,8 @@ def measure(settings: Settings) -> dict:
     networks = {pair: measure_network(settings, pair, device, side) for pair in track(pairs, "networks", **shown)}
     images = {name: measure_images(settings, name, device) for name in track(settings.datasets, "images", **shown)}
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "rfbench", "train", "--help"], check=True, capture_output=True)
+    # What a job imports before its work; `--help` would not import torch.
+    subprocess.run([sys.executable, "-c", "import rfbench.training.train"], check=True, capture_output=True)
     return {
         "device": device_name(device),
         "threads": settings.recipe.threads,
@@ -243,19 +244,19 @@ def _judge(dataset: Dataset, image, label, device: torch.device) -> None:
     """All of an image's evaluation but reading it and the network."""
     recorder, scale, eval_size = Recorder(dataset.lesions), dataset.scale, dataset.eval_size
     target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
-    maps = predict(_Nothing(len(dataset.lesions)), image, scale, device, eval_size)
+    maps = predict(_Nothing(len(dataset.lesions), device), image, scale, device, eval_size)
     recorder.update("image", maps, target, fit_diameter(image, scale, eval_size))
 
 
 class _Nothing(torch.nn.Module):
     """A network that costs nothing."""
 
-    def __init__(self, lesions: int) -> None:
+    def __init__(self, lesions: int, device: torch.device) -> None:
         super().__init__()
-        self.lesions = lesions
+        self.lesions, self.device = lesions, device
 
     def normalise(self, images: list) -> torch.Tensor:
-        return torch.stack([image.float() for image in images])
+        return torch.stack([image.float() for image in images]).to(self.device)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, :1].expand(-1, self.lesions, -1, -1) / 255
