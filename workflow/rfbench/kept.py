@@ -6,7 +6,6 @@ Decisions stand in results/kept.csv; the tables that show such runs say so.
 """
 
 import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,32 +57,25 @@ def keep(settings: Settings, why: str, date: str) -> list[dict[str, str]]:
     while found := repeats(settings):  # a stage that is kept lets the next one of the same run come to light
         changes = dict.fromkeys((repeat.stage, repeat.old, repeat.new) for repeat in found)
         made += [dict(zip(FIELDS, change, strict=False)) | about for change in changes]
-        _write(results, [*read(results), *made[-len(changes) :]])
+        provenance.write_csv(Path(results) / "kept.csv", FIELDS, [*read(results), *made[-len(changes) :]])
     return made
 
 
-def _write(results: str | Path, rows: list[dict[str, str]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    provenance.write_text(Path(results) / "kept.csv", text.getvalue())
-
-
-def reason(results: str | Path, stage: str, old: str, new: str) -> str | None:
-    """Why code `old` counts as the present one: empty if it is, None if nobody said so."""
+def reason(rows: list[dict[str, str]], stage: str, old: str, new: str) -> str | None:
+    """Why code `old` counts as the present one, by these decisions: empty if it is, None if nobody said so."""
     if old == new:
         return ""
-    rows = [row for row in read(results) if (row["stage"], row["old"], row["new"]) == (stage, old, new)]
-    return rows[-1]["reason"] if rows else None
+    said = [row["reason"] for row in rows if (row["stage"], row["old"], row["new"]) == (stage, old, new)]
+    return said[-1] if said else None
 
 
 def repeats(settings: Settings) -> list[Repeat]:
     """The finished runs of a configuration that a change of code, kept by nobody, would repeat."""
     found, results = [], settings.results
+    rows = read(results)
     for run in runs.configured(settings):
         for stage, old, new, seconds in _codes(results, run):
-            if reason(results, stage, old, new) is None:
+            if reason(rows, stage, old, new) is None:
                 found.append(Repeat(run, stage, old, new, seconds))
                 break  # what follows is repeated with it
     return found
@@ -91,7 +83,8 @@ def repeats(settings: Settings) -> list[Repeat]:
 
 def notes(results: str, run: runs.Run) -> list[str]:
     """For a run of earlier code that somebody keeps: stage and reason."""
-    found = [(stage, reason(results, stage, old, new)) for stage, old, new, _ in _codes(results, run)]
+    rows = read(results)
+    found = [(stage, reason(rows, stage, old, new)) for stage, old, new, _ in _codes(results, run)]
     return [f"{stage} of earlier code, kept: {why}" for stage, why in found if why]
 
 

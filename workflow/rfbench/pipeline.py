@@ -92,7 +92,7 @@ class Pipeline:
         provenance.write_text(self.config_file, yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
 
     def code(self, stage: str) -> str:
-        """Digest of a stage's code; of the profile's with every configured pair's operators."""
+        """Digest of a stage's code, without any pair's operators."""
         return stages.code_digest(stage)
 
     def run_code(self, stage: str) -> Callable:

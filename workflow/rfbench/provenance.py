@@ -1,10 +1,13 @@
 """Where a number comes from: commit, versions, device, digests."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -72,6 +75,15 @@ def write_json(path: str | Path, value: dict) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file whole, by rename; RFBenchError if it cannot be written."""
     write_whole(path, text.encode())
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping]) -> None:
+    """Write rows as CSV, whole, by rename; RFBenchError if it cannot be written."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_json(path: str | Path) -> dict:

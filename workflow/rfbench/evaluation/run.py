@@ -14,8 +14,6 @@ The size of the image on disk is a question for DDR, whose files the authors may
   background.
 """
 
-import csv
-import io
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -211,8 +209,8 @@ def evaluate(
             untrained, _ = initial_model(run.settings, weights)
             record["untrained"] = judge(untrained)[0].compute()
     record["provenance"] = devices.provenance_on(chosen)
-    _write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
-    _write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
+    provenance.write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
+    provenance.write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
     evidence.write(output.with_name(evidence.NAME), recorder.evidence())
     provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})
     provenance.write_json(output, record)
@@ -227,11 +225,3 @@ def curve_points(metrics: LesionMetrics) -> list[dict]:
         for lesion, curve in curves.items()
         for recall, precision in zip(curve["recall"], curve["precision"], strict=True)
     ]
-
-
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    provenance.write_text(path, buffer.getvalue())

@@ -1,4 +1,4 @@
-"""What a lent GPU is asked for, in one command: the profile of every pair in three precisions, and a training step.
+"""What a GPU is asked for, in one command: the profile of every pair in three precisions, and a training step.
 
 Blocks run in the order of `suite.BLOCKS`. The record is written after each, so that a cut-off loses only the block that
 runs; what the time does not allow is listed as missing, what fails as failed.
