@@ -18,6 +18,7 @@ from rfbench.planning import estimate, plan, sample
 from rfbench.runs import of
 from rfbench.settings import Evaluation, Profile, Settings, complete, load, run_names
 
+from .. import recorded
 from ..checkout import ROOT, SMALLEST
 
 NETWORK = {"step": (0.5, 2e-6), "forward": (0.1, 1e-6), "optimizer": 0.25, "bytes": 1000, "checkpoint": 3000}
@@ -97,8 +98,8 @@ def test_stages_count_what_is_left(tmp_path):
 
     def record(pair: str, seed: int, name: str, change: dict) -> None:
         run = of(made, "SYN-IDRiD", pair, seed)
-        own = {"settings": run.settings.model_dump(mode="json") | change}
-        provenance.write_json(run.folder / f"{name}.json", own | {"evaluation": run.evaluation.model_dump(mode="json")})
+        about = recorded.evaluation(run)
+        provenance.write_json(run.folder / f"{name}.json", about | {"settings": about["settings"] | change})
 
     record("m2mrf_c", 0, "train", {})
     record("m2mrf_c", 0, "evaluation", {})
@@ -124,11 +125,10 @@ def test_what_is_finished_is_not_to_do(tmp_path):
     provenance.write_text(manifest.with_name("lesions.npz"), "")
     for names in run_names(made):
         run = of(made, *names)
-        own = {key: getattr(run, key).model_dump(mode="json") for key in ("settings", "evaluation")}
-        provenance.write_json(run.folder / "evaluation.json", own)
+        provenance.write_json(run.folder / "evaluation.json", recorded.evaluation(run))
     assert to_do() == {"profile"} | last
-    conditions = asdict(estimate.profile.configured(made))
-    profile = {**conditions, "paper": None, "pairs": {pair: {} for pair in made.pairs}}
+    conditions = {**asdict(estimate.profile.configured(made)), "paper": None}
+    profile = recorded.profile({pair: recorded.cost(pair) for pair in conditions.pop("pairs")}, **conditions)
     provenance.write_json(Path(made.results) / "profile.json", profile)
     assert to_do() == last
     for file in estimate.LAST.values():

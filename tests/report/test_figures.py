@@ -11,8 +11,9 @@ from matplotlib import pyplot as plt
 from rfbench.commands import figures as command
 from rfbench.errors import RFBenchError
 from rfbench.report import charts, curves, figures, plotting, tables
-from rfbench.report.aggregate import COLUMNS
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import COLUMNS, read_metrics
+
+from .. import recorded
 
 ROWS = {"strideconv_bilinear": "StrideConv/Bilinear", "m2mrf_c": "M2MRF-C"}
 
@@ -52,11 +53,9 @@ def results(tmp_path):
                 frame = pd.DataFrame(points, columns=["lesion", "curve", "recall", "precision"])
                 frame.to_csv(folder / "pr_curves.csv", index=False)
     pairs = {
-        pair: {"params_w48": 6e7 + k, "fps_ratio": 1 - k / 10, "fps_ratio_min": 0.8, "fps_ratio_max": 1.1}
-        for k, pair in enumerate(ROWS)
+        pair: recorded.cost(row, 1 - k / 10, params_w48=60_000_000 + k) for k, (pair, row) in enumerate(ROWS.items())
     }
-    profile = {"pairs": pairs, "backbone": "hrnetv2_w48", "size": [1440, 960], "batch": 1, "dtype": "float32",
-               "channels_last": False, "threads": 2, "provenance": {"device": "cpu"}}  # fmt: skip
+    profile = recorded.profile(pairs, backbone="hrnetv2_w48", size=[1440, 960])
     (tmp_path / "profile.json").write_text(json.dumps(profile))
     pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "metrics.csv", index=False)
     return tmp_path

@@ -17,7 +17,7 @@ from rfbench.commands import tables as command
 from rfbench.errors import RFBenchError
 from rfbench.published import PUBLISHED
 from rfbench.report import rendering, tables
-from rfbench.report.aggregate import COLUMNS
+from rfbench.report.reading import COLUMNS, read_metrics
 
 VALUES = {0: 0.50, 1: 0.54, 2: 0.61}
 
@@ -120,11 +120,11 @@ def test_published_table_is_read_not_typed():
 
 
 def test_foreign_or_missing_metrics_are_refused(tmp_path):
-    with pytest.raises(RFBenchError, match=r"absent\.csv: not found"):
-        tables.read_metrics(tmp_path / "absent.csv")
+    with pytest.raises(RFBenchError, match=r"absent\.csv: expected a CSV file, found nothing"):
+        read_metrics(tmp_path / "absent.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(RFBenchError, match="missing dataset, layout, lesion"):
-        tables.read_metrics(tmp_path / "other.csv")
+    with pytest.raises(RFBenchError, match=r"other\.csv: expected the columns dataset, pair, .* found none of them"):
+        read_metrics(tmp_path / "other.csv")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import IO
 
 import yaml
 
-from rfbench import devices, flocks, kept, provenance, runs, stages
+from rfbench import devices, flocks, kept, provenance, records, runs, stages
 from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
 from rfbench.evaluation import truth
@@ -198,7 +198,7 @@ class Pipeline:
             folder / "train.json",
             self.settings.recipe.time_limit,
         )
-        record = provenance.read_json(path) if path.exists() else {"state": "missing"}
+        record = records.read_training(path) if path.exists() else {"state": "missing"}
         stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
         return f"continued after {count - stays} timeouts"
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.errors import RFBenchError
-from rfbench.report import plotting, rendering, tables
+from rfbench.report import plotting, rendering
 from rfbench.report.ablation import METRICS, draw, notes, rows_of, to_csv
 from rfbench.report.plotting import plt
+from rfbench.report.reading import read_metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    metrics = tables.read_metrics(args.metrics)
+    metrics = read_metrics(args.metrics)
     rows, about = rows_of(metrics), notes(metrics)
     if not rows:
         raise RFBenchError(f"{args.metrics}: expected runs of a sweep, found none. Configure `sweep`; see the schema.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
 from rfbench.report.figures import LIST, draw_all
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
 from rfbench.names import BASELINE_ROW
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_metrics
 from rfbench.statistics.differences import differences
 
 

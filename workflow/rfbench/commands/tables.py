@@ -9,7 +9,8 @@ from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
 from rfbench.published import TABLES, names_for
 from rfbench.report import lesions, rendering
-from rfbench.report.tables import INDEX, notes, read_differences, read_metrics, read_profile, rows_of, select
+from rfbench.report.reading import read_differences, read_metrics, read_profile
+from rfbench.report.tables import INDEX, notes, rows_of, select
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

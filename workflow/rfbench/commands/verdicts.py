@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rfbench.commands.options import add_input_arguments
 from rfbench.report import power, verdicts
-from rfbench.report.tables import read_metrics, read_profile
+from rfbench.report.reading import read_metrics, read_profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,14 +12,8 @@ import operators
 from rfbench import kept, runs
 from rfbench.names import METRICS
 from rfbench.report.deviations import deviations
+from rfbench.report.reading import COLUMNS
 from rfbench.settings import Settings, network, swept_options, variants
-
-COLUMNS = [
-    *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
-    *("kind", "layout", "split", "eval_size", "synthetic", "base", "options"),
-    *("row", "downsample", "upsample", "backbone", "recipe", "deviations"),
-    *("settings", "manifest", "commit", "dirty", "torch", "device", "kept"),
-]
 
 
 def aggregate(settings: Settings) -> pd.DataFrame:

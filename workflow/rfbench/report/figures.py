@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 from rfbench.report import charts, curves, lesion_charts, lesions
 from rfbench.report.plotting import STYLE, save
-from rfbench.report.tables import read_profile
+from rfbench.report.reading import read_profile
 
 LIST = "figures.txt"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rfbench import flocks, provenance
+from rfbench import flocks, provenance, records
 from rfbench.errors import RFBenchError
 
 BEGUN_ELSEWHERE = ", begun elsewhere"
@@ -87,13 +87,13 @@ def finished(work: Path) -> tuple[dict, dict] | None:
     """Record and times, if this very training has finished here: Snakemake deletes what an orphan left as output."""
     if not (work / "finished.json").exists():
         return None
-    kept, weights = provenance.read_json(work / "finished.json"), work / "model.pth"
-    expected = kept["record"]["checkpoint_sha256"]
+    (record, times), weights = records.read_finished(work / "finished.json"), work / "model.pth"
+    expected = record["checkpoint_sha256"]
     if expected and not (weights.exists() and provenance.sha256(weights) == expected):
         print(f"{weights}: not the weights of the finished training; it is trained again", file=sys.stderr)
         return None
     drop_checkpoints(work)
-    return kept["record"], kept["times"]
+    return record, times
 
 
 def newest_checkpoint(work: Path) -> Path | None:
