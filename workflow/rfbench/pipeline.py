@@ -19,6 +19,7 @@ from rfbench.errors import RFBenchError
 from rfbench.evaluation import truth
 from rfbench.published import names_for
 from rfbench.report import lesions, tables
+from rfbench.report.reading import read_metrics
 from rfbench.runs import run_folder
 from rfbench.settings import (
     complete,
@@ -140,8 +141,18 @@ class Pipeline:
         layouts = {dataset.layout for dataset in self.settings.datasets.values()}
         if self.settings.evaluation.split == "val":
             layouts = set()  # the paper's tables but the ablation are about test images
-        names = [f"{name}.{kind}" for name in [*names_for(layouts), lesions.NAME] for kind in ("csv", "md", "tex")]
+        tabulated = [*names_for(layouts, self._newcomers()), lesions.NAME]
+        names = [f"{name}.{kind}" for name in tabulated for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
+
+    def _newcomers(self) -> bool:
+        """Whether operators since the paper are configured; without torch, whether the results hold any."""
+        if not self.rendering_only:
+            import operators  # and torch
+
+            return any(operators.get(pair).since for pair in self.settings.pairs)
+        path = Path(self.results) / "metrics.csv"
+        return path.exists() and bool((read_metrics(path)["since"] != "").any())
 
     def tables_folder(self, wildcards) -> str:
         """Where the tables go, be there any or not."""

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.output}/lesions.csv, .md, .tex: {lesions.write(args.output, metrics)} rows", file=sys.stderr)
     metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
     profile, differences = read_profile(results), read_differences(results)
-    for name in names_for(set(metrics["layout"])):
+    for name in names_for(set(metrics["layout"]), since=(metrics["since"] != "").any()):
         table = TABLES[name]
         if select(metrics, table).empty:
             print(f"{args.output}/{name}: none of its rows is configured", file=sys.stderr)

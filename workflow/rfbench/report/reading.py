@@ -28,7 +28,7 @@ COLUMNS = [
     *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
     *("kind", "layout", "split", "eval_size", "synthetic", "base", "options"),
     *("row", "downsample", "upsample", "backbone", "recipe", "deviations"),
-    *("settings", "manifest", "commit", "dirty", "torch", "device", "kept"),
+    *("settings", "manifest", "commit", "dirty", "torch", "device", "kept", "since"),
 ]
 DIFFERENCES = ("n", "difference", "low", "high", "population_low", "population_high")  # numbers of differences.csv
 
@@ -52,6 +52,7 @@ _CELLS: dict[str, tuple[Callable[[str], object], str]] = {
     "state": (STATES.__contains__, f"one of {', '.join(STATES)}"),
     "synthetic": (_FLAG.__contains__, "True or False"),
 }
+_LATER = ("kept", "since")  # columns that files of earlier versions lack
 _ONCE = ("dataset", "pair", "seed", "metric", "lesion")  # what a row is about
 
 
@@ -63,7 +64,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
             named.
     """
     advice = "`rfbench aggregate` writes it, and so does `snakemake`."
-    needed = [column for column in COLUMNS if column != "kept"]  # written before anything could be kept: without
+    needed = [column for column in COLUMNS if column not in _LATER]
     seen: Counter = Counter()
 
     def check(where: str, row: Mapping[str, str]) -> None:
@@ -79,9 +80,7 @@ def read_metrics(path: Path) -> pd.DataFrame:
 
     _check_rows(path, needed, check, advice)
     metrics = pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "n": [""]})
-    if "kept" not in metrics:
-        metrics["kept"] = ""
-    return metrics
+    return metrics.assign(**{column: "" for column in _LATER if column not in metrics})
 
 
 def options_of(text: str) -> dict[str, str]:

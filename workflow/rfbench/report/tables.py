@@ -60,11 +60,19 @@ class Cell:
 
 
 def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """Metrics of the table: its data sets; its rows, and those that no table of the paper on them has."""
+    """Metrics of the table: its data sets; its rows, and those that no table of the paper on them has.
+
+    Operators since the paper are in the tables of their own only, with the baseline.
+    """
+    if table.since:
+        later = (metrics["since"] != "") | (metrics["row"] == BASELINE_ROW)
+        return metrics[(metrics["layout"] == table.layout) & later]
     siblings = [other for other in TABLES.values() if other.layout == table.layout]
     printed = {row for other in siblings for row, _ in published_means(other)}
     own = {row for row, _ in published_means(table)}
     rows = metrics["row"].isin(own) | ~metrics["row"].isin(printed)
+    if table.number:
+        rows &= metrics["since"] == ""
     return metrics[(metrics["layout"] == table.layout) & rows]
 
 
@@ -179,6 +187,7 @@ def notes(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> d
         "all_synthetic": bool(data["synthetic"].all()),
         "baseline": BASELINE_ROW,
         "labelled": [f"{row.row}: {row.downsample} / {row.upsample}" for row in labelled.itertuples()],
+        "since": _since(part) if table.since else [],
         "speed": _speed(profile),
         "unprofiled": sorted(set(part["pair"]) - set(profile["pairs"])) if profile else [],
     }
@@ -234,6 +243,12 @@ def artefacts(data: pd.DataFrame) -> list[str]:
     """Pair, seed and lesion of the finished runs whose AUPR of 11 thresholds is an artefact."""
     flagged = data[(data["state"] == "done") & (data["metric"] == "aupr11_artefact") & (data["value"] == 1)]
     return [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()]
+
+
+def _since(part: pd.DataFrame) -> list[str]:
+    """Where the rows' operators were published, and what was followed where paper and code differ."""
+    later = part[part["since"] != ""].drop_duplicates("row")
+    return [f"{row.row}: {row.since}" for row in later.itertuples()]
 
 
 def _speed(profile: dict | None) -> str | None:
