@@ -97,6 +97,16 @@ def test_no_table_is_a_sentence(tmp_path, content, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["tables", "verdicts", "figures"])
+def test_what_a_terminal_would_obey_is_escaped_in_a_folders_name(tmp_path, command, capsys):
+    (tmp_path / "metrics.csv").write_bytes(table(ROW | {"state": "missing", "value": "", "n": "0"}))
+    out = tmp_path / "a\x1b[2J\nb"
+    assert cli.main([command, "--metrics", str(tmp_path / "metrics.csv"), "--output", str(out)]) == 0
+    printed = capsys.readouterr().err
+    assert "a\\x1b[2J\\nb" in printed
+    assert all(line.isprintable() for line in printed.splitlines())
+
+
 def test_a_sound_one_is_read(tmp_path):
     (tmp_path / "metrics.csv").write_bytes(table(ROW, OTHER))
     assert read_metrics(tmp_path / "metrics.csv")["value"].tolist()[:1] == [0.5]

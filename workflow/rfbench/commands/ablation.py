@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from rfbench import provenance
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.report import plotting, rendering
 from rfbench.report.ablation import METRICS, draw, notes, rows_of, to_csv
 from rfbench.report.plotting import plt
@@ -34,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
     (args.output / "figures").mkdir(parents=True, exist_ok=True)
     with plt.rc_context(plotting.STYLE):
         plotting.save(draw(rows, about), args.output / "figures", "table1")
-    print(f"{args.output}/tables/table1.csv, .md, .tex, figures/table1.*: {len(rows)} rows", file=sys.stderr)
+    print_lines([f"{args.output}/tables/table1.csv, .md, .tex, figures/table1.*: {len(rows)} rows"], file=sys.stderr)
     return 0

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from rfbench.errors import print_lines
 from rfbench.report.costs import draw_losses, render
 from rfbench.report.plotting import STYLE, plt, save
 from rfbench.report.reading import read_costs
@@ -28,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
             render(profile, f"_{name}" if name else "", args.tables, args.figures)
         if trainings:
             save(draw_losses(trainings, record), args.figures, "training_losses")
-            print(f"{args.figures}/training_losses.png, .pdf", file=sys.stderr)
+            print_lines([f"{args.figures}/training_losses.png, .pdf"], file=sys.stderr)
     return 0

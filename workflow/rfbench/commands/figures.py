@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
+from rfbench.errors import print_lines
 from rfbench.report.figures import LIST, draw_all
 from rfbench.report.reading import read_metrics
 
@@ -25,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
     for name in earlier - set(names):
         (args.output / name).unlink(missing_ok=True)
     provenance.write_text(list_file, "".join(f"{name}\n" for name in names))
-    print(f"{args.output}: {len(names)} files", file=sys.stderr)
+    print_lines([f"{args.output}: {len(names)} files"], file=sys.stderr)
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from rfbench import devices, kept, runs
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
+from rfbench.errors import print_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
     )
     if record["state"] != "done":
-        print(f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole", file=sys.stderr)
+        print_lines([f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole"], file=sys.stderr)
     return 0

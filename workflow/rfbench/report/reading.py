@@ -17,7 +17,7 @@ from pydantic import Field
 
 from rfbench import provenance
 from rfbench.checked import Foreign, checked, shown
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.files import kind
 from rfbench.names import LESION, METRICS, NAME, PRECISIONS, STATES
 from rfbench.records import Origin
@@ -30,7 +30,7 @@ COLUMNS = [
     *("row", "downsample", "upsample", "backbone", "recipe", "deviations"),
     *("settings", "manifest", "commit", "dirty", "torch", "device", "kept", "since"),
 ]
-DIFFERENCES = ("n", "difference", "low", "high", "population_low", "population_high")  # numbers of differences.csv
+DIFFERENCES = ("difference", "population_low", "population_high")  # numbers of differences.csv
 
 _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,40})?(e[+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -96,7 +96,9 @@ def read_differences(results: Path) -> pd.DataFrame | None:
     """
     path = results / "differences.csv"
     if not path.exists():
-        print(f"{path}: not found; no intervals for new patients. `rfbench statistics` writes it.", file=sys.stderr)
+        print_lines(
+            [f"{path}: not found; no intervals for new patients. `rfbench statistics` writes it."], file=sys.stderr
+        )
         return None
     return read_numbers(path, ("dataset", "metric", "lesion", "pair", "reference"), DIFFERENCES, "rfbench statistics")
 
@@ -198,7 +200,7 @@ def read_profile(results: Path) -> dict | None:
     """
     path = results / "profile.json"
     if not path.exists():
-        print(f"{path}: not found; Param and FPS stay empty. `rfbench profile` writes it.", file=sys.stderr)
+        print_lines([f"{path}: not found; Param and FPS stay empty. `rfbench profile` writes it."], file=sys.stderr)
         return None
     return _checked_profile(provenance.read_json(path), str(path))
 
