@@ -285,9 +285,9 @@ def options_of(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in text.split())
 
 
-def read_differences(results: Path) -> pd.DataFrame | None:
-    """Content of a results folder's differences.csv; None, said aloud, if there is none yet."""
-    path = results / "differences.csv"
+def read_differences(folder: Path) -> pd.DataFrame | None:
+    """Content of the differences.csv beside a metrics.csv; None, said aloud, if there is none yet."""
+    path = folder / "differences.csv"
     if not path.exists():
         print(f"{path}: not found; no intervals for new patients. `rfbench statistics` writes it.", file=sys.stderr)
         return None
