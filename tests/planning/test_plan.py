@@ -103,6 +103,7 @@ def test_stages_count_what_is_left(tmp_path):
 
     record("m2mrf_c", 0, "train", {})
     record("m2mrf_c", 0, "evaluation", {})
+    provenance.write_text(of(made, "SYN-IDRiD", "m2mrf_c", 0).folder / "evidence.npz", "")
     record("m2mrf_c", 1, "train", {})
     record("strideconv_bilinear", 0, "train", {"recipe": "another"})
     rows = {row["stage"]: row for row in estimate.stages(made, measured, jobs=2)}
@@ -126,6 +127,9 @@ def test_what_is_finished_is_not_to_do(tmp_path):
     for names in run_names(made):
         run = of(made, *names)
         provenance.write_json(run.folder / "evaluation.json", recorded.evaluation(run))
+    assert to_do() == {"evaluate", "profile"} | last, "evaluated before evidence was kept: once more, without training"
+    for names in run_names(made):
+        provenance.write_text(of(made, *names).folder / "evidence.npz", "")
     assert to_do() == {"profile"} | last
     conditions = {**asdict(estimate.profile.configured(made)), "paper": None}
     profile = recorded.profile({pair: recorded.cost(pair) for pair in conditions.pop("pairs")}, **conditions)

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
     print_lines([f"{args.output}/lesions.csv, .md, .tex: {lesions.write(args.output, metrics)} rows"], file=sys.stderr)
     metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
-    profile, differences = read_profile(results), read_differences(results)
+    profile, differences = read_profile(results), read_differences(args.metrics.parent)
     for name in names_for(set(metrics["layout"]), since=(metrics["since"] != "").any()):
         table = TABLES[name]
         if select(metrics, table).empty:

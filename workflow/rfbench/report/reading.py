@@ -88,13 +88,13 @@ def options_of(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in text.split())
 
 
-def read_differences(results: Path) -> pd.DataFrame | None:
-    """Content of a results folder's differences.csv; None, said aloud, if there is none yet.
+def read_differences(folder: Path) -> pd.DataFrame | None:
+    """Content of the differences.csv beside a metrics.csv; None, said aloud, if there is none yet.
 
     Raises:
         RFBenchError: it is not what `rfbench statistics` wrote.
     """
-    path = results / "differences.csv"
+    path = folder / "differences.csv"
     if not path.exists():
         print_lines(
             [f"{path}: not found; no intervals for new patients. `rfbench statistics` writes it."], file=sys.stderr
