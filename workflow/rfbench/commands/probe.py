@@ -3,12 +3,15 @@
 import argparse
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from rfbench.commands.importing import importing
 from rfbench.errors import RFBenchError
 from rfbench.probe.groups import judged_runs, named, tuning_runs
+from rfbench.probe.protocol import departures
 from rfbench.probe.settings import Chosen, Probe, load
 
 
@@ -44,9 +47,37 @@ def run(args: argparse.Namespace) -> int:
                     progress.advance(task)
             except RFBenchError as error:  # the other groups do not wait for it
                 failed.append(str(error))
+    if not args.group:
+        show(probe)
     if failed:
         raise RFBenchError(*failed)
     return 0
+
+
+def show(probe: Probe) -> None:
+    """Print where the pairs of arm fusion stand."""
+    from rfbench.probe import analysis, records, report
+
+    protocol, reference = probe.protocol, probe.protocol.analysis.reference
+    table, _ = records.gather(protocol, probe.groups, probe.results)
+    outcome = analysis.conclude(table, protocol, probe.pairs, probe.chosen.arms)
+    for control in outcome.controls:
+        word = {True: "passed", False: "FAILED", None: "open"}[control.passed]
+        print(f"control {control.name}, arm {control.arm}: {word}. {control.found}")
+    shown = Table("pair", box=SIMPLE, pad_edge=False)
+    for heading in ("n", "tiny AP, %", "large", "gain, tiny", "gain, large", "p (H1)"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in report.rows_of(analysis.Scores(table, protocol), outcome, "fusion", report.ordered(probe.pairs)):
+        means = (f"{100 * row[name].mean:.1f}" for name in ("tiny", "large"))
+        found = (report.points(row[name], True) for name in ("gain_tiny", "gain_large"))
+        p = report.p_value(row["judged"].p_h1) if row["judged"] else "–"
+        shown.add_row(row["row"], str(row["n"]), *means, *found, p)
+    Console().print(shown)
+    tiny, large = (" and ".join(map(str, sizes)) for sizes in (protocol.analysis.tiny, protocol.analysis.large))
+    print(f"{report.state(outcome)}. Tiny: lesions of {tiny} cells, large: of {large}.")
+    print(f"Gains over {report.row_name(reference)} on the same seeds, {100 * protocol.analysis.level:g} % intervals.")
+    for departure in departures(protocol):
+        print(f"Not the registered experiment: {departure}")
 
 
 def chosen(args: argparse.Namespace) -> Probe:

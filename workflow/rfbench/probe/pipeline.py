@@ -70,4 +70,4 @@ class ProbePipeline:
         """What the probe ends with."""
         tables = [f"{self.reports}/tables/{TABLE}.{kind}" for kind in ("csv", "md", "tex")]
         figures = [f"{self.reports}/figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")]
-        return [f"{self.results}/probe.csv", *tables, *figures]
+        return [f"{self.results}.csv", *tables, *figures]
