@@ -35,6 +35,8 @@ VERBS = {
     "trace": "print the runs behind a cell of a table, computed again from their records",
     "figures": "draw the figures from the results folder",
     "ablation": "render the table and figure of a sweep of operator options (Table 1)",
+    "probe": "see whether tiny activations survive an operator pair, where their size is known",
+    "probe-report": "render the probe's tables and figures, of what is there",
     "operators": "list the operator pairs with exact and published parameters",
     "plan": "say how many runs, hours and bytes a configuration takes, before anything starts",
     "check": "put an operator pair to the contract, clause by clause",
