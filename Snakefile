@@ -33,3 +33,4 @@ rule all:
         rules.verdicts.output,
         f"{REPORTS}/figures/figures.txt",
         rules.costs.output,
+        rules.page.output,

@@ -34,6 +34,7 @@ VERBS = {
     "verdicts": "hold every published number and claim against ours, with what seeds can show",
     "trace": "print the runs behind a cell of a table, computed again from their records",
     "figures": "draw the figures from the results folder",
+    "page": "write the report, one HTML file that needs no network",
     "ablation": "render the table and figure of a sweep of operator options (Table 1)",
     "operators": "list the operator pairs with exact and published parameters",
     "plan": "say how many runs, hours and bytes a configuration takes, before anything starts",

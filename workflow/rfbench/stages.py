@@ -57,6 +57,7 @@ STAGES = {
     ),
     "costs": Stage(("report.costs",), (_PUBLISHED,)),
     "figures": Stage(("report.figures",), (_PUBLISHED,)),
+    "page": Stage(("page.model", "page.render"), (_PUBLISHED, "page/templates/*", "statistics/margins.yaml")),
     "ablation": Stage(("report.ablation",), (_TEMPLATES, _PUBLISHED)),
 }
 

@@ -28,4 +28,6 @@ rule partial:
         "(rfbench aggregate --output {params.metrics:q} &&"
         " for verb in tables figures; do"
         " rfbench $verb --metrics {params.metrics:q} --results {params.results:q} --output {params.folder:q}/$verb || exit 1;"
-        " done) 2> >(tee {log:q} >&2)"
+        " done &&"
+        " rfbench page --metrics {params.metrics:q} --results {params.results:q} --output {params.folder:q}/report.html)"
+        " 2> >(tee {log:q} >&2)"

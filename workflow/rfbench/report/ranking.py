@@ -69,7 +69,7 @@ def rank(rows: list[dict], data: pd.DataFrame, differences: pd.DataFrame | None 
     for row in rows:
         row["ranked"] = row["n"] == row["configured"] >= 2 and not row["synthetic"]
         row["differences"] = {}
-    _compare(rows, scores, _baseline(data), _of(differences, data))
+    _compare(rows, scores, baseline_pair(data), _of(differences, data))
     rivals = [row for row in rows if row["ranked"]]
     if len(rivals) < 2:
         return
@@ -80,7 +80,8 @@ def rank(rows: list[dict], data: pd.DataFrame, differences: pd.DataFrame | None 
         _mark_costs([row["cells"][heading] for row in rivals if row["cells"][heading].n], most=heading == "FPS")
 
 
-def _baseline(data: pd.DataFrame) -> str | None:
+def baseline_pair(data: pd.DataFrame) -> str | None:
+    """The data set's baseline, by the name of its pair; None if it has none, or several."""
     pairs = data.loc[data["row"] == BASELINE_ROW, "pair"].unique()
     return pairs[0] if len(pairs) == 1 else None
 
