@@ -21,7 +21,7 @@ from rfbench.names import BASELINE_ROW
 from rfbench.page import findings, render
 from rfbench.page.grids import Hole
 from rfbench.page.measures import LESIONS, PIXELS
-from rfbench.page.model import build
+from rfbench.page.model import Page, build
 from rfbench.report.tables import read_metrics
 
 from . import drawn_results
@@ -104,9 +104,15 @@ def results(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def text(results) -> str:
+def page(results) -> Page:
+    """What its page shows."""
+    return build(read_metrics(results / "metrics.csv"), results, Path("reports/tables"))
+
+
+@pytest.fixture(scope="module")
+def text(page) -> str:
     """Its page."""
-    return page_of(results)
+    return render.render(page)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +187,7 @@ def test_stale_differences_are_not_shown(tmp_path):
     assert lines["maxpool_bilinear"].difference is not None
 
 
-def test_the_intervals_of_the_charts_are_t_intervals(results):
-    page = build(read_metrics(results / "metrics.csv"), results, Path("tables"))
+def test_the_intervals_of_the_charts_are_t_intervals(page):
     measure = page.datasets[0].measures["iou|HE"]
     points = {point["row"]: point for point in page.datasets[0].figures["tradeoff"].choices["iou|HE"]}
     for line in measure.lines:
@@ -197,8 +202,7 @@ def test_the_intervals_of_the_charts_are_t_intervals(results):
 
 
 @pytest.mark.parametrize(("cost", "better"), [("params", -1), ("fps", 1)])
-def test_the_front_is_what_no_other_row_beats(results, cost, better):
-    page = build(read_metrics(results / "metrics.csv"), results, Path("tables"))
+def test_the_front_is_what_no_other_row_beats(page, cost, better):
     for key in ("ap|mean", "fp_per_image|MA"):
         points = page.datasets[0].figures["tradeoff"].choices[key]
         more = -1 if key.startswith("fp_") else 1
@@ -282,9 +286,8 @@ def test_the_largest_configuration_fits(tmp_path):
     assert size <= render.MOST_BYTES == 1_500_000
 
 
-def test_a_larger_page_is_refused(results, monkeypatch, tmp_path):
+def test_a_larger_page_is_refused(page, monkeypatch, tmp_path):
     monkeypatch.setattr(render, "MOST_BYTES", 600_000)
-    page = build(read_metrics(results / "metrics.csv"), results, Path("tables"))
     with pytest.raises(RFBenchError, match=r"The page has 0\.\d+ MB.*at most 0\.6 MB"):
         render.write(tmp_path / "page.html", page)
     assert not list(tmp_path.iterdir())

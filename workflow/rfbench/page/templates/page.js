@@ -211,7 +211,7 @@
     const shows = specs.panels[name].choices ? state : String(dark.matches);
     if (drawn.get(chart) === shows) return;
     drawn.set(chart, shows);
-    const place = make("div");
+    const place = make("div", { ariaHidden: "true" });  // the chart has a name of its own, its marks have none
     place.style.width = "100%";
     chart.replaceChildren(place);
     await window.vegaEmbed(place, specification(name), { mode: "vega-lite", ast: true, renderer: "svg", actions: false, config: config() });
