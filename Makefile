@@ -7,7 +7,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
 	snakemake --cores all
-	@echo "Tables: reports/tables (table5.md and others), figures: reports/figures. All are SYN: synthetic data, no ranking of operators."
+	@echo "The report: reports/report.html, one file for any browser. Tables: reports/tables, figures: reports/figures."
+	@echo "All are SYN: synthetic data, no ranking of operators."
 
 env: ## only the environment, .venv
 	@envs/install.sh $(LOCK) .venv

@@ -158,6 +158,11 @@ class Pipeline:
         """Where the tables go, be there any or not."""
         return f"{self.reports}/tables"
 
+    def probe_files(self) -> list[str]:
+        """The controlled experiment's table, where somebody has run it."""
+        path = Path(self.results) / "probe.csv"
+        return [str(path)] if path.exists() else []
+
     def profile_digest(self) -> str:
         """Digest of everything in the configuration that says what is profiled, and how."""
         return provenance.digest(profile_settings(self.settings))

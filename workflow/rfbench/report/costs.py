@@ -62,14 +62,14 @@ def to_markdown(frame: pd.DataFrame, profile: dict) -> str:
         "| pair | " + " | ".join(COLUMNS[column][0] for column in shown) + " |",
         "|---|" + "---:|" * len(shown),
         *(
-            f"| {row['row']} | " + " | ".join(_cell(row, column) for column in shown) + " |"
+            f"| {row['row']} | " + " | ".join(cell_text(row, column) for column in shown) + " |"
             for _, row in frame.iterrows()
         ),
     ]
     return f"# Costs of the operator pairs\n\n{conditions(profile)}\n\n" + "\n".join(lines) + "\n\n" + _notes(profile)
 
 
-def _cell(row: pd.Series, column: str) -> str:
+def cell_text(row: pd.Series, column: str) -> str:
     """A value as text; ratios with the smallest and largest of a round."""
     _, decimals, divisor = COLUMNS[column]
     if pd.isna(row[column]):

@@ -88,7 +88,7 @@ def differences_to_baseline(
 
     Arguments as `rank` has them. Intervals for new patients are taken only from lines of these very metrics.
     """
-    scores, baseline, stored, found = scores_of(data), _baseline(data), _of(differences, data), {}
+    scores, baseline, stored, found = scores_of(data), baseline_pair(data), _of(differences, data), {}
     for heading, metric in PRIMARY.items() if baseline is not None else ():
         if (metric, "mean") not in scores.tables:
             continue
@@ -103,7 +103,8 @@ def differences_to_baseline(
     return found
 
 
-def _baseline(data: pd.DataFrame) -> str | None:
+def baseline_pair(data: pd.DataFrame) -> str | None:
+    """The data set's baseline, by the name of its pair; None if it has none, or several."""
     pairs = data.loc[data["row"] == BASELINE_ROW, "pair"].unique()
     return pairs[0] if len(pairs) == 1 else None
 

@@ -6,6 +6,7 @@ the metrics file, and mean and sample standard deviation of the records' values 
 
 import math
 import os
+import shlex
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,6 +154,12 @@ def _provenance(found: Trace, record: dict, folder: Path, results: Path) -> list
     weights = _check(found, folder / "work" / "model.pth", record["checkpoint_sha256"])
     lines = [f"  settings    {identity['settings']}", f"  manifest    {manifest}", f"  checkpoint  {weights}"]
     return lines + _origin("trained", record["training_provenance"]) + _origin("evaluated", record["provenance"])
+
+
+def command(table: Path, pair: str, heading: str, dataset: str) -> str:
+    """The command that traces a cell of a table."""
+    words = ["rfbench", "trace", str(table), "--pair", pair, "--metric", heading, "--dataset", dataset]
+    return shlex.join(words)
 
 
 def _origin(stage: str, origin: dict) -> list[str]:
