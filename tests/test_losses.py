@@ -50,6 +50,20 @@ def test_images_count_equally_whatever_their_lesion_area():
     torch.testing.assert_close(dice_loss(logits, label), sum(single) / 2)
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 4, 17, 5)])
+def test_over_the_batch_the_images_are_one(shape):
+    """The formula of a single image that holds the pixels of all."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=shape).astype(np.float32)
+    label = rng.integers(0, shape[1] + 1, size=(shape[0], *shape[2:]))
+    label[0][label[0] == 2] = 0  # a lesion that one image lacks
+    loss = dice_loss(torch.from_numpy(logits), torch.from_numpy(label), over_batch=True)
+    joined = formula(np.concatenate(list(logits), axis=1)[None], np.concatenate(list(label))[None])
+    assert loss.item() == pytest.approx(joined, rel=1e-5)
+    if shape[0] > 1:
+        assert loss.item() != pytest.approx(formula(logits, label), rel=1e-3)
+
+
 def test_half_precision_is_summed_in_float32():
     logits = torch.zeros(1, 4, 512, 512, dtype=torch.float16)  # Σp = 131072 would overflow
     loss = dice_loss(logits, torch.ones(1, 512, 512, dtype=torch.int64))

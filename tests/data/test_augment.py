@@ -1,6 +1,7 @@
 """Random resize, crop and distortion against mmcv's and mmseg's own classes: equal bits from equal draws."""
 
 import contextlib
+from collections import Counter
 
 import mmcv
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.transforms import RandomResize
+from scipy import ndimage
+from scipy.stats import chisquare
 
 from rfbench.data import augment
 
@@ -81,6 +84,58 @@ def test_windows_are_mmsegs(seed, shape, crop, classes, limit):
     top, bottom, left, right = reference.crop_bbox({"img": label, "gt_seg_map": label})
     assert window == (slice(top, bottom), slice(left, right))
     assert at_the_same_place(rng)
+
+
+def lesions_of(label: np.ndarray) -> list[tuple[int, slice, slice]]:
+    """Class and bounding box of every 8-connected region, by scipy."""
+    return [
+        (lesion, *box)
+        for lesion in (1, 2, 3, 4)
+        for box in ndimage.find_objects(ndimage.label(label == lesion, np.ones((3, 3)))[0])
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    SEEDS,
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    st.sampled_from([0.01, 0.2, 0.9]),
+)
+def test_windows_on_a_lesion_hold_the_middle_of_one_and_stay_inside(seed, shape, crop, share):
+    rng = np.random.default_rng(seed)
+    label = (rng.random(shape) < share) * rng.integers(1, 5, shape).astype(np.uint8)
+    window = augment.draw_window_on_lesion(np.random.RandomState(seed), label, crop)
+    if not label.any():
+        assert window is None
+        return
+    middles = [((r.start + r.stop) // 2, (c.start + c.stop) // 2) for _, r, c in lesions_of(label)]
+    rows, columns = window
+    assert (rows.stop - rows.start, columns.stop - columns.start) == crop[::-1]
+    assert rows.start >= 0 <= columns.start
+    for part, whole in zip(window, shape, strict=True):
+        assert part.stop <= whole or part.start == 0, "only an image smaller than the crop ends before it"
+    assert any(rows.start <= y < rows.stop and columns.start <= x < columns.stop for y, x in middles)
+
+
+def test_windows_on_a_lesion_are_uniform_over_classes_lesions_and_places():
+    """Three exudates, one of them large, and one microaneurysm of a pixel, further apart than a window is wide."""
+    label = np.zeros((60, 60), np.uint8)
+    label[5, 5] = label[5:9, 45:49] = label[45, 5] = 1
+    label[45, 45] = 4
+    expected = {(5, 5): 1 / 6, (7, 47): 1 / 6, (45, 5): 1 / 6, (45, 45): 1 / 2}
+    rng, draws, size = np.random.RandomState(0), 6000, 7
+    lesions, places = Counter(), Counter()
+    for _ in range(draws):
+        rows, columns = augment.draw_window_on_lesion(rng, label, (size, size))
+        (middle,) = (m for m in expected if rows.start <= m[0] < rows.stop and columns.start <= m[1] < columns.stop)
+        lesions[middle] += 1
+        if middle == (45, 45):
+            places[45 - rows.start, 45 - columns.start] += 1
+    counts = [lesions[middle] for middle in expected]
+    assert chisquare(counts, [draws * share for share in expected.values()]).pvalue > 0.001
+    assert len(places) == size**2
+    assert chisquare(list(places.values())).pvalue > 0.001
 
 
 @settings(max_examples=100, deadline=None)

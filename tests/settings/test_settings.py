@@ -36,9 +36,9 @@ from rfbench.settings import (
 from rfbench.settings.experiment import variants
 from rfbench.settings.schema import SCHEMA, schema_text
 
-from ..checkout import ROOT
+from ..checkout import CONFIGS, ROOT
 
-SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+SHIPPED = CONFIGS
 
 DATASET = {
     "kind": "synthetic",
@@ -299,6 +299,8 @@ def test_run_settings_hold_only_what_changes_a_run():
         ("recipe.time_limit", 7),
         ("recipe.name", "mine"),
         ("recipe.workers", 0),
+        ("recipe.foreground", 0.0),
+        ("recipe.dice", "image"),
         ("model.operator_options", {"m2mrf": {"patch_size": 4}}),  # another operator's
         ("datasets.SYN.eval_size", "prepared"),  # of the evaluation alone
         ("datasets.SYN.mean", [1.0, 2.0, 3.0]),  # the same number, written otherwise
@@ -308,6 +310,8 @@ def test_run_settings_hold_only_what_changes_a_run():
     for path, value in [
         ("recipe.power", 1.0),
         ("recipe.threads", 2),
+        ("recipe.foreground", 0.5),
+        ("recipe.dice", "batch"),
         ("datasets.SYN.iterations", 3),
         ("datasets.SYN.synthetic.contrast", 2),
         ("model.backbone", "hrnetv2_reduced"),
@@ -348,6 +352,17 @@ def test_a_validation_part_is_of_the_run_and_is_said():
     command.add_arguments(arguments)
     parsed = vars(arguments.parse_args([*preparation(made), "--output", "out"]))
     assert (parsed["validation"], parsed["validation_seed"]) == (1, 3)
+
+
+def test_keys_that_came_later_stay_out_of_settings_that_do_not_use_them():
+    """So that records of before there were the keys have the digests of today."""
+    later = {"foreground": 0.5, "dice": "batch"}
+    without = run_settings(complete(SMALL), "SYN", "maxpool_bilinear", 0)
+    used = run_settings(complete(changed("recipe", later)), "SYN", "maxpool_bilinear", 0)
+    assert not later.keys() & without.model_dump(mode="json")["recipe"].keys()
+    assert later.items() <= used.model_dump(mode="json")["recipe"].items()
+    assert {"foreground 0.5", "dice batch"} <= set(deviations(used))
+    assert recorded_settings({"settings": used.model_dump(mode="json")}) == used
 
 
 def test_the_digest_identifies_pretrained_weights_wherever_they_lie():

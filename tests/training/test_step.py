@@ -39,9 +39,9 @@ def seen(monkeypatch) -> dict:
         types["interpolation"] = logits.dtype
         return interpolate(logits, *args, **options)
 
-    def judging(logits, label):
+    def judging(logits, label, **options):
         types["loss"] = logits.dtype
-        return dice(logits, label)
+        return dice(logits, label, **options)
 
     monkeypatch.setattr(segmentor.F, "interpolate", interpolating)  # the last call counts: that of the logits
     monkeypatch.setattr(step, "dice_loss", judging)
@@ -128,6 +128,15 @@ def test_state_is_all_that_the_next_update_depends_on(amp):
     for running in (update, other):
         running(*batch(), rate=0.005)
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), cut.state_dict().values(), strict=True))
+
+
+def test_the_recipe_says_what_dice_is_summed_over():
+    images, label = batch()
+    label[0][label[0] == 1] = 0
+    found = [Update(network(), Training(dice=dice))(images, label, rate=0.01).item() for dice in ("image", "batch")]
+    logits = network()(images)
+    assert found == [losses.dice_loss(logits, label, over_batch=over).item() for over in (False, True)]
+    assert found[0] != found[1]
 
 
 def test_channels_last_reaches_the_convolutions_and_leaves_the_loss():

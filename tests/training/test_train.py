@@ -68,9 +68,8 @@ def test_a_sample_depends_on_seed_and_draw_alone(manifest):
     late = two[7]
     [one[draw] for draw in range(7)]
     np.random.seed(99)  # noqa: NPY002 (the state that must not matter)
-    assert torch.equal(one[7]["inputs"], late["inputs"])
-    assert torch.equal(one[7]["data_samples"].gt_sem_seg.data, late["data_samples"].gt_sem_seg.data)
-    assert not torch.equal(one[8]["inputs"], late["inputs"])
+    assert all(torch.equal(a, b) for a, b in zip(one[7], late, strict=True))
+    assert not torch.equal(one[8][0], late[0])
 
 
 def test_every_copy_of_every_image_once_an_epoch(manifest):
@@ -81,17 +80,17 @@ def test_every_copy_of_every_image_once_an_epoch(manifest):
 
 
 def test_crop_is_width_by_height_and_label_follows_the_image(manifest):
-    sample = stream(manifest, photometric=False, ratio=[1.0, 1.0])[0]
-    assert sample["inputs"].shape == (3, 64, 96)
-    assert sample["inputs"].dtype == torch.uint8
-    assert sample["data_samples"].gt_sem_seg.data.shape == (1, 64, 96)
-    assert set(sample["data_samples"].gt_sem_seg.data.unique().tolist()) <= {0, 1, 2, 3, 4}
+    image, label = stream(manifest, photometric=False, ratio=[1.0, 1.0])[0]
+    assert image.shape == (3, 64, 96)
+    assert image.dtype == torch.uint8
+    assert label.shape == (64, 96)
+    assert set(label.unique().tolist()) <= {0, 1, 2, 3, 4}
 
 
 def test_native_and_cached_sources_see_the_same_at_small_scales(manifest):
     native, cached = stream(manifest), stream(manifest, train_source="cached_2x")
     # The synthetic image is smaller than twice the scale, so the cache holds it unchanged.
-    assert torch.equal(native[3]["inputs"], cached[3]["inputs"])
+    assert torch.equal(native[3][0], cached[3][0])
 
 
 def test_portrait_copies_stay_portrait_until_the_crop(manifest):
@@ -99,11 +98,11 @@ def test_portrait_copies_stay_portrait_until_the_crop(manifest):
     data.crop = (1000, 1000)  # larger than both: what is left is the resized copy
     shapes = {}
     for draw in range(12):
-        shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw]["inputs"].shape[1:]))
+        shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw][0].shape[1:]))
     landscape, portrait = {(284, 427)}, {(427, 284)}  # (height, width): the scale's long side goes with the image's
     assert [shapes[copy] for copy in range(6)] == [landscape, portrait, landscape, portrait, landscape, landscape]
-    cropped = stream(manifest, ratio=[0.1, 0.1])[next(d for d in range(12) if data._pick(d) % 6 == 1)]
-    assert cropped["inputs"].shape[1] > cropped["inputs"].shape[2]
+    cropped, _ = stream(manifest, ratio=[0.1, 0.1])[next(d for d in range(12) if data._pick(d) % 6 == 1)]
+    assert cropped.shape[1] > cropped.shape[2]
 
 
 def test_normalisation_comes_before_padding(manifest):
@@ -213,7 +212,7 @@ def test_learning_rates_are_mmengines_to_the_last_bit_of_float32():
 
 
 def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
-    def poisoned(logits, label):
+    def poisoned(logits, label, **_):
         return logits.sum() * float("nan")
 
     monkeypatch.setattr("rfbench.training.step.dice_loss", poisoned)
@@ -266,7 +265,7 @@ def test_damaged_checkpoint_is_named_and_the_one_before_serves(manifest, tmp_pat
 
 
 def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
-    def broken(logits, label):
+    def broken(logits, label, **_):
         raise ValueError("no such thing")
 
     with monkeypatch.context() as patch:

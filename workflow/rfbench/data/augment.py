@@ -69,6 +69,35 @@ def draw_window(rng: np.random.RandomState, label: np.ndarray, crop: tuple[int, 
     return window
 
 
+def draw_window_on_lesion(rng: np.random.RandomState, label: np.ndarray, crop: tuple[int, int]) -> Window | None:
+    """Rows and columns of a random crop that holds the middle of a random lesion of a random class.
+
+    Uniform over the classes of the image, then over the lesions (8-connected regions) of the class, then over the
+    windows within the image that hold the middle of the lesion's bounding box. nnU-Net (Isensee et al., 2021) likewise
+    places a share of its patches on the foreground, on a random pixel of a random class, so mostly on large lesions.
+
+    Args:
+        rng: source of the class, the lesion and the window's place.
+        label: (H, W) uint8 label map.
+        crop: (width, height); a smaller image is taken whole.
+
+    Returns:
+        The window; None where the image has no lesion.
+    """
+    counts = np.bincount(label.ravel(), minlength=IGNORED + 1)
+    classes = np.flatnonzero(counts[1:IGNORED]) + 1
+    if not len(classes):
+        return None
+    number, _, boxes, _ = cv2.connectedComponentsWithStats((label == classes[rng.randint(len(classes))]).view(np.uint8))
+    left, top, width, height, _ = boxes[1 + rng.randint(number - 1)]  # region 0 is everything else
+    middle = top + height // 2, left + width // 2
+    starts = [
+        rng.randint(max(at - side + 1, 0), min(at, max(whole - side, 0)) + 1)
+        for at, side, whole in zip(middle, crop[::-1], label.shape, strict=True)
+    ]
+    return tuple(slice(start, start + side) for start, side in zip(starts, crop[::-1], strict=True))
+
+
 def _is_mixed(label: np.ndarray, cat_max_ratio: float) -> bool:
     """Whether a window has two classes or more and none of them `cat_max_ratio` of the pixels that are not ignored."""
     background = label.size - cv2.countNonZero(label)

@@ -45,8 +45,6 @@ from rfbench.settings import RunSettings
 if TYPE_CHECKING:
     from rfbench.runs import Run
 
-AP_BOUND = 1e-4  # average precision is at least this exact, unless a network gives nearly the same score everywhere
-
 
 @torch.inference_mode()
 def predict(model: torch.nn.Module, image, scale: tuple[int, int], device: torch.device,

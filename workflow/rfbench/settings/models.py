@@ -55,6 +55,11 @@ def _left_out(value: Any) -> bool:
     return value is None
 
 
+def _as_before_there_was_the_key(value: Any) -> bool:
+    """Whether a key has its default and so stays out: settings, and their digests, are those of before the key."""
+    return value in (0, "image")
+
+
 def _because(why: str) -> dict:
     return {"why": why}
 
@@ -255,8 +260,14 @@ class Training(Section):
     """Range of the random resize, as a factor of the data set's scale."""
     cat_max_ratio: Annotated[Number, Field(gt=0, le=1)] = 0.75
     """Largest share of one class that a random crop may have."""
+    foreground: Annotated[Number, Field(ge=0, le=1, exclude_if=_as_before_there_was_the_key)] = 0.0
+    """Share of the crops that are placed on a lesion, random among those of a random class of the image; the others lie
+    anywhere, as published, where most show no lesion."""
     photometric: Flag = True
     """Random brightness, contrast, saturation and hue (mmseg's PhotoMetricDistortion)."""
+    dice: Annotated[Literal["image", "batch"], Field(exclude_if=_as_before_there_was_the_key)] = "image"
+    """image sums the Dice loss over each image and averages; batch sums over all images of a (micro-)batch, so that an
+    image without a lesion of a class counts with those that have one."""
     power: Annotated[Number, Field(ge=0)] = 0.9
     """Exponent of the polynomial decay of the learning rate."""
     min_lr: Annotated[Number, Field(ge=0)] = 0.0001

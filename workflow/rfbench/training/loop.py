@@ -89,7 +89,7 @@ def batches(
         sampler=range(done * recipe.batch_size, dataset.iterations * recipe.batch_size),  # draws
         num_workers=technical.workers,
         prefetch_factor=batches_ahead(dataset.crop, recipe.batch_size, technical.workers),
-        collate_fn=_collate,
+        collate_fn=_side_by_side,
         generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
     )
     device = device_of(model)
@@ -97,12 +97,10 @@ def batches(
         yield model.normalise(images, (height, width)), pad_labels(labels, (height, width), device)
 
 
-def _collate(samples: list[dict]) -> tuple[list[Tensor], list[Tensor]]:
-    """Images (3, h, w) and label maps (h, w), which may be smaller than the crop."""
-    return (
-        [sample["inputs"] for sample in samples],
-        [sample["data_samples"].gt_sem_seg.data[0] for sample in samples],
-    )
+def _side_by_side(samples: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    """Images (3, h, w) and label maps (h, w) of a batch, each of its own size: they may be smaller than the crop."""
+    images, labels = zip(*samples, strict=True)
+    return list(images), list(labels)
 
 
 def learning_rate(done: int, total: int, recipe: Training) -> float:

@@ -18,11 +18,12 @@ class Update:
 
     Args:
         model: on the device that computes.
-        recipe: of it `optimizer`, `micro_batches`, `amp` and `channels_last` count.
+        recipe: of it `optimizer`, `micro_batches`, `dice`, `amp` and `channels_last` count.
     """
 
     def __init__(self, model: nn.Module, recipe: Training) -> None:
         self.parts, self.dtype = recipe.micro_batches, AUTOCAST[recipe.amp]
+        self.over_batch = recipe.dice == "batch"
         self.device = device_of(model)
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.forward = model.to(memory_format=self.layout)
@@ -54,7 +55,7 @@ class Update:
         """Add a micro-batch's share to the gradients; its loss, float32 whatever the network computes in."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             logits = self.forward(images.contiguous(memory_format=self.layout))
-        loss = dice_loss(logits, label)
+        loss = dice_loss(logits, label, over_batch=self.over_batch)
         self.scaler.scale(loss / self.parts).backward()
         return loss.detach()
 
