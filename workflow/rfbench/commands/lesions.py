@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from rfbench.commands.options import add_config_argument, load_with_dataset
-from rfbench.evaluation import truth
 from rfbench.evaluation.ground_truth import lesions_of
+from rfbench.lesions import truth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
