@@ -175,6 +175,7 @@ def test_every_rule_calls_the_verb_of_its_name():
     }
     calls.pop("partial")  # aggregates, tabulates and draws what there is
     assert {"prepare", "train", "evaluate", "tables"} <= calls.keys()
+    assert calls.pop("probe") == ["probe-report"]
     assert calls == {name: [name.partition("_")[0]] for name in calls}, "probe_fusion, …: a part of the probe"
     assert {verb for (verb,) in calls.values()} <= cli.VERBS.keys()
 

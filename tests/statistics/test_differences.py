@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import evidence, truth
+from rfbench.lesions import evidence, truth
 from rfbench.names import LESIONS, METRICS
 from rfbench.report.reading import COLUMNS as METRICS_COLUMNS
 from rfbench.statistics import comparison, population, retraining, spread

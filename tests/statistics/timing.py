@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rfbench.evaluation import counts, evidence, histogram, truth
-from rfbench.evaluation.lesion_metrics import lesion_metrics
-from rfbench.evaluation.truth import DIAMETER, FRAME, Truth
+from rfbench.lesions import counts, evidence, histogram, truth
+from rfbench.lesions.lesion_metrics import lesion_metrics
+from rfbench.lesions.truth import DIAMETER, FRAME, Truth
 from rfbench.names import LESIONS
 from rfbench.report.reading import COLUMNS
 from rfbench.statistics.differences import differences

@@ -19,8 +19,8 @@ from mmengine.optim import PolyLR
 from rfbench.commands.evaluate import show
 from rfbench.data.prepare import prepare_folder
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import evidence
 from rfbench.evaluation import run as evaluate
+from rfbench.lesions import evidence
 from rfbench.models.initial import initial_model
 from rfbench.models.normalise import pad_labels
 from rfbench.report.aggregate import aggregate

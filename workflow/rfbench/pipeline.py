@@ -17,7 +17,7 @@ import yaml
 from rfbench import devices, flocks, kept, provenance, records, runs, stages
 from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import truth
+from rfbench.lesions import truth
 from rfbench.published import names_for
 from rfbench.report import lesions, tables
 from rfbench.report.reading import read_metrics

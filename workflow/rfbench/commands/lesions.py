@@ -8,8 +8,8 @@ import numpy as np
 
 from rfbench.commands.options import add_config_argument, load_with_dataset
 from rfbench.errors import print_lines
-from rfbench.evaluation import truth
 from rfbench.evaluation.ground_truth import lesions_of
+from rfbench.lesions import truth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

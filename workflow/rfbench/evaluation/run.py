@@ -31,11 +31,11 @@ from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import evidence
 from rfbench.evaluation.ground_truth import fit_diameter, fit_label
-from rfbench.evaluation.lesion_metrics import lesion_metrics
 from rfbench.evaluation.metrics import LesionMetrics
 from rfbench.evaluation.recording import Recorder
+from rfbench.lesions import evidence
+from rfbench.lesions.lesion_metrics import lesion_metrics
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
 from rfbench.names import MIN_SIZE

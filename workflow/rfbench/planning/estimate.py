@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 from rfbench import provenance
-from rfbench.evaluation import evidence, truth
+from rfbench.lesions import evidence, truth
 from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
 from rfbench.report import tables
