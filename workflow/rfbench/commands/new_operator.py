@@ -36,4 +36,5 @@ def run(args: argparse.Namespace) -> int:
         f"Then: rfbench check {pair}    snakemake --cores all{option}  (executes only this pair's runs)",
         file=sys.stderr,
     )
+    print(f"Where it stands with tiny lesions, on a CPU: rfbench probe --pairs {pair}", file=sys.stderr)
     return 0

@@ -13,7 +13,7 @@ from rich.table import Table
 from rfbench import devices
 from rfbench.commands.importing import importing
 from rfbench.errors import RFBenchError
-from rfbench.settings import Settings, load, run_names
+from rfbench.settings import Settings, load, read, run_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if "probe" in read(args.config):
+        return run_probe(args)
     settings = load(args.config)
     settings = settings.model_copy(update={"device": args.device or settings.device})
     jobs = default_jobs(settings) if args.jobs is None else args.jobs
@@ -44,6 +46,33 @@ def run(args: argparse.Namespace) -> int:
 
     report = plan(settings, jobs, args.detect)
     print(json.dumps(report, indent=2)) if args.json else show(report, settings, Console())
+    return 0
+
+
+def run_probe(args: argparse.Namespace) -> int:
+    """The plan of a probe (`rfbench probe`)."""
+    if args.detect is not None or args.device == "cuda":
+        raise RFBenchError("--detect, --device cuda: expected neither for a probe, which has its margin and uses CPUs.")
+    jobs = (os.cpu_count() or 1) if args.jobs is None else args.jobs
+    if jobs < 1:
+        raise RFBenchError(f"--jobs: expected at least 1, found {jobs}.")
+    with importing():
+        from rfbench.planning import probe
+        from rfbench.probe.settings import load as load_probe
+
+    rows = probe.plan(load_probe(args.config), jobs)
+    if args.json:
+        print(json.dumps({"jobs": jobs, "probe": rows}, indent=2))
+        return 0
+    table = Table("probe", box=SIMPLE, pad_edge=False)
+    for heading in ("groups", "runs", "done", "one by one", f"{jobs} at a time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        times = (duration(row[key]) for key in ("seconds", "seconds_parallel"))
+        table.add_row(row["kind"], *(str(row[key]) for key in ("groups", "runs", "done")), *times,
+                      end_section=row is rows[-2])  # fmt: skip
+    Console().print(table)
+    print("CPU time of what is left, one thread a run, measured on this machine; a busy one takes longer.")
     return 0
 
 

@@ -65,17 +65,18 @@ def show(probe: Probe) -> None:
         word = {True: "passed", False: "FAILED", None: "open"}[control.passed]
         print(f"control {control.name}, arm {control.arm}: {word}. {control.found}")
     shown = Table("pair", box=SIMPLE, pad_edge=False)
-    for heading in ("n", "tiny AP, %", "large", "gain, tiny", "gain, large", "p (H1)"):
+    shown.columns[0].no_wrap = True
+    for heading in ("tiny AP", "gain, tiny", "gain, large", "p (H1)"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows_of(analysis.Scores(table, protocol), outcome, "fusion", report.ordered(probe.pairs)):
-        means = (f"{100 * row[name].mean:.1f}" for name in ("tiny", "large"))
         found = (report.points(row[name], True) for name in ("gain_tiny", "gain_large"))
         p = report.p_value(row["judged"].p_h1) if row["judged"] else "–"
-        shown.add_row(row["row"], str(row["n"]), *means, *found, p)
-    Console().print(shown)
+        shown.add_row(row["row"], f"{100 * row['tiny'].mean:.1f}", *found, p)
+    Console(width=max(Console().width, 92)).print(shown)
     tiny, large = (" and ".join(map(str, sizes)) for sizes in (protocol.analysis.tiny, protocol.analysis.large))
-    print(f"{report.state(outcome)}. Tiny: lesions of {tiny} cells, large: of {large}.")
-    print(f"Gains over {report.row_name(reference)} on the same seeds, {100 * protocol.analysis.level:g} % intervals.")
+    print(f"{report.state(outcome)}. Percent; tiny: lesions of {tiny} cells, large: of {large}.")
+    seeds, level = len(protocol.seeds.test), 100 * protocol.analysis.level
+    print(f"Gains over {report.row_name(reference)} on the same {seeds} seeds, {level:g} % intervals; p by Holm.")
     for departure in departures(protocol):
         print(f"Not the registered experiment: {departure}")
 

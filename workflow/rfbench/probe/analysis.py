@@ -304,15 +304,13 @@ def permuted_within(x: Sequence[float], y: Sequence[float], families: Sequence[b
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return np.nan
     ranks_x, ranks_y = (stats.rankdata(values) for values in (x, y))
-    ranks_x = ranks_x - ranks_x.mean()
-    rng, families = np.random.default_rng(0), np.asarray(families)
-    observed, reached = ranks_x @ ranks_y, 0
-    for _ in range(_PERMUTATIONS):
-        permuted = ranks_y.copy()
-        for family in (False, True):
-            permuted[families == family] = rng.permutation(permuted[families == family])
-        reached += ranks_x @ permuted >= observed - 1e-9
-    return (1 + reached) / (1 + _PERMUTATIONS)
+    ranks_x -= ranks_x.mean()
+    rng, permuted = np.random.default_rng(0), np.tile(ranks_y, (_PERMUTATIONS, 1))
+    for family in set(families):
+        members = np.flatnonzero(np.asarray(families) == family)
+        permuted[:, members] = rng.permuted(permuted[:, members], axis=1)
+    reached = (permuted @ ranks_x >= ranks_y @ ranks_x - 1e-9).sum()
+    return float((1 + reached) / (1 + _PERMUTATIONS))
 
 
 def overall(verdicts: Sequence[str]) -> str:

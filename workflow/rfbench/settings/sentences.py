@@ -21,8 +21,8 @@ _KINDS = {"int_type": "a whole number", "float_type": "a number", "finite_number
           "bool_type": "true or false", "string_type": "a text", "string_unicode": "a text", "tuple_type": "a list",
           "dict_type": "a mapping", "model_type": "a mapping"}  # fmt: skip
 _LIMITS = {"greater_than": ("more than", "gt"), "greater_than_equal": ("at least", "ge"),
-           "less_than_equal": ("at most", "le"), "too_short": ("at least", "min_length"),
-           "too_long": ("at most", "max_length")}  # fmt: skip
+           "less_than": ("less than", "lt"), "less_than_equal": ("at most", "le"),
+           "too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}  # fmt: skip
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?e[-+]?\d{1,2}", re.IGNORECASE)  # YAML wants a point and the exponent's sign
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 
