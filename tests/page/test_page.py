@@ -304,6 +304,9 @@ def test_synthetic_data_say_so_and_rank_nothing(tmp_path):
     table = text[text.index('id="SYN-IDRiD.table"') :].partition("</table>")[0]
     assert "<sup>" not in table
     assert "mAUPR, published" not in document.frame("SYN-IDRiD.table")
+    assert "on a front" not in document.frame("SYN-IDRiD.tradeoff.table")
+    assert "Pareto" not in text
+    assert not re.search(r'"\w+_front":1', unpacked(text, "specs"))
 
 
 def test_whatever_is_missing_is_a_hole_with_its_reason(tmp_path, capsys):

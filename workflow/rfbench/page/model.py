@@ -16,7 +16,7 @@ from rfbench.report import lesions as found_lesions
 from rfbench.report import power, ranking, tables, verdicts
 from rfbench.statistics import verdicts as words
 
-STATES = ("done", "diverged", "timeout", "error", "missing")
+STATES = ("done", "diverged", "timeout", "oom", "error", "missing")
 OWN = TABLES["table_own"]
 
 
@@ -200,7 +200,7 @@ def _figures(
         "training": f"no run has left its loss in {results}/runs",
     }
     drawn = {
-        "tradeoff": charts.tradeoff(name, found, profile, shown),
+        "tradeoff": charts.tradeoff(name, found, profile, shown, ranked=not data["synthetic"].iloc[0]),
         "pr": curves.precision_recall(name, data, results),
         "sizes": charts.sizes(name, found, numbers, shown),
         "published": charts.published(name, found, shown),
