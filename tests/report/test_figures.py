@@ -156,7 +156,7 @@ def test_highlighted_curves_differ_in_colour(results):
     metrics = pd.DataFrame({"row": rows})
     same = [row for row in rows if plotting.signs(metrics)[row]["color"] == plotting.signs(metrics)[rows[0]]["color"]]
     assert len(same) > 1
-    assert len(set(curves._colours(same, metrics).values())) == len(same)
+    assert len(set(curves.colours_of(same, metrics).values())) == len(same)
 
 
 @pytest.fixture
