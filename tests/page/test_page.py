@@ -326,6 +326,18 @@ def test_whatever_is_missing_is_a_hole_with_its_reason(tmp_path, capsys):
         assert reason in text
 
 
+def test_too_few_lesions_for_any_share_leave_their_counts(tmp_path):
+    metrics = drawn_results.draw(tmp_path, pairs=2, points=20)
+    few = metrics["metric"].str.startswith("lesion_recall_") & (metrics["lesion"] == "MA")
+    metrics.loc[few, "value"] = np.nan
+    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    document = Document(page_of(tmp_path))
+    assert "IDRiD.sizes.EX" in document.ids
+    assert "IDRiD.sizes.MA" not in document.ids
+    lines = document.tables["IDRiD.sizes.table"]
+    assert lines[-1] == ["MaxPool/Bilinear", "3/3", *["27.0 of 36"] * 4]
+
+
 def test_no_run_done(tmp_path):
     states = {
         (row, seed): ("missing", "not trained yet") for row in drawn_results.rows_of_paper(2) for seed in range(3)

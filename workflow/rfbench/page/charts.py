@@ -2,6 +2,7 @@
 
 import math
 
+from rfbench.evaluation.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS
 from rfbench.names import BASELINE_ROW
 from rfbench.page.figure import GREY, Figure, Panel, Sign, coloured, quantity, shaped, short, told, view
 from rfbench.page.grids import Column, Entry, Grid, Group, plain
@@ -112,7 +113,7 @@ def sizes(
         numbers: of lesions, by lesion and heading of a size.
         shown: each row's sign.
     """
-    panels, groups = [], []
+    panels, groups, few = [], [], []
     for lesion in numbers:
         by_size = {size: measures[f"lesion_recall|{lesion}|{size}"] for size in SIZE_NAMES}
         points = [
@@ -121,12 +122,15 @@ def sizes(
             for size, measure in by_size.items() for line in measure.lines if line.values
         ]  # fmt: skip
         names = [_size_name(size, numbers[lesion]) for size in SIZE_NAMES]
-        panels.append(Panel(f"{dataset}.sizes.{lesion}", lesion, _sizes_spec(points, names, shown), lesion))
+        if points:
+            panels.append(Panel(f"{dataset}.sizes.{lesion}", lesion, _sizes_spec(points, names, shown), lesion))
+        else:
+            few.append(lesion)
         lines = zip(*(measure.lines for measure in by_size.values()), strict=True)
         groups.append(Group(tuple(
             (Entry(line[0].row), Entry(f"{line[0].n}/{line[0].configured}"), *(Entry(one.cell.text) for one in line))
             for line in lines), lesion, lesion))  # fmt: skip
-    if not panels:
+    if not groups:
         return None
     columns = (Column("RF operators", words=True), Column("n"), *(Column(f"{name} px") for name in SIZE_NAMES.values()))
     table = Grid(
@@ -134,10 +138,12 @@ def sizes(
     )
     caption = (
         "Share of the lesions that are hit at 0.5, by their area at IDRiD's native size; in brackets, how many there "
-        "are. Mean over seeds with its 95 % t interval (three runs or more). Where they are too few for a share, only "
-        "the counts are given, in the table."
+        "are. Mean over seeds with its 95 % t interval (three runs or more). Where they are too few for a share (under "
+        f"{FEWEST_LESIONS} lesions, or in under {FEWEST_IMAGES} images), only the counts are given, in the table"
+        f"{': so for ' + ', '.join(few) if few else ''}."
     )
-    return Figure(f"{dataset}.sizes", "Lesions found, by size", caption, tuple(panels), tuple(shown.values()), table)
+    legend = tuple(shown.values()) if panels else ()
+    return Figure(f"{dataset}.sizes", "Lesions found, by size", caption, tuple(panels), legend, table)
 
 
 def _size_name(size: str, numbers: dict[str, int]) -> str:
