@@ -40,7 +40,7 @@ def test_every_run_of_the_matrix_is_asked_for():
 def test_jobs_of_the_whole_experiment(tmp_path):
     checkout = Checkout(tmp_path)
     jobs = {"prepare": 2, "lesions": 2, "weights": 1, "train": 108, "evaluate": 108}
-    jobs |= dict.fromkeys(("aggregate", "statistics", "profile", "costs", "tables", "verdicts", "figures"), 1)
+    jobs |= dict.fromkeys(("aggregate", "statistics", "profile", "costs", "tables", "verdicts", "figures", "page"), 1)
     assert checkout.planned("--configfile", "config/paper.yaml") == jobs
     rows = {**jobs, "train": 90, "evaluate": 90}
     assert checkout.planned("--configfile", "config/paper.yaml", "--config", "paper_rows_only=true") == rows
@@ -189,10 +189,13 @@ def test_smallest_benchmark_from_end_to_end(finished):
     assert list(table.loc[table["configured"] > 0, "pair"]) == ["strideconv_bilinear", "m2mrf_c"]
     mean = metrics.query("pair == 'm2mrf_c' and metric == 'ap' and lesion == 'mean'")["value"].item()
     assert table.set_index("pair").loc["m2mrf_c", "mAP_mean"] == pytest.approx(100 * mean, abs=1e-4)
+    assert f"seed 0: {100 * mean:.4f}" in (finished.folder / "reports/ci/report.html").read_text()
+    finished.snakemake("--report", "all.html")  # as everyone types it, without --cores
+    assert "report.html" in (finished.folder / "all.html").read_text()
 
 
-FROM_METRICS = dict.fromkeys(("aggregate", "statistics", "tables", "verdicts", "figures"), 1)
-FROM_PROFILE = dict.fromkeys(("profile", "costs", "tables", "verdicts", "figures"), 1)
+FROM_METRICS = dict.fromkeys(("aggregate", "statistics", "tables", "verdicts", "figures", "page"), 1)
+FROM_PROFILE = dict.fromkeys(("profile", "costs", "tables", "verdicts", "figures", "page"), 1)
 
 
 @pytest.mark.slow
@@ -504,6 +507,9 @@ def test_failed_and_timed_out_runs_are_holes_and_a_raised_limit_fills_them(tmp_p
     assert "seed 0: timeout (recipe.time_limit" in table
     assert (tmp_path / "results/ci/partial/differences.csv").exists()
     assert (tmp_path / "reports/ci/partial/tables/verdicts.md").exists()
+    page = (tmp_path / "reports/ci/partial/report.html").read_text()
+    assert "broken on purpose" in page
+    assert "reached at iteration 1 of 4" in page
     trained = "results/ci/runs/SYN-IDRiD/m2mrf_c/seed0/train.json"
     assert checkout.planned(trained) == {}
     checkout.edit("config/ci.yaml", "0.0000001", "1")

@@ -304,6 +304,9 @@ def test_synthetic_data_say_so_and_rank_nothing(tmp_path):
     table = text[text.index('id="SYN-IDRiD.table"') :].partition("</table>")[0]
     assert "<sup>" not in table
     assert "mAUPR, published" not in document.frame("SYN-IDRiD.table")
+    assert "on a front" not in document.frame("SYN-IDRiD.tradeoff.table")
+    assert "Pareto" not in text
+    assert not re.search(r'"\w+_front":1', unpacked(text, "specs"))
 
 
 def test_whatever_is_missing_is_a_hole_with_its_reason(tmp_path, capsys):
@@ -321,6 +324,18 @@ def test_whatever_is_missing_is_a_hole_with_its_reason(tmp_path, capsys):
     text = render.render(page)
     for reason in ("no finished run is profiled", "no run has left its curves", "no differences.csv", "probe.csv"):
         assert reason in text
+
+
+def test_too_few_lesions_for_any_share_leave_their_counts(tmp_path):
+    metrics = drawn_results.draw(tmp_path, pairs=2, points=20)
+    few = metrics["metric"].str.startswith("lesion_recall_") & (metrics["lesion"] == "MA")
+    metrics.loc[few, "value"] = np.nan
+    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    document = Document(page_of(tmp_path))
+    assert "IDRiD.sizes.EX" in document.ids
+    assert "IDRiD.sizes.MA" not in document.ids
+    lines = document.tables["IDRiD.sizes.table"]
+    assert lines[-1] == ["MaxPool/Bilinear", "3/3", *["27.0 of 36"] * 4]
 
 
 def test_no_run_done(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 
+from rfbench.evaluation.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS
 from rfbench.names import BASELINE_ROW
 from rfbench.page.figure import GREY, Figure, Panel, Sign, coloured, quantity, shaped, short, told, view
 from rfbench.page.grids import Column, Entry, Grid, Group, plain
@@ -15,51 +16,69 @@ COSTS = {
 }
 
 
-def tradeoff(dataset: str, measures: dict[str, Measure], profile: dict | None, shown: dict[str, Sign]) -> Figure | None:
-    """A metric, by choice, against parameters and against speed; None where nothing that is done is profiled."""
+def tradeoff(
+    dataset: str, measures: dict[str, Measure], profile: dict | None, shown: dict[str, Sign], *, ranked: bool
+) -> Figure | None:
+    """A metric, by choice, against parameters and against speed; None where nothing that is done is profiled.
+
+    Args:
+        dataset, measures: its name and measures.
+        profile: content of profile.json.
+        shown: each row's sign.
+        ranked: whether there is a Pareto front, which synthetic data have not.
+    """
     costs = (profile or {"pairs": {}})["pairs"]
-    chosen = {
-        key: one for key, one in measures.items() if any(line.values and line.pair in costs for line in one.lines)
+    profiled = {
+        key: [line for line in one.lines if line.values and line.pair in costs] for key, one in measures.items()
     }
-    if not chosen:
+    data = {key: _points(measures[key], lines, costs, ranked) for key, lines in profiled.items() if lines}
+    if not data:
         return None
-    data = {key: _points(one, costs) for key, one in chosen.items()}
-    key, measure = next(iter(chosen.items()))
+    key = next(iter(data))
     panels = [
-        Panel(f"{dataset}.{cost}", word, _tradeoff_spec(cost, data[key], measure, title, shown))
+        Panel(f"{dataset}.{cost}", word, _tradeoff_spec(cost, data[key], measures[key].name, title, shown, ranked))
         for cost, (word, title) in COSTS.items()
     ]
-    fronts = {cost: {point["row"] for point in data[key] if point[f"{cost}_front"]} for cost in COSTS}
-    table = plain(
-        f"{dataset}.tradeoff.table", f"{dataset}: {measure.name} beside the costs",
-        [Column("RF operators", words=True), Column("parameters, M"), Column("speed, × baseline"),
-         Column(f"{measure.name}, %"), Column("95 % t interval, ±"),
-         Column("on a front", "no other row is at least as good in both, and better in one", words=True)],
-        [_tradeoff_row(line, costs[line.pair], fronts) for line in measure.lines if line.values and line.pair in costs],
-    )  # fmt: skip
     caption = (
         "Mean over seeds with its 95 % t interval (three runs or more), for the metric and lesion chosen above; speed: "
-        "median, smallest and largest round. Dashed: the Pareto front. The table shows the first of the metrics."
+        f"median, smallest and largest round.{' Dashed: the Pareto front.' if ranked else ''} The table shows the "
+        "first of the metrics."
     )
-    legend = tuple(sign for row, sign in shown.items() if any(row == line.row for line in measure.lines))
+    legend = tuple(sign for row, sign in shown.items() if any(row == line.row for line in profiled[key]))
+    table = _tradeoff_table(dataset, measures[key].name, profiled[key], data[key], costs, ranked)
     title = "Metric against parameters and speed"
     return Figure(f"{dataset}.tradeoff", title, caption, tuple(panels), legend, table, data)
 
 
-def _points(measure: Measure, costs: dict) -> list[dict]:
+def _tradeoff_table(dataset: str, name: str, lines: list[Line], points: list[dict], costs: dict, ranked: bool) -> Grid:
+    columns = [Column("RF operators", words=True), Column("parameters, M"), Column("speed, × baseline"),
+               Column(f"{name}, %"), Column("95 % t interval, ±")]  # fmt: skip
+    if ranked:
+        hint = "no other row is at least as good in both, and better in one"
+        columns.append(Column("on a front", hint, words=True))
+    rows = []
+    for line, point in zip(lines, points, strict=True):
+        own = costs[line.pair]
+        speed = f"{own['fps_ratio']:.2f} ({own['fps_ratio_min']:.2f}–{own['fps_ratio_max']:.2f})"
+        half = f"{line.half:.2f}" if line.half else "–"
+        on = ", ".join(word for cost, (word, _) in COSTS.items() if point[f"{cost}_front"]) or "–"
+        rows.append([line.row, f"{own['params_w48'] / 1e6:.2f}", speed, line.text, half, *([on] if ranked else [])])
+    return plain(f"{dataset}.tradeoff.table", f"{dataset}: {name} beside the costs", columns, rows)
+
+
+def _points(measure: Measure, lines: list[Line], costs: dict, ranked: bool) -> list[dict]:
     """Each row's mean with its interval, its costs, and whether it is on the Pareto front of each of them."""
     points = []
-    for line in measure.lines:
-        if line.values and line.pair in costs:
-            own = costs[line.pair]
-            points.append({"row": line.row, "n": line.n, "y": line.cell.mean, **_bars(line),
-                           "params": own["params_w48"] / 1e6, "fps": own["fps_ratio"],
-                           "left": own["fps_ratio_min"], "right": own["fps_ratio_max"]})  # fmt: skip
+    for line in lines:
+        own = costs[line.pair]
+        points.append({"row": line.row, "n": line.n, "y": line.cell.mean, **_bars(line),
+                       "params": own["params_w48"] / 1e6, "fps": own["fps_ratio"],
+                       "left": own["fps_ratio_min"], "right": own["fps_ratio_max"]})  # fmt: skip
     high = -1 if measure.metric == "fp_per_image" else 1
     for cost, better in (("params", -1), ("fps", 1)):
         front = set(charts.pareto([(better * point[cost], high * point["y"]) for point in points]))
         for point in points:
-            point[f"{cost}_front"] = int((better * point[cost], high * point["y"]) in front)
+            point[f"{cost}_front"] = int(ranked and (better * point[cost], high * point["y"]) in front)
     return [{key: short(value) for key, value in point.items()} for point in points]
 
 
@@ -68,29 +87,19 @@ def _bars(line: Line) -> dict[str, float]:
     return {"low": short(line.cell.mean - line.half), "high": short(line.cell.mean + line.half)} if line.half else {}
 
 
-def _tradeoff_spec(cost: str, points: list[dict], measure: Measure, title: str, shown: dict[str, Sign]) -> dict:
-    x, y = quantity(cost, title), quantity("y", f"{measure.name}, %")
-    on_front = [{"filter": f"datum.{cost}_front === 1"}]
+def _tradeoff_spec(cost: str, points: list[dict], name: str, title: str, shown: dict[str, Sign], ranked: bool) -> dict:
+    x, y = quantity(cost, title), quantity("y", f"{name}, %")
     tooltip = told(("row", "operators"), ("y", "mean"), ("low", "from"), ("high", "to"), (cost, title), ("n", "runs"))
+    front = {"transform": [{"filter": f"datum.{cost}_front === 1"}],
+             "mark": {"type": "line", "strokeDash": [4, 3], "color": GREY},
+             "encoding": {"x": x, "y": y, "order": {"field": cost}}}  # fmt: skip
     speed = {"mark": {"type": "rule", "color": GREY},
              "encoding": {"x": {**x, "field": "left"}, "x2": {"field": "right"}, "y": y}}  # fmt: skip
-    return view(
-        points,
-        {"transform": on_front, "mark": {"type": "line", "strokeDash": [4, 3], "color": GREY},
-         "encoding": {"x": x, "y": y, "order": {"field": cost}}},
-        {"mark": {"type": "rule", "color": GREY}, "encoding": {"x": x, "y": {**y, "field": "low"},
-                                                              "y2": {"field": "high"}}},
-        *([speed] if cost == "fps" else []),
-        {"mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
-         "encoding": {"x": x, "y": y, "color": coloured(shown), "shape": shaped(shown), "tooltip": tooltip}},
-    )  # fmt: skip
-
-
-def _tradeoff_row(line, own: dict, fronts: dict[str, set]) -> list:
-    on = [COSTS[cost][0] for cost, names in fronts.items() if line.row in names]
-    speed = f"{own['fps_ratio']:.2f} ({own['fps_ratio_min']:.2f}–{own['fps_ratio_max']:.2f})"
-    half = f"{line.half:.2f}" if line.half else "–"
-    return [line.row, f"{own['params_w48'] / 1e6:.2f}", speed, line.text, half, ", ".join(on) or "–"]
+    interval = {"mark": {"type": "rule", "color": GREY},
+                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}}  # fmt: skip
+    signed = {"x": x, "y": y, "color": coloured(shown), "shape": shaped(shown), "tooltip": tooltip}
+    signs = {"mark": {"type": "point", "filled": True, "size": 80, "opacity": 1}, "encoding": signed}
+    return view(points, *([front] if ranked else []), *([speed] if cost == "fps" else []), interval, signs)
 
 
 def sizes(
@@ -104,7 +113,7 @@ def sizes(
         numbers: of lesions, by lesion and heading of a size.
         shown: each row's sign.
     """
-    panels, groups = [], []
+    panels, groups, few = [], [], []
     for lesion in numbers:
         by_size = {size: measures[f"lesion_recall|{lesion}|{size}"] for size in SIZE_NAMES}
         points = [
@@ -113,12 +122,15 @@ def sizes(
             for size, measure in by_size.items() for line in measure.lines if line.values
         ]  # fmt: skip
         names = [_size_name(size, numbers[lesion]) for size in SIZE_NAMES]
-        panels.append(Panel(f"{dataset}.sizes.{lesion}", lesion, _sizes_spec(points, names, shown), lesion))
+        if points:
+            panels.append(Panel(f"{dataset}.sizes.{lesion}", lesion, _sizes_spec(points, names, shown), lesion))
+        else:
+            few.append(lesion)
         lines = zip(*(measure.lines for measure in by_size.values()), strict=True)
         groups.append(Group(tuple(
             (Entry(line[0].row), Entry(f"{line[0].n}/{line[0].configured}"), *(Entry(one.cell.text) for one in line))
             for line in lines), lesion, lesion))  # fmt: skip
-    if not panels:
+    if not groups:
         return None
     columns = (Column("RF operators", words=True), Column("n"), *(Column(f"{name} px") for name in SIZE_NAMES.values()))
     table = Grid(
@@ -126,10 +138,12 @@ def sizes(
     )
     caption = (
         "Share of the lesions that are hit at 0.5, by their area at IDRiD's native size; in brackets, how many there "
-        "are. Mean over seeds with its 95 % t interval (three runs or more). Where they are too few for a share, only "
-        "the counts are given, in the table."
+        "are. Mean over seeds with its 95 % t interval (three runs or more). Where they are too few for a share (under "
+        f"{FEWEST_LESIONS} lesions, or in under {FEWEST_IMAGES} images), only the counts are given, in the table"
+        f"{': so for ' + ', '.join(few) if few else ''}."
     )
-    return Figure(f"{dataset}.sizes", "Lesions found, by size", caption, tuple(panels), tuple(shown.values()), table)
+    legend = tuple(shown.values()) if panels else ()
+    return Figure(f"{dataset}.sizes", "Lesions found, by size", caption, tuple(panels), legend, table)
 
 
 def _size_name(size: str, numbers: dict[str, int]) -> str:

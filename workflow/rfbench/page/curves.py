@@ -11,6 +11,7 @@ from rfbench.report import curves, plotting, rows
 from rfbench.runs import run_folder
 
 POINTS = 48  # of a curve: what a chart of this size can show
+DASHES = ((), (1, 0.6), (0.4, 0.4))  # in the units of a legend's sign
 
 
 def precision_recall(dataset: str, data: pd.DataFrame, results: Path) -> Figure | None:
@@ -93,32 +94,31 @@ def training(dataset: str, data: pd.DataFrame, results: Path) -> Figure | None:
     means = {row: mean for row, runs in losses.items() if (mean := curves.mean_curve(runs)) is not None and len(mean)}
     if not means:
         return None
-    named = {row: plotting.signs(data)[row]["color"] for row in means}
+    colours = plotting.signs(data)
+    shown = {  # the eighth row has the colour of the first again
+        row: Sign(row, colours[row]["color"], dash=DASHES[k // len(plotting.COLOURS) % len(DASHES)])
+        for k, row in enumerate(means)
+    }
     points = [
         {"row": row, "x": int(x), "y": short(float(y))}
         for row, mean in means.items()
         for x, y in mean.iloc[np.unique(np.linspace(0, len(mean) - 1, POINTS).round().astype(int))].items()
     ]
-    shown = {row: Sign(row, colour) for row, colour in named.items()}
-    tooltip = told(("row", "operators"), ("x", "update"), ("y", "loss"))
-    dashes = [[1, 0], [5, 3], [2, 2]]  # the eighth row has the colour of the first again
-    dash = {
-        "field": "row",
-        "type": "nominal",
-        "legend": None,
-        "scale": {
-            "domain": list(shown),
-            "range": [dashes[k // len(plotting.COLOURS) % len(dashes)] for k in range(len(shown))],
-        },
-    }
-    spec = view(points, {"mark": {"type": "line", "strokeWidth": 1.4},
-                          "encoding": {"x": quantity("x", "updates"), "y": quantity("y", "loss (Dice)"),
-                                       "color": coloured(shown), "strokeDash": dash, "tooltip": tooltip}})  # fmt: skip
     table = plain(
         f"{dataset}.training.table", f"{dataset}: training loss, mean over finished runs",
         [Column("RF operators", words=True), Column("runs"), Column("first"), Column("last"), Column("update")],
         [(row, sum(state == "done" for state, _ in losses[row]), number(mean.iloc[0], ".4f"),
           number(mean.iloc[-1], ".4f"), int(mean.index[-1])) for row, mean in means.items()],
     )  # fmt: skip
-    return Figure(f"{dataset}.training", "Training loss", "Mean over the finished runs of each row.",
-                  (Panel(f"{dataset}.training.loss", "loss", spec),), tuple(shown.values()), table)  # fmt: skip
+    panel = Panel(f"{dataset}.training.loss", "loss", _training_spec(points, shown))
+    caption = "Mean over the finished runs of each row."
+    return Figure(f"{dataset}.training", "Training loss", caption, (panel,), tuple(shown.values()), table)
+
+
+def _training_spec(points: list[dict], shown: dict[str, Sign]) -> dict:
+    dashes = [[5 * length for length in sign.dash] or [1, 0] for sign in shown.values()]
+    dash = {"field": "row", "type": "nominal", "legend": None, "scale": {"domain": list(shown), "range": dashes}}
+    tooltip = told(("row", "operators"), ("x", "update"), ("y", "loss"))
+    encoding = {"x": quantity("x", "updates"), "y": quantity("y", "loss (Dice)"), "color": coloured(shown),
+                "strokeDash": dash, "tooltip": tooltip}  # fmt: skip
+    return view(points, {"mark": {"type": "line", "strokeWidth": 1.4}, "encoding": encoding})

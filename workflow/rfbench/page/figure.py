@@ -22,11 +22,12 @@ GREY = "#8a8f98"
 
 @dataclass(frozen=True)
 class Sign:
-    """A row's place in a legend: colour and Vega's shape, which is none for a line."""
+    """A row's place in a legend: colour and Vega's shape; for a line none, but the lengths of its dashes, if any."""
 
     row: str
     colour: str
     shape: str = ""
+    dash: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,8 @@ MEASURED = (
     Column("mean", "over the finished runs"),
     Column("SD", "sample standard deviation over n runs"),
     Column("− baseline", "difference to the baseline's mean, in points"),
-    Column("retraining, 95 %", "what training again, with new seeds, on the same images would show"),
-    Column("new patients too, 95 %", "with other images of the same kind as well"),
+    Column("retraining, 95 %", "what training again, with new seeds, on the same images would show"),
+    Column("new patients too, 95 %", "with other images of the same kind as well"),
     Column("published", "the paper's mean of three runs", hidden=True),
     Column("each run", "by seed, in ascending order", hidden=True, words=True),
 )

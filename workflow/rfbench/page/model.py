@@ -203,7 +203,7 @@ def _figures(
         "training": f"no run has left its loss in {results}/runs",
     }
     drawn = {
-        "tradeoff": charts.tradeoff(name, found, profile, shown),
+        "tradeoff": charts.tradeoff(name, found, profile, shown, ranked=not data["synthetic"].iloc[0]),
         "pr": curves.precision_recall(name, data, results),
         "sizes": charts.sizes(name, found, numbers, shown),
         "published": charts.published(name, found, shown),
