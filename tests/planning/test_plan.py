@@ -22,6 +22,7 @@ from rfbench.settings import Evaluation, Profile, Settings, complete, load, run_
 from rfbench.training import step
 from rfbench.training.stream import TrainingStream
 
+from .. import recorded
 from ..checkout import ROOT, SMALLEST
 from ..tiny_run import make_settings
 
@@ -186,11 +187,12 @@ def test_stages_count_what_is_left(tmp_path):
 
     def record(pair: str, seed: int, name: str, change: dict) -> None:
         run = of(made, "SYN-IDRiD", pair, seed)
-        own = {"settings": run.settings.model_dump(mode="json") | change}
-        provenance.write_json(run.folder / f"{name}.json", own | {"evaluation": run.evaluation.model_dump(mode="json")})
+        about = recorded.evaluation(run)
+        provenance.write_json(run.folder / f"{name}.json", about | {"settings": about["settings"] | change})
 
     record("m2mrf_c", 0, "train", {})
     record("m2mrf_c", 0, "evaluation", {})
+    provenance.write_text(of(made, "SYN-IDRiD", "m2mrf_c", 0).folder / "evidence.npz", "")
     record("m2mrf_c", 1, "train", {})
     record("strideconv_bilinear", 0, "train", {"recipe": "another"})
     rows = {row["stage"]: row for row in estimate.stages(made, measured, jobs=2)}
@@ -213,11 +215,13 @@ def test_what_is_finished_is_not_to_do(tmp_path):
     provenance.write_text(manifest.with_name("lesions.npz"), "")
     for names in run_names(made):
         run = of(made, *names)
-        own = {key: getattr(run, key).model_dump(mode="json") for key in ("settings", "evaluation")}
-        provenance.write_json(run.folder / "evaluation.json", own)
+        provenance.write_json(run.folder / "evaluation.json", recorded.evaluation(run))
+    assert to_do() == {"evaluate", "profile"} | last, "evaluated before evidence was kept: once more, without training"
+    for names in run_names(made):
+        provenance.write_text(of(made, *names).folder / "evidence.npz", "")
     assert to_do() == {"profile"} | last
-    conditions = asdict(estimate.profile.configured(made))
-    profile = {**conditions, "paper": None, "pairs": {pair: {} for pair in made.pairs}}
+    conditions = {**asdict(estimate.profile.configured(made)), "paper": None}
+    profile = recorded.profile({pair: recorded.cost(pair) for pair in conditions.pop("pairs")}, **conditions)
     provenance.write_json(Path(made.results) / "profile.json", profile)
     assert to_do() == last
     for file in estimate.LAST.values():

@@ -14,12 +14,13 @@ from typing import IO
 
 import yaml
 
-from rfbench import devices, flocks, kept, provenance, runs, stages
+from rfbench import devices, flocks, kept, provenance, records, runs, stages
 from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
 from rfbench.evaluation import truth
 from rfbench.published import names_for
 from rfbench.report import lesions, tables
+from rfbench.report.reading import read_metrics
 from rfbench.runs import run_folder
 from rfbench.settings import (
     complete,
@@ -144,12 +145,27 @@ class Pipeline:
         layouts = {dataset.layout for dataset in self.settings.datasets.values()}
         if self.settings.evaluation.split == "val":
             layouts = set()  # the paper's tables but the ablation are about test images
-        names = [f"{name}.{kind}" for name in [*names_for(layouts), lesions.NAME] for kind in ("csv", "md", "tex")]
+        tabulated = [*names_for(layouts, self._newcomers()), lesions.NAME]
+        names = [f"{name}.{kind}" for name in tabulated for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
+
+    def _newcomers(self) -> bool:
+        """Whether operators since the paper are configured; without torch, whether the results hold any."""
+        if not self.rendering_only:
+            import operators  # and torch
+
+            return any(operators.get(pair).since for pair in self.settings.pairs)
+        path = Path(self.results) / "metrics.csv"
+        return path.exists() and bool((read_metrics(path)["since"] != "").any())
 
     def tables_folder(self, wildcards) -> str:
         """Where the tables go, be there any or not."""
         return f"{self.reports}/tables"
+
+    def probe_files(self) -> list[str]:
+        """The controlled experiment's table, where somebody has run it."""
+        path = Path(self.results) / "probe.csv"
+        return [str(path)] if path.exists() else []
 
     def profile_digest(self) -> str:
         """Digest of everything in the configuration that says what is profiled, and how."""
@@ -202,7 +218,7 @@ class Pipeline:
             folder / "train.json",
             self.settings.recipe.time_limit,
         )
-        record = provenance.read_json(path) if path.exists() else {"state": "missing"}
+        record = records.read_training(path) if path.exists() else {"state": "missing"}
         stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
         return f"continued after {count - stays} timeouts"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from rfbench import devices, kept, runs
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
+from rfbench.errors import print_lines
 from rfbench.evaluation import ahead
 from rfbench.settings import Settings
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if record["state"] == "done":
         _evaluate_ahead(run, settings, train_record=args.output, **files)
     else:
-        print(f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole", file=sys.stderr)
+        print_lines([f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole"], file=sys.stderr)
     return 0
 
 
@@ -48,4 +49,4 @@ def _evaluate_ahead(run: runs.Run, settings: Settings, *, work: Path, **files: P
     try:
         evaluate(run, settings.device, work=work, output=work / ahead.FOLDER / ahead.RECORD, **files)
     except Exception as error:
-        print(f"{work}: not evaluated yet ({type(error).__name__}: {error})", file=sys.stderr)
+        print_lines([f"{work}: not evaluated yet ({type(error).__name__}: {error})"], file=sys.stderr)

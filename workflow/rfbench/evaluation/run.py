@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.nn import functional as F
 
-from rfbench import devices, provenance, stages
+from rfbench import devices, provenance, records, stages
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
 from rfbench.devices import pick_device
@@ -166,7 +166,7 @@ def evaluate(
         The record: `metrics` (fractions 0 to 1), `details` per lesion, `lesions` (`lesion_metrics`), `n_images`.
     """
     started = time.monotonic()
-    training = provenance.read_json(train_record)
+    training = records.read_training(train_record)
     run.require_own(training, train_record)
     record = {
         "kind": "evaluation",

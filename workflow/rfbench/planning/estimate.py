@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 from rfbench import provenance
-from rfbench.evaluation import truth
+from rfbench.evaluation import evidence, truth
 from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
 from rfbench.report import tables
@@ -167,10 +167,14 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
 
 
 def _state(run: Run) -> str:
-    """Whether a run is `done`, only `trained`, or `missing`, by its records' settings."""
-    if run.evaluation_record():
+    """Whether a run is `done`, only `trained`, or `missing`, by its records' settings.
+
+    An evaluation of a version that kept no evidence is done again, as in the pipeline.
+    """
+    evaluated = run.evaluation_record()
+    if evaluated and (run.folder / evidence.NAME).exists():
         return "done"
-    return "trained" if run.training_record() else "missing"
+    return "trained" if evaluated or run.training_record() else "missing"
 
 
 def _due(settings: Settings, begun: set[str]) -> list[str]:

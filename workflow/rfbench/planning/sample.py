@@ -287,12 +287,15 @@ def _images_to_measure(settings: Settings, name: str, folder: Path) -> tuple[Pat
 def _counts(settings: Settings, name: str) -> dict[str, int]:
     """Numbers of images by split: configured, counted in the manifest, or the official release's."""
     dataset, prepared = settings.datasets[name], manifest_path(settings.results, name)
-    if dataset.synthetic:
-        return dataset.synthetic.model_dump(include={"train", "val", "test"})
-    if prepared.exists():
+    if not dataset.synthetic and prepared.exists():
         splits = read_manifest(prepared)["split"]
         return {split: int((splits == split).sum()) for split in ("train", "val", "test")}
-    return dict(DDR_IMAGES if dataset.kind == "ddr" else IDRID_IMAGES)
+    if dataset.synthetic:
+        counts = dataset.synthetic.model_dump(include={"train", "val", "test"})
+    else:
+        counts = dict(DDR_IMAGES if dataset.kind == "ddr" else IDRID_IMAGES)
+    held = dataset.validation.count if dataset.validation else 0
+    return counts | {"train": counts["train"] - held, "val": counts["val"] + held}
 
 
 def _judge(dataset: Dataset, image, label, device: torch.device) -> None:

@@ -16,6 +16,8 @@ def deviations(run: RunSettings) -> list[str]:
     if dataset.synthetic:
         size = f"{dataset.synthetic.factor:g} of the real size"
         found.append(f"synthetic images at {size}, lesions' contrast x{dataset.synthetic.contrast:g}")
+    if dataset.validation:
+        found.append(f"{dataset.validation.count} of the training images held out (seed {dataset.validation.seed})")
     published = PUBLISHED_DATASETS.get(dataset.layout, {})
     own = dataset.model_dump(mode="json")
     found += [f"{key} {plain(own[key])}" for key, value in published.items() if own[key] != value]

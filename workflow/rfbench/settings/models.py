@@ -88,6 +88,15 @@ class Synthetic(Section):
     """Contrast of the lesions as a factor of IDRiD's; tables state it."""
 
 
+class Validation(Section):
+    """A part of the training images that nothing is trained on, as the split val; for data sets that have none."""
+
+    count: Annotated[Whole, Field(ge=1)]
+    """Images, fewer than the training images."""
+    seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0
+    """Seed that they are drawn with."""
+
+
 class Protocol(Section):
     """What of a data set's section can change the numbers of a training."""
 
@@ -99,6 +108,9 @@ class Protocol(Section):
     lesions: Annotated[tuple[Lesion, ...], Field(min_length=1, max_length=255), EachOnce()] = LESIONS
     """Lesions in painting order, one output of the network each; only kind folder may have others than EX, HE, SE,
     MA."""
+    validation: Annotated[Validation | None, Field(exclude_if=_left_out)] = None
+    """A part of the training images that nothing is trained on, as the split val; for data sets that have none. Such a
+    preparation needs a `results` folder of its own."""
     scale: Annotated[Size, Field(json_schema_extra=_because("OpenCV resamples no longer side"))]
     """Width and height that an image is fitted into (aspect kept) before the random ratio, and for evaluation."""
     crop: Annotated[Size, Field(json_schema_extra=_because("OpenCV resamples no longer side"))]
