@@ -21,7 +21,7 @@ from .test_plan import IMAGES, NETWORK, settings
 
 def measured(made: Settings) -> dict:
     """A fabricated sample of the machine: M2MRF's steps take twice as long as the baseline's."""
-    slow = NETWORK | {"step": tuple(2 * value for value in NETWORK["step"])}
+    slow = NETWORK | {"update": tuple(2 * value for value in NETWORK["update"])}
     networks = {"strideconv_bilinear": NETWORK, "m2mrf_c": slow}
     return {"networks": networks, "images": {"SYN-IDRiD": IMAGES}, "start": 3.0, "device": "cpu"}
 

@@ -301,6 +301,7 @@ def test_run_settings_hold_only_what_changes_a_run():
         ("recipe.workers", 0),
         ("recipe.foreground", 0.0),
         ("recipe.dice", "image"),
+        ("recipe.initial_probability", None),
         ("model.operator_options", {"m2mrf": {"patch_size": 4}}),  # another operator's
         ("datasets.SYN.eval_size", "prepared"),  # of the evaluation alone
         ("datasets.SYN.mean", [1.0, 2.0, 3.0]),  # the same number, written otherwise
@@ -312,12 +313,27 @@ def test_run_settings_hold_only_what_changes_a_run():
         ("recipe.threads", 2),
         ("recipe.foreground", 0.5),
         ("recipe.dice", "batch"),
+        ("recipe.initial_probability", 0.5),
+        ("recipe.cross_entropy", 1),
         ("datasets.SYN.iterations", 3),
         ("datasets.SYN.synthetic.contrast", 2),
         ("model.backbone", "hrnetv2_reduced"),
     ]:
         assert with_change(path, value) != own, path
         assert with_change(path, value).digest != own.digest, path
+
+
+def test_keys_that_came_later_stay_out_of_settings_that_do_not_use_them():
+    """So that records of before there were the keys have the digests of today."""
+    later = {"foreground": 0.5, "dice": "batch", "cross_entropy": 1.0, "initial_probability": 0.01, "compile": True}
+    without = run_settings(complete(SMALL), "SYN", "maxpool_bilinear", 0)
+    used = run_settings(complete(changed("recipe", later)), "SYN", "maxpool_bilinear", 0)
+    assert not later.keys() & without.model_dump(mode="json")["recipe"].keys()
+    assert later.items() <= used.model_dump(mode="json")["recipe"].items()
+    said = deviations(used)
+    assert {"foreground 0.5", "dice batch", "initial_probability 0.01"} <= set(said)
+    assert not any("compile" in words for words in said), "it changes low bits alone"
+    assert recorded_settings({"settings": used.model_dump(mode="json")}) == used
 
 
 @pytest.mark.parametrize(
@@ -352,17 +368,6 @@ def test_a_validation_part_is_of_the_run_and_is_said():
     command.add_arguments(arguments)
     parsed = vars(arguments.parse_args([*preparation(made), "--output", "out"]))
     assert (parsed["validation"], parsed["validation_seed"]) == (1, 3)
-
-
-def test_keys_that_came_later_stay_out_of_settings_that_do_not_use_them():
-    """So that records of before there were the keys have the digests of today."""
-    later = {"foreground": 0.5, "dice": "batch"}
-    without = run_settings(complete(SMALL), "SYN", "maxpool_bilinear", 0)
-    used = run_settings(complete(changed("recipe", later)), "SYN", "maxpool_bilinear", 0)
-    assert not later.keys() & without.model_dump(mode="json")["recipe"].keys()
-    assert later.items() <= used.model_dump(mode="json")["recipe"].items()
-    assert {"foreground 0.5", "dice batch"} <= set(deviations(used))
-    assert recorded_settings({"settings": used.model_dump(mode="json")}) == used
 
 
 def test_the_digest_identifies_pretrained_weights_wherever_they_lie():

@@ -26,7 +26,7 @@ from rfbench.models.normalise import pad_labels
 from rfbench.report.aggregate import aggregate
 from rfbench.runs import run_folder
 from rfbench.settings import complete, recorded_settings, run_settings
-from rfbench.training import loop, workfolder
+from rfbench.training import compiling, loop, workfolder
 from rfbench.training.stream import TrainingStream
 
 from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, stop_after, weights
@@ -103,6 +103,21 @@ def test_portrait_copies_stay_portrait_until_the_crop(manifest):
     assert [shapes[copy] for copy in range(6)] == [landscape, portrait, landscape, portrait, landscape, landscape]
     cropped, _ = stream(manifest, ratio=[0.1, 0.1])[next(d for d in range(12) if data._pick(d) % 6 == 1)]
     assert cropped.shape[1] > cropped.shape[2]
+
+
+@pytest.mark.parametrize("probability", [None, 0.01])
+def test_the_untrained_network_begins_at_the_recipes_probability(probability):
+    """Within what weights of N(0, 0.01) add to the bias, far less than ln 99; nothing but the bias is another."""
+    settings = make_settings(**({} if probability is None else {"initial_probability": probability}))
+    model, _ = initial_model(run_settings(settings, "SYN", PAIR, 0), None)
+    published, _ = initial_model(run_settings(make_settings(), "SYN", PAIR, 0), None)
+    with torch.inference_mode():
+        logits = model.eval()(torch.randn(1, 3, 64, 96))
+    assert (logits - (0 if probability is None else -np.log(99))).abs().max() < 1
+    own, other = model.state_dict(), published.state_dict()
+    assert {name for name in own if not torch.equal(own[name], other[name])} == (
+        set() if probability is None else {"decode_head.conv_seg.bias"}
+    )
 
 
 def test_normalisation_comes_before_padding(manifest):
@@ -280,6 +295,37 @@ def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
 def test_missing_manifest_is_named(tmp_path):
     with pytest.raises(RFBenchError, match=r"absent\.csv"):
         run(make_settings(), tmp_path / "absent.csv", tmp_path)
+
+
+@pytest.mark.parametrize("fallback", [None, "FileNotFoundError: no g++ found"])
+def test_without_a_compiler_training_goes_on_and_the_record_says_why(manifest, tmp_path, monkeypatch, capsys, fallback):
+    """The numbers are those of the eager network; with a compiler (here, one that changes nothing) it is asked."""
+    compiled = []
+    monkeypatch.setattr(compiling, "problem", lambda device: fallback)
+    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    record = run(make_settings(compile=True), manifest, tmp_path / "compiled")
+    assert (len(compiled), record["compile_fallback"]) == (int(fallback is None), fallback)
+    assert ("no g++ found" in capsys.readouterr().err) == (fallback is not None)
+    assert record["identity"]["arithmetic"] == "cpu, float32" + ", compiled" * (fallback is None)
+    assert record["settings"]["recipe"]["compile"] is True
+    assert "compile_fallback" not in run(make_settings(), manifest, tmp_path / "eager")
+    assert same(weights(tmp_path / "compiled"), weights(tmp_path / "eager"))
+
+
+def test_only_batches_for_a_gpu_are_in_page_locked_memory(manifest, monkeypatch):
+    asked = []
+
+    class Loader(list):
+        def __init__(self, stream, **options):
+            asked.append(options["pin_memory"])
+
+    monkeypatch.setattr(loop, "DataLoader", Loader)
+    settings = make_settings()
+    own = run_settings(settings, "SYN", PAIR, 0)
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(loop, "device_of", lambda model, device=device: torch.device(device))
+        assert list(loop.batches(None, own, settings.recipe, manifest, 0)) == []
+    assert asked == [False, True]
 
 
 def test_mixed_precision_is_recorded_and_changes_the_arithmetic(manifest, tmp_path):

@@ -36,7 +36,7 @@ def take(training: dict, evaluation: EvaluationSettings, code: str, *, work: Pat
     record = provenance.read_json(folder / RECORD)
     wanted = {key: training[key] for key in ("state", "settings", "identity", "checkpoint_sha256")}
     wanted |= {"evaluation": evaluation.model_dump(mode="json"), "code": code}
-    if any(record[key] != value for key, value in wanted.items()):
+    if any(record.get(key) != value for key, value in wanted.items()):
         return None
     output.parent.mkdir(parents=True, exist_ok=True)
     for name in BESIDE:

@@ -268,6 +268,13 @@ class Training(Section):
     dice: Annotated[Literal["image", "batch"], Field(exclude_if=_as_before_there_was_the_key)] = "image"
     """image sums the Dice loss over each image and averages; batch sums over all images of a (micro-)batch, so that an
     image without a lesion of a class counts with those that have one."""
+    cross_entropy: Annotated[Number, Field(ge=0, exclude_if=_as_before_there_was_the_key)] = 0.0
+    """Weight of binary cross-entropy, the mean over pixels and lesions, that is added to the Dice loss, as nnU-Net adds
+    both. A lesion that a network has unlearned gives Dice no gradient, but cross-entropy does."""
+    initial_probability: Annotated[Annotated[Number, Field(gt=0, lt=1)] | None, Field(exclude_if=_left_out)] = None
+    """Probability that the untrained network gives every lesion at every pixel, by the biases of its last convolution
+    (RetinaNet's prior, Lin et al. 2017). Null stands for the published 0.5, from where a short training has far to go
+    to lesions of a thousandth of the pixels."""
     power: Annotated[Number, Field(ge=0)] = 0.9
     """Exponent of the polynomial decay of the learning rate."""
     min_lr: Annotated[Number, Field(ge=0)] = 0.0001
@@ -280,6 +287,9 @@ class Training(Section):
     """Let cuDNN time its algorithms and take the fastest, which may be another one next time, with other low bits."""
     channels_last: Flag = False
     """Keep the channels of a pixel side by side in memory, in which order GPUs convolve faster. Low bits change."""
+    compile: Annotated[Flag, Field(exclude_if=_as_before_there_was_the_key)] = False
+    """Let torch.compile write the network's code: faster on a GPU, minutes later. Where no compiler works, the training
+    goes on without and its record says why (compile_fallback). Low bits change."""
     threads: Annotated[Whole, Field(ge=1, le=1024, json_schema_extra=_because("no machine has more cores"))] = 1
     """CPU threads of one training or evaluation. Fixed per job, since their number changes low bits."""
 

@@ -53,6 +53,7 @@ class TrainingStream(Dataset):
         self.cache_scale = (2 * self.scale[0], 2 * self.scale[1]) if recipe.train_source == "cached_2x" else None
         self.read = read_stored if stored else read_native
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # shrunk copies, or maps of the store's files
+        self._lesions: dict[int, augment.Lesions] = {}  # of the images so far
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
         cv2.setNumThreads(1)  # one core a process, which is what a job asks for; a loader's forked processes inherit it
@@ -68,21 +69,22 @@ class TrainingStream(Dataset):
     def sample(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
         """The augmented crop of a draw, uint8 (h, w, 3) in BGR order, and its label map, uint8 (h, w)."""
         image_index, copy_index = divmod(self._pick(draw), len(self.copies))
-        image, label = map(self.copies[copy_index], self._read(image_index))
+        native, native_label = self._read(image_index)
+        if self.foreground and image_index not in self._lesions:
+            self._lesions[image_index] = augment.find_lesions(native_label)
+        image, label = map(self.copies[copy_index], (native, native_label))
         # mmcv's and mmseg's transforms draw from this generator.
         rng = np.random.RandomState(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0])
         size = augment.draw_size(rng, label.shape[::-1], self.scale, self.ratio)
         label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
-        window = self._window(rng, label)
+        window = self._window(rng, label, image_index, copy_index)
         image = cv2.resize(image, size)[window]
         return augment.distort(rng, image) if self.photometric else image, label[window]
 
-    def _window(self, rng: np.random.RandomState, label: np.ndarray) -> augment.Window:
+    def _window(self, rng: np.random.RandomState, label: np.ndarray, image: int, copy: int) -> augment.Window:
         """Where the crop lies; without `recipe.foreground` nothing is drawn for it, so a draw stays what it was."""
-        if self.foreground and rng.random_sample() < self.foreground:
-            on_lesion = augment.draw_window_on_lesion(rng, label, self.crop)
-            if on_lesion:
-                return on_lesion
+        if self.foreground and rng.random_sample() < self.foreground and self._lesions[image]:
+            return augment.draw_window_on_lesion(rng, self._lesions[image], copy, label.shape, self.crop)
         return augment.draw_window(rng, label, self.crop, self.cat_max_ratio)
 
     def _pick(self, draw: int) -> int:
