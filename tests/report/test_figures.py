@@ -155,9 +155,10 @@ def test_differences_of_other_metrics_lend_no_interval(results):
                            "pair": metrics["pair"].iloc[-1], "difference": 99.0, "population_low": 98.0,
                            "population_high": 100.0}])  # fmt: skip
     for differences in (stale, None):
-        axes = charts.draw_differences(metrics, differences).axes[0]
-        assert np.isnan(spans(axes, 0.8)).all()
-        assert not np.isnan(spans(axes, 2.4)).any()
+        figure = charts.draw_differences(metrics, differences)
+        assert spans(figure.axes[0], 0.8) == []
+        assert len(spans(figure.axes[0], 2.4)) == len(metrics["row"].unique()) - 1
+        assert "new patients, too, 95 %" not in [text.get_text() for text in figure.legends[0].get_texts()]
     alone = metrics[metrics["row"] == BASELINE_ROW]
     assert "differences" not in figures.drawings(alone, results, None), "nothing to compare with"
     others = metrics[metrics["row"] != BASELINE_ROW]
@@ -170,7 +171,8 @@ def test_a_pair_without_a_run_is_said_beside_the_others(results):
     undone = metrics[metrics["state"] == "missing"].assign(pair="a2u", row="A2U/A2U")
     axes = charts.draw_differences(pd.concat([metrics, undone]), None).axes[0]
     assert [text.get_text() for text in axes.texts] == ["no runs to compare"]
-    assert len(spans(axes, 2.4)) == 1
+    assert [line.get_marker() for line in axes.lines].count("D") == 1, "of M2MRF-C, with too few runs for an interval"
+    assert spans(axes, 2.4) == []
     plt.close("all")
 
 

@@ -107,6 +107,10 @@ def draw_differences(metrics: pd.DataFrame, differences: pd.DataFrame | None) ->
     pairs = metrics.drop_duplicates("row").set_index("row")["pair"]
     figure, panels = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, (12 + 4.2 * len(rows)) * MM))
     handles = {}
+    intervals = (
+        ("new patients, too, 95 %", "population_low", "population_high", {"color": GREY, "lw": 0.8}),
+        ("retraining on the same images, 95 %", "low", "high", {"color": ACCENT, "lw": 2.4}),
+    )
     for axes, heading in zip(panels, ("mAP", "mAUPR"), strict=True):
         for place, row in enumerate(rows):
             own = found.get(heading, {}).get(pairs[row])
@@ -114,12 +118,10 @@ def draw_differences(metrics: pd.DataFrame, differences: pd.DataFrame | None) ->
                 axes.annotate("no runs to compare", (0.02, place), xycoords=("axes fraction", "data"), va="center",
                               size=4.5)  # fmt: skip
                 continue
-            (handles["new patients, too, 95 %"],) = axes.plot(
-                [own.population_low, own.population_high], [place, place], color=GREY, lw=0.8, solid_capstyle="butt"
-            )
-            (handles["retraining on the same images, 95 %"],) = axes.plot(
-                [own.low, own.high], [place, place], color=ACCENT, lw=2.4, solid_capstyle="butt"
-            )
+            for name, low, high, style in intervals:
+                ends = [getattr(own, low), getattr(own, high)]
+                if not np.isnan(ends).any():
+                    (handles[name],) = axes.plot(ends, [place, place], solid_capstyle="butt", **style)
             (handles["difference of the means"],) = axes.plot(own.mean, place, "D", color="black", ms=2.5, mew=0)
         axes.axvline(0, color="0.3", lw=0.7, ls="--", zorder=0.9)
         axes.set_xlabel(f"{METRICS[PRIMARY[heading]]}, points".replace(" (", "\n("))
