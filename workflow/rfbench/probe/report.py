@@ -46,6 +46,7 @@ def write(
         "state": state(outcome), "outcome": outcome, "protocol": protocol, "registered": REGISTERED.name,
         "departures": departures(protocol), "holes": holes, "rows": rows, "arms": arms, "sweep": sweeps(scores, pairs),
         "losses": losses(scores, pairs), "digest": protocol.digest, "reference": row_name(protocol.analysis.reference),
+        "hollow": [row_name(pair) for pair in outcome.hollow],
         "headline": [row_name(pair) for pair in protocol.analysis.headline],
         "said": said, "points": points, "p_value": p_value, "correlation": correlation,
     }  # fmt: skip
@@ -159,7 +160,8 @@ def to_csv(rows: list[dict], outcome: Outcome, said: Callable[[str], str]) -> st
         estimates |= {f"cells{cells}": each for cells, each in row["sizes"].items()}
         judged: Gain | None = row["judged"]
         if judged:
-            estimates |= {"excess": judged.excess, "gain_matched": judged.matched, "coexisting": judged.coexisting}
+            estimates |= {"excess": judged.excess, "gain_matched": judged.matched, "gain_among": judged.among,
+                          "gain_alone": judged.alone, "coexisting": judged.coexisting}  # fmt: skip
             line |= {"p_h1": judged.p_h1, "H1": said(judged.h1), "p_h2": judged.p_h2, "H2": said(judged.h2)}
         for name, each in estimates.items():
             line |= {name: each.mean, f"{name}_low": each.low, f"{name}_high": each.high}
