@@ -3,11 +3,12 @@
 LOCK ?= $(shell cmp -s envs/gpu.txt .venv/.rfbench-lock && echo envs/gpu.txt || echo envs/cpu.txt)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: benchmark env test test-all fuzz lint lock schema help
+.PHONY: benchmark env test test-all fuzz lint lock schema record help
 
 benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
 	snakemake --cores all
-	@echo "Tables: reports/tables (table5.md and others), figures: reports/figures. All are SYN: synthetic data, no ranking of operators."
+	@echo "The report: reports/report.html, one file for any browser. Tables: reports/tables, figures: reports/figures."
+	@echo "All are SYN: synthetic data, no ranking of operators."
 
 env: ## only the environment, .venv
 	@envs/install.sh $(LOCK) .venv
@@ -34,6 +35,17 @@ lock: ## renew envs/cpu.txt and envs/gpu.txt from pyproject.toml (needs uv)
 
 schema: env ## renew workflow/schemas/config.schema.json from workflow/rfbench/settings
 	python -m rfbench.settings.schema
+
+# FROM: the checkout that ran it. NAME: the folder of its results and reports, and of what is kept.
+FROM ?= .
+record: ## keep a finished experiment's numbers in results/measured: make record NAME=idrid_small [FROM=/another/checkout]
+	@test -n "$(NAME)" || { echo 'record: which experiment? make record NAME=idrid_small'; exit 1; }
+	@! grep -qE ',(missing|error),' $(FROM)/results/$(NAME)/metrics.csv || { echo 'record: $(NAME) is not finished'; exit 1; }
+	mkdir -p results/measured/$(NAME)
+	cp $(FROM)/results/$(NAME)/metrics.csv $(FROM)/results/$(NAME)/differences.csv $(FROM)/results/$(NAME)/profile.json \
+		results/measured/$(NAME)
+	cd $(FROM)/reports/$(NAME)/tables && \
+		cp table*.md lesions.csv lesions.md power.csv power.md verdicts.csv verdicts.md claims.csv $(CURDIR)/results/measured/$(NAME)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20

@@ -48,3 +48,4 @@ else:
             rules.verdicts.output,
             f"{REPORTS}/figures/figures.txt",
             rules.costs.output,
+            rules.page.output,

@@ -14,7 +14,7 @@ from rfbench.contract.conformance import CLAUSES, Subject
 from rfbench.contract.new_operator import with_pair, write_operator
 from rfbench.errors import RFBenchError
 
-from ..checkout import ROOT
+from ..checkout import CONFIGS, ROOT
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_names_that_cannot_be_are_refused_and_nothing_is_written(tmp_path, name,
     assert (tmp_path / "there.py").read_text() == "mine"
 
 
-SHIPPED = {file.name: file.read_text() for file in sorted((ROOT / "config").glob("*.yaml"))}
+SHIPPED = {file.name: file.read_text() for file in CONFIGS}
 
 
 @pytest.mark.parametrize("shipped", [name for name, text in SHIPPED.items() if "pairs: paper" not in text])

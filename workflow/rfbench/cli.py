@@ -34,6 +34,7 @@ VERBS = {
     "verdicts": "hold every published number and claim against ours, with what seeds can show",
     "trace": "print the runs behind a cell of a table, computed again from their records",
     "figures": "draw the figures from the results folder",
+    "page": "write the report, one HTML file that needs no network",
     "ablation": "render the table and figure of a sweep of operator options (Table 1)",
     "probe": "see whether tiny activations survive an operator pair, where their size is known",
     "probe-report": "render the probe's tables and figures, of what is there",

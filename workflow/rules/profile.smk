@@ -5,7 +5,8 @@ rule profile:
         f"{RESULTS}/logs/profile.log",
     conda:
         CONDA
-    threads: workflow.cores  # speed is measured alone
+    # All of them, so that speed is measured alone; `snakemake --report` is given none.
+    threads: workflow.resource_settings.cores or 1
     resources:
         gpu=PIPELINE.gpus,
     params:

@@ -40,6 +40,7 @@ rule figures:
         PIPELINE.every_run("curve.csv"),
         PIPELINE.every_run("pr_curves.csv"),
         f"{RESULTS}/profile.json",
+        f"{RESULTS}/differences.csv",
         metrics=f"{RESULTS}/metrics.csv",
     output:
         f"{REPORTS}/figures/figures.txt",
@@ -52,6 +53,26 @@ rule figures:
         folder=subpath(output[0], parent=True),
     shell:
         "rfbench figures --metrics {input.metrics:q} --output {params.folder:q} 2> >(tee {log:q} >&2)"
+
+
+rule page:
+    input:
+        PIPELINE.every_run("curve.csv"),
+        PIPELINE.every_run("pr_curves.csv"),
+        PIPELINE.probe_files(),
+        f"{RESULTS}/profile.json",
+        f"{RESULTS}/differences.csv",
+        metrics=f"{RESULTS}/metrics.csv",
+    output:
+        report(f"{REPORTS}/report.html", category="Results"),
+    log:
+        f"{RESULTS}/logs/page.log",
+    conda:
+        CONDA
+    params:
+        code=PIPELINE.code("page"),
+    shell:
+        "rfbench page --metrics {input.metrics:q} --output {output:q} 2> >(tee {log:q} >&2)"
 
 
 rule costs:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rfbench import devices
 from rfbench.commands.importing import importing
 from rfbench.errors import RFBenchError
-from rfbench.settings import Settings, load, read, run_names
+from rfbench.settings import Recipe, Settings, load, read, run_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,14 +101,19 @@ def show(report: dict, settings: Settings, console: Console) -> None:
             row["stage"], str(row["jobs"]), str(row["to_do"]), *times, f"{row['bytes'] / 1e9:,.2f}", end_section=last
         )
     console.print(table)
-    small, side = measured["sides"]
-    most = max(math.prod(dataset.crop) for dataset in settings.datasets.values())
     threads = "1 thread" if measured["threads"] == 1 else f"{measured['threads']} threads"
     notes = [
         f"{sum(runs.values())} runs: {runs['done']} done, {runs['trained']} trained but not evaluated, "
         f"{runs['missing']} missing, by their settings; `snakemake -n` also looks at code and data.",
-        f"Networks: measured on {measured['device']}, {threads}, at {small}x{small} and {side}x{side}, batch 1; "
-        f"extrapolated to the configured batch and crops of up to {most / side**2:.3g} times the pixels.",
+        f"Networks: updates by a batch of {settings.recipe.batch_size}, as trainings compute them"
+        f"{', but uncompiled' * settings.recipe.compile}, measured on {measured['device']}, {threads}, "
+        + (
+            f"on crops with 1/{2 ** measured['halvings']} of the sides and extrapolated."
+            if measured["halvings"]
+            else "on crops as configured."
+        ),
+        *(_bound(row, settings.recipe) for row in report["bounds"]),
+        *(f"{pair}: {network['memory']}" for pair, network in measured["networks"].items() if network["memory"]),
         *(f"{name}: measured on {images['measured_on']}." for name, images in measured["images"].items()),
         f"Disk: images, training images decoded (recipe.store), weights of every run, {KEPT + 1} checkpoints of each "
         "running training.",
@@ -120,6 +125,18 @@ def show(report: dict, settings: Settings, console: Console) -> None:
         console.print(note, soft_wrap=True)
     if "detect" in report:
         show_detection(report, console)
+
+
+def _bound(row: dict, recipe: Recipe) -> str:
+    """What bounds the trainings on a data set, in a sentence."""
+    fastest, slowest = row["update"]
+    seconds = f"an update takes {fastest:.3g} to {slowest:.3g} s, loading its samples {row['loading']:.3g} s"
+    if not recipe.workers:
+        return f"{row['dataset']}: {seconds}, one after the other (recipe.workers: 0)."
+    if not row["loader"]:
+        return f"{row['dataset']}: {seconds}; the network bounds every training."
+    told = "every training" if not row["network"] else f"those of the {row['loader']} fastest pairs"
+    return f"{row['dataset']}: {seconds}; the loader bounds {told}: recipe.workers: {row['workers']} would feed it."
 
 
 def show_detection(report: dict, console: Console) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench import provenance
+from rfbench.errors import print_lines
 from rfbench.names import BASELINE_ROW
 from rfbench.published import published_costs, read_published
 from rfbench.report.plotting import ACCENT, CONTRAST, MM, WIDTH, entitle, legend, plt, save
@@ -61,14 +62,14 @@ def to_markdown(frame: pd.DataFrame, profile: dict) -> str:
         "| pair | " + " | ".join(COLUMNS[column][0] for column in shown) + " |",
         "|---|" + "---:|" * len(shown),
         *(
-            f"| {row['row']} | " + " | ".join(_cell(row, column) for column in shown) + " |"
+            f"| {row['row']} | " + " | ".join(cell_text(row, column) for column in shown) + " |"
             for _, row in frame.iterrows()
         ),
     ]
     return f"# Costs of the operator pairs\n\n{conditions(profile)}\n\n" + "\n".join(lines) + "\n\n" + _notes(profile)
 
 
-def _cell(row: pd.Series, column: str) -> str:
+def cell_text(row: pd.Series, column: str) -> str:
     """A value as text; ratios with the smallest and largest of a round."""
     _, decimals, divisor = COLUMNS[column]
     if pd.isna(row[column]):
@@ -159,4 +160,4 @@ def render(profile: dict, suffix: str, tables: Path, figures: Path) -> None:
     provenance.write_text(tables / f"profile{suffix}.md", to_markdown(frame, profile))
     save(draw_speed(frame, profile), figures, f"profile_speed{suffix}")
     written = f"{tables}/profile{suffix}.csv, .md; {figures}/profile_speed{suffix}.png, .pdf"
-    print(f"{written}: {len(frame)} pairs", file=sys.stderr)
+    print_lines([f"{written}: {len(frame)} pairs"], file=sys.stderr)

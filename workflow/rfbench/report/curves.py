@@ -11,6 +11,7 @@ from rfbench.errors import RFBenchError
 from rfbench.names import BASELINE_ROW
 from rfbench.published import read_published
 from rfbench.report.plotting import ACCENT, COLOURS, GREY, MM, WIDTH, head, legend, means, seeds, signs
+from rfbench.report.reading import read_numbers
 from rfbench.report.rows import lesions, order
 from rfbench.runs import run_folder
 
@@ -34,9 +35,9 @@ def draw_precision_recall(results: Path, metrics: pd.DataFrame) -> plt.Figure:
     whose area is their AUPR, over the exact curve of the row of highest mAP.
     """
     done, chosen, names = metrics[metrics["state"] == "done"], highlighted(metrics), lesions(metrics)
-    colours = _colours(chosen, metrics)
+    colours = colours_of(chosen, metrics)
     runs = done.sort_values("seed").drop_duplicates("row").set_index("row")
-    curves = {row: _points(results, run) for row, run in runs.iterrows()}
+    curves = {row: points_of(results, run) for row, run in runs.iterrows()}
     down = (len(names) + 1) // 2
     figure, grid = plt.subplots(
         down, min(2, len(names)), sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, (4 + 39 * down) * MM)
@@ -55,7 +56,7 @@ def draw_precision_recall(results: Path, metrics: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def _colours(chosen: list[str], metrics: pd.DataFrame) -> dict[str, str]:
+def colours_of(chosen: list[str], metrics: pd.DataFrame) -> dict[str, str]:
     """Colour of each highlighted row: its own, or the next free one where an earlier row has it."""
     found: dict[str, str] = {}
     for row in chosen:
@@ -64,11 +65,11 @@ def _colours(chosen: list[str], metrics: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def _points(results: Path, run: pd.Series) -> pd.DataFrame:
+def points_of(results: Path, run: pd.Series) -> pd.DataFrame:
     path = run_folder(results, run["dataset"], run["pair"], run["seed"]) / "pr_curves.csv"
     if not path.exists():
         raise RFBenchError(f"{path}: not found, though its run is done. --results names the folder that has runs/.")
-    return pd.read_csv(path)
+    return read_numbers(path, ("lesion", "curve"), ("recall", "precision"), "rfbench evaluate")
 
 
 def _draw_polygon(axes: plt.Axes, points: pd.DataFrame, lesion: str) -> None:
@@ -113,14 +114,14 @@ def draw_training(results: Path, metrics: pd.DataFrame) -> plt.Figure:
     figure, grid = plt.subplots(
         down, across, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, (4 + 19 * down) * MM)
     )
-    baseline = _mean_curve(_losses(results, metrics, BASELINE_ROW)) if BASELINE_ROW in rows else None
+    baseline = mean_curve(losses_of(results, metrics, BASELINE_ROW)) if BASELINE_ROW in rows else None
     for axes, row in zip(grid.flat, rows, strict=False):
-        runs = _losses(results, metrics, row)
+        runs = losses_of(results, metrics, row)
         if baseline is not None:
             axes.plot(baseline.index, baseline, color="0.2", lw=0.6, ls=":")
         for state, curve in runs:
             axes.plot(curve.index, curve, color=GREY, lw=0.5, ls="-" if state == "done" else "--")
-        mean = _mean_curve(runs)
+        mean = mean_curve(runs)
         if mean is not None:
             axes.plot(mean.index, mean, color=ACCENT, lw=1.2)
         axes.set_title(row.replace("/", "/\n") if len(row) > 20 else row, size=5, pad=2)
@@ -130,18 +131,19 @@ def draw_training(results: Path, metrics: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def _losses(results: Path, metrics: pd.DataFrame, row: str) -> list[tuple[str, pd.Series]]:
+def losses_of(results: Path, metrics: pd.DataFrame, row: str) -> list[tuple[str, pd.Series]]:
     """State and loss by update of each run of a row that has left a curve."""
     runs = metrics[metrics["row"] == row].drop_duplicates(["pair", "seed"])
     found = []
     for run in runs.itertuples():
         path = run_folder(results, run.dataset, run.pair, run.seed) / "curve.csv"
         if path.exists():
-            found.append((run.state, pd.read_csv(path).set_index("iteration")["loss"]))
+            curve = read_numbers(path, (), ("iteration", "loss"), "rfbench train")
+            found.append((run.state, curve.set_index("iteration")["loss"]))
     return found
 
 
-def _mean_curve(runs: list[tuple[str, pd.Series]]) -> pd.Series | None:
+def mean_curve(runs: list[tuple[str, pd.Series]]) -> pd.Series | None:
     """Mean over the finished runs where each has a value."""
     done = [curve for state, curve in runs if state == "done"]
     return pd.concat(done, axis=1).dropna().mean(axis=1) if done else None

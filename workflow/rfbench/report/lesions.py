@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rfbench import provenance
-from rfbench.evaluation.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS, SIZES
+from rfbench.lesions.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS, SIZES
 from rfbench.report import rendering, tables
 from rfbench.report.rows import lesions, order
 
@@ -87,9 +87,8 @@ def rows_of(metrics: pd.DataFrame) -> list[dict]:
 
 def _cells(own: pd.DataFrame, pair: str) -> dict:
     """Numbers of lesions, and the cells of one pair, where `own` are the finished runs of all pairs on one lesion."""
-    by_metric = {
-        metric: group["value"].dropna().to_numpy() for metric, group in own[own["pair"] == pair].groupby("metric")
-    }
+    mine = own[own["pair"] == pair].groupby("metric")["value"]
+    by_metric = {metric: values.dropna().to_numpy() for metric, values in mine}
     number = own[own["metric"].str.startswith("lesions")].drop_duplicates("metric").set_index("metric")["value"]
     get = lambda metric: by_metric.get(metric, np.zeros(0))  # noqa: E731
     cells, numbers = {}, {}

@@ -137,7 +137,7 @@ def write(folder: Path, metrics: pd.DataFrame) -> None:
     flat = flat.astype(dict.fromkeys(("df", "pairs", "n", "rows"), "Int64"))
     provenance.write_text(folder / "power.csv", flat.to_csv(index=False, lineterminator="\n", float_format="%.4f"))
     about = {
-        "ours": [_spread_text(row, shown) for row in ours.to_dict("records")],
+        "ours": [spread_text(row, shown) for row in ours.to_dict("records")],
         "units": [(n, *_units(n)) for n in power.SEEDS],
         "tables": _tables(published, ours),
         "sensitivity": sensitivity(),
@@ -153,8 +153,13 @@ def _units(n: int) -> tuple[float, float]:
     return power.detectable(n, 18), power.detectable(n, 18, alpha=power.ALPHA / 17)
 
 
-def _spread_text(own: dict, shown: list[dict]) -> dict:
-    """One row of the table of our SDs, as texts."""
+def spread_text(own: dict, shown: list[dict]) -> dict:
+    """One row of the table of our SDs (`spreads`), as texts.
+
+    Args:
+        own: the row.
+        shown: what `detectable` says of all of them.
+    """
     mine = [row for row in shown if (row["dataset"], row["metric"]) == (own["dataset"], own["metric"])]
     by_n = {row["n"]: f"{row['detectable']:.2f} ({row['detectable_holm']:.2f})" for row in mine if "n" in row}
     seeds = next((row for row in mine if row["kind"] == "seeds"), None)

@@ -1,0 +1,158 @@
+"""Tables of the page about all data sets, and the differences of one: from what report/ and statistics/ conclude."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from rfbench.names import BASELINE_ROW
+from rfbench.page.grids import Column, Entry, Grid, Hole, anchor, number, p_value, plain, span
+from rfbench.page.measures import MEAN
+from rfbench.report import ablation, costs, power, ranking, tables, verdicts
+from rfbench.statistics import power as seeds
+from rfbench.statistics import verdicts as words
+
+
+def differences_of(data: pd.DataFrame, differences: pd.DataFrame | None) -> Grid | Hole:
+    """What differences.csv says of the means over lesions in the two compared metrics."""
+    name = data["dataset"].iloc[0]
+    if differences is None:
+        return Hole("no differences.csv, which `rfbench statistics` writes")
+    own = differences[(differences["dataset"] == name) & (differences["lesion"] == MEAN)]
+    own = own[own["metric"].isin(ranking.PRIMARY.values())]
+    if own.empty:
+        return Hole(f"differences.csv holds nothing of {name}: the baseline {BASELINE_ROW} is none of its pairs")
+    row_of, heading = dict(zip(data["pair"], data["row"], strict=True)), {v: k for k, v in ranking.PRIMARY.items()}
+    lines = [
+        [Entry(row_of.get(line["pair"], line["pair"]), link=anchor(name, line["pair"])), heading[line["metric"]],
+         f"{number(line['n'], '.0f')}, {number(line['n_reference'], '.0f')}", number(line["difference"], "+.2f"),
+         span(line["low"], line["high"]), span(line["population_low"], line["population_high"]),
+         p_value(line["p_holm"]), number(line["probability"], ".2f"), _yes(line["practically_equal"]),
+         number(line["n_eff"], ".1f")]
+        for line in own.to_dict("records")
+    ]  # fmt: skip
+    columns = [
+        Column("RF operators", words=True), Column("metric", words=True),
+        Column("n", "runs of the row, of the baseline"), Column("− baseline", "in points"),
+        Column("retraining, 95 %", "what training again, with new seeds, on the same images would show"),
+        Column("new patients too, 95 %", "with other images of the same kind as well"),
+        Column("p (Holm)", "of no difference, over all comparisons with the baseline"),
+        Column("one retraining beats", "probability that a single new training beats one of the baseline"),
+        Column("practically equal", "90 % interval within ±1 point", words=True),
+        Column("n_eff", "how many images the sample is worth", hidden=True),
+    ]  # fmt: skip
+    return plain(f"{name}.differences", f"{name}: differences to {BASELINE_ROW}, points", columns, lines)
+
+
+def _yes(value) -> str:
+    return "–" if value != value or value is None or value == "" else ("yes" if str(value) == "True" else "not shown")
+
+
+def verdict_counts(judged: pd.DataFrame) -> Grid:
+    """Published cells by verdict."""
+    lines = [
+        [f"{row['source']} {row['table']}".strip() + (f" ({', '.join(row['dataset'])})" if len(row["dataset"]) else ""),
+         row["cells"], *(row[word] for word in words.VERDICTS)]
+        for row in verdicts.counts(judged)
+    ]  # fmt: skip
+    columns = [Column("table", words=True), Column("cells"), *map(Column, words.VERDICTS)]
+    return plain("verdicts", "Published numbers by verdict", columns, lines)
+
+
+def compared(judged: pd.DataFrame) -> Grid | Hole:
+    """The cells that have a number of ours beside the published one, but parameters."""
+    own = judged[judged["ours"].notna() & (judged["metric"] != "params_M")]
+    if own.empty:
+        deviating = judged["reason"].str.startswith("deviations").any()
+        reason = "the runs deviate from the published protocol" if deviating else "no real test images were evaluated"
+        return Hole(f"{reason}, so no published number but those of parameters has a verdict")
+    lines = [
+        [cell["row"], f"{cell['table']} ({cell['dataset']})", cell["metric"], cell["lesion"], number(cell["published"]),
+         number(cell["ours"]), number(cell["n"], ".0f"), number(cell["difference"], "+.2f"),
+         span(cell["low"], cell["high"]), f"±{cell['margin']:g}", cell["verdict"]]
+        for cell in own.to_dict("records")
+    ]  # fmt: skip
+    columns = [
+        Column("row", words=True), Column("table", words=True), Column("metric", words=True),
+        Column("lesion", words=True), Column("published"), Column("ours"), Column("n"),
+        Column("ours − published", "in points"), Column(f"{100 * words.LEVEL:.1f} % interval"),
+        Column("margin", "committed before the runs"), Column("verdict", words=True),
+    ]  # fmt: skip
+    return plain("compared", "Ours − published, points", columns, lines)
+
+
+def claims(claimed: pd.DataFrame) -> Grid:
+    lines = [
+        [claim["row"], f"{claim['table']} ({claim['dataset']})", claim["metric"],
+         number(claim["published_gain"], "+.2f"), number(claim["gain"], "+.2f"), span(claim["low"], claim["high"]),
+         number(claim["n"], ".0f"), claim["claim"], claim["reason"] or "–"]
+        for claim in claimed.to_dict("records")
+    ]  # fmt: skip
+    columns = [
+        Column("row", words=True), Column("table", words=True), Column("metric", words=True), Column("published gain"),
+        Column("our gain"), Column(f"{100 * words.LEVEL:.1f} % interval"), Column("n"), Column("claim", words=True),
+        Column("reason", words=True, hidden=True),
+    ]  # fmt: skip
+    return plain("claims", f"Published gains over {BASELINE_ROW}, points", columns, lines)
+
+
+def spreads(ours: pd.DataFrame) -> Grid | Hole:
+    """What our spread over seeds can show."""
+    if ours.empty:
+        return Hole("no two runs of a pair on real data are done, so there is no spread of ours")
+    shown = power.detectable(ours)
+    texts = [power.spread_text(row, shown) for row in ours.to_dict("records")]
+    lines = [
+        [text["dataset"] + (" (validation)" if text["split"] == "val" else ""), text["metric"], text["sd_text"],
+         text["df"], *text["detectable"], text["seeds"], text["noise"]]
+        for text in texts
+    ]  # fmt: skip
+    columns = [
+        Column("data set", words=True), Column("metric", words=True), Column("SD of one run [95 %]"), Column("df"),
+        *(Column(f"n = {n}", "difference shown with power 0.8 (in brackets: Holm's first step)") for n in seeds.SEEDS),
+        Column("seeds for 1 point", "in brackets: at the ends of the SD's interval"),
+        Column("noise of 3-run means", "differences below cannot be told from retraining noise"),
+    ]  # fmt: skip
+    return plain("power", "What seeds can show, points", columns, lines)
+
+
+def noise(ours: pd.DataFrame) -> list[str]:
+    """The sentence about the authors' missing SD, by data set, in the metric that they print."""
+    rows = ours[ours["metric"] == "mAUPR"].to_dict("records")
+    return [
+        f"If the authors' runs vary as ours on {text['dataset']} in {text['metric']} (SD {text['sd_text']}), "
+        f"differences below {text['noise']} of 3-run means cannot be told from retraining noise."
+        for text in (power.spread_text(row, []) for row in rows)
+    ]
+
+
+def costs_of(profile: dict | None) -> Grid | Hole:
+    if profile is None:
+        return Hole("nothing is profiled (no profile.json, which `rfbench profile` writes)")
+    frame = costs.costs(profile)
+    shown = [column for column in costs.COLUMNS if column in frame and frame[column].notna().any()]
+    lines = [[row["row"], *(costs.cell_text(row, column) for column in shown)] for _, row in frame.iterrows()]
+    columns = [Column("pair", words=True), *(Column(costs.COLUMNS[column][0]) for column in shown)]
+    return plain("costs", f"Costs of the operator pairs: {tables.conditions(profile)}", columns, lines)
+
+
+def sweep(metrics: pd.DataFrame) -> Grid | Hole:
+    rows = ablation.rows_of(metrics)
+    if not rows:
+        return Hole("the configuration sweeps no operator option (config/ablation.yaml does)")
+    headings = list(rows[0]["cells"])
+    lines = [
+        [f"{row['row']} on {row['dataset']}", row["option"], row["value"], f"{row['n']}/{row['configured']}",
+         *(row["cells"][heading].text for heading in headings)]
+        for row in rows
+    ]  # fmt: skip
+    columns = [Column("row", words=True), Column("option", words=True), Column("value"), Column("n"),
+               *map(Column, headings)]  # fmt: skip
+    return plain("ablation", "Ablation: one option at a time, percent, mean ± SD over n runs", columns, lines)
+
+
+def probe(path: Path) -> Grid | Hole:
+    """The controlled experiment's table, as it was written."""
+    if not path.exists():
+        return Hole(f"no {path}: the controlled experiment has not been run")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return plain("probe", "The controlled experiment", [Column(name) for name in frame], frame.to_numpy().tolist())
