@@ -19,8 +19,9 @@ NAME = "probe"
 
 
 def write(
-    folder: Path, table: pd.DataFrame, outcome: Outcome, protocol: Protocol, holes: dict[str, str], pairs: Sequence[str]
-) -> None:
+    folder: Path, table: pd.DataFrame, outcome: Outcome, protocol: Protocol, holes: dict[str, str],
+    pairs: Sequence[str], kept: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Write the tables.
 
     Args:
@@ -29,6 +30,7 @@ def write(
         outcome: what follows from them (`analysis.conclude`).
         holes: groups with missing runs, and why.
         pairs: in the order of the rows.
+        kept: why records of earlier code count (`keeping.reasons`).
     """
     scores = Scores(table, protocol)
     arms = list(dict.fromkeys(table["arm"]))
@@ -43,7 +45,7 @@ def write(
 
     provenance.write_text(folder / f"{NAME}.csv", to_csv(rows, outcome, said))
     about = {
-        "state": state(outcome), "outcome": outcome, "protocol": protocol, "registered": REGISTERED.name,
+        "state": state(outcome), "kept": kept, "outcome": outcome, "protocol": protocol, "registered": REGISTERED.name,
         "departures": departures(protocol), "holes": holes, "rows": rows, "arms": arms, "sweep": sweeps(scores, pairs),
         "losses": losses(scores, pairs), "digest": protocol.digest, "reference": row_name(protocol.analysis.reference),
         "hollow": [row_name(pair) for pair in outcome.hollow],
