@@ -3,7 +3,7 @@
 LOCK ?= $(shell cmp -s envs/gpu.txt .venv/.rfbench-lock && echo envs/gpu.txt || echo envs/cpu.txt)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: benchmark env test test-all fuzz lint lock schema help
+.PHONY: benchmark env test test-all fuzz lint lock schema record help
 
 benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
 	PYTHONPATH=workflow$${PYTHONPATH:+:$$PYTHONPATH} snakemake --cores all --logger rfbench
@@ -35,6 +35,17 @@ lock: ## renew envs/cpu.txt and envs/gpu.txt from pyproject.toml (needs uv)
 
 schema: env ## renew workflow/schemas/config.schema.json from workflow/rfbench/settings
 	python -m rfbench.settings.schema
+
+# FROM: the checkout that ran it. NAME: the folder of its results and reports, and of what is kept.
+FROM ?= .
+record: ## keep a finished experiment's numbers in results/measured: make record NAME=idrid_small [FROM=/another/checkout]
+	@test -n "$(NAME)" || { echo 'record: which experiment? make record NAME=idrid_small'; exit 1; }
+	@! grep -qE ',(missing|error),' $(FROM)/results/$(NAME)/metrics.csv || { echo 'record: $(NAME) is not finished'; exit 1; }
+	mkdir -p results/measured/$(NAME)
+	cp $(FROM)/results/$(NAME)/metrics.csv $(FROM)/results/$(NAME)/differences.csv $(FROM)/results/$(NAME)/profile.json \
+		results/measured/$(NAME)
+	cd $(FROM)/reports/$(NAME)/tables && \
+		cp table*.md lesions.csv lesions.md power.csv power.md verdicts.csv verdicts.md claims.csv $(CURDIR)/results/measured/$(NAME)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20

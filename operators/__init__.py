@@ -60,6 +60,9 @@ class Pair:
     # Whose records an up path j -> i takes. "mirror": those of the same module's down path i -> j. "previous": those
     # of the previous module's; where it had no such path, those of the transitions that created branches i+1 … j.
     guide: str = ""
+    # Where the operator was published, for a row that the papers' comparison does not have, and what was followed where
+    # authors' paper and code differ; "control" for a control. Such rows have a table of their own.
+    since: str = ""
 
     @property
     def published_name(self) -> str:

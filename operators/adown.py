@@ -62,4 +62,11 @@ def down(in_channels: int, out_channels: int, steps: int, relu: bool) -> nn.Sequ
 
 
 DOWN = {"ADown": down}
-PAIRS = (Pair("adown_bilinear", "ADown", "Bilinear"),)
+PAIRS = (
+    Pair(
+        "adown_bilinear",
+        "ADown",
+        "Bilinear",
+        since="YOLOv9, ECCV 2024; of the authors' code, the paper does not describe it",
+    ),
+)

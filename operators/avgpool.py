@@ -25,4 +25,4 @@ def down(in_channels: int, out_channels: int, steps: int, relu: bool) -> nn.Sequ
 
 
 DOWN = {"AvgPool": down}
-PAIRS = (Pair("avgpool_bilinear", "AvgPool", "Bilinear"),)
+PAIRS = (Pair("avgpool_bilinear", "AvgPool", "Bilinear", since="control"),)

@@ -102,6 +102,6 @@ def maxblur_down(in_channels: int, out_channels: int, steps: int, relu: bool, **
 
 DOWN = {"BlurPool": blur_down, "MaxBlurPool": maxblur_down}
 PAIRS = (
-    Pair("blur_bilinear", "BlurPool", "Bilinear"),
-    Pair("maxblur_bilinear", "MaxBlurPool", "Bilinear"),
+    Pair("blur_bilinear", "BlurPool", "Bilinear", since="ICML 2019"),
+    Pair("maxblur_bilinear", "MaxBlurPool", "Bilinear", since="ICML 2019"),
 )

@@ -77,4 +77,4 @@ def up(in_channels: int, out_channels: int, steps: int, **options) -> nn.Sequent
 
 
 UP = {"DySample": up}
-PAIRS = (Pair("strideconv_dysample", "StrideConv", "DySample"),)
+PAIRS = (Pair("strideconv_dysample", "StrideConv", "DySample", since="ICCV 2023"),)

@@ -58,4 +58,11 @@ def up(in_channels: int, out_channels: int, steps: int) -> nn.Sequential:
 
 
 UP = {"EUCB": up}
-PAIRS = (Pair("strideconv_eucb", "StrideConv", "EUCB"),)
+PAIRS = (
+    Pair(
+        "strideconv_eucb",
+        "StrideConv",
+        "EUCB",
+        since="CVPR 2024; the shuffle of the authors' code, an identity, left out",
+    ),
+)

@@ -90,4 +90,13 @@ def up(in_channels: int, out_channels: int, steps: int, **options) -> GuidedUpPa
 
 
 UP = {"FADE": up}
-PAIRS = (Pair("strideconv_fade", "StrideConv*", "FADE", label="StrideConv/FADE", guide="mirror"),)
+PAIRS = (
+    Pair(
+        "strideconv_fade",
+        "StrideConv*",
+        "FADE",
+        label="StrideConv/FADE",
+        guide="mirror",
+        since="ECCV 2022; of the authors' two forms the one that convolves first",
+    ),
+)

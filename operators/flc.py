@@ -78,4 +78,11 @@ def _step(in_channels: int, out_channels: int, relu: bool) -> nn.Sequential:
 
 
 DOWN = {"FLC": down}
-PAIRS = (Pair("flc_bilinear", "FLC", "Bilinear"),)
+PAIRS = (
+    Pair(
+        "flc_bilinear",
+        "FLC",
+        "Bilinear",
+        since="ECCV 2022; the centred crop of the paper, which the authors' code misses by one for sides of 4k + 2",
+    ),
+)

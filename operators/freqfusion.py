@@ -163,4 +163,13 @@ def up(in_channels: int, out_channels: int, steps: int, **options) -> GuidedUpPa
 
 
 UP = {"FreqFusion": up}
-PAIRS = (Pair("strideconv_freqfusion", "StrideConv*", "FreqFusion", label="StrideConv/FreqFusion", guide="mirror"),)
+PAIRS = (
+    Pair(
+        "strideconv_freqfusion",
+        "StrideConv*",
+        "FreqFusion",
+        label="StrideConv/FreqFusion",
+        guide="mirror",
+        since="TPAMI 2024; padded with zeros as in the published models, not by reflection as in the code without mmcv",
+    ),
+)

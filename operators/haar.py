@@ -54,4 +54,4 @@ class HaarUpPath(nn.Module):
 
 DOWN = {"Haar": HaarDownPath}
 UP = {"Haar": HaarUpPath}
-PAIRS = (Pair("haar_haar", "Haar", "Haar", guide="mirror"),)
+PAIRS = (Pair("haar_haar", "Haar", "Haar", guide="mirror", since="WaveSNet, arXiv 2020"),)

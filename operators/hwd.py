@@ -65,4 +65,4 @@ def down(in_channels: int, out_channels: int, steps: int, relu: bool) -> nn.Sequ
 
 
 DOWN = {"HWD": down}
-PAIRS = (Pair("hwd_bilinear", "HWD", "Bilinear"),)
+PAIRS = (Pair("hwd_bilinear", "HWD", "Bilinear", since="Pattern Recognition 2023"),)

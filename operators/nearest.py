@@ -21,4 +21,4 @@ def up(in_channels: int, out_channels: int, steps: int) -> nn.Sequential:
 
 
 UP = {"Nearest": up}
-PAIRS = (Pair("strideconv_nearest", "StrideConv", "Nearest"),)
+PAIRS = (Pair("strideconv_nearest", "StrideConv", "Nearest", since="control"),)

@@ -61,4 +61,11 @@ def up(in_channels: int, out_channels: int, steps: int, **options) -> nn.Sequent
 
 
 UP = {"PixelShuffle": up}
-PAIRS = (Pair("strideconv_pixelshuffle", "StrideConv", "PixelShuffle"),)
+PAIRS = (
+    Pair(
+        "strideconv_pixelshuffle",
+        "StrideConv",
+        "PixelShuffle",
+        since="CVPR 2016, initialised by ICNR (arXiv 2017)",
+    ),
+)

@@ -69,4 +69,13 @@ def up(in_channels: int, out_channels: int, steps: int, **options) -> GuidedUpPa
 
 
 UP = {"SAPA": up}
-PAIRS = (Pair("strideconv_sapa", "StrideConv*", "SAPA", label="StrideConv/SAPA", guide="mirror"),)
+PAIRS = (
+    Pair(
+        "strideconv_sapa",
+        "StrideConv*",
+        "SAPA",
+        label="StrideConv/SAPA",
+        guide="mirror",
+        since="NeurIPS 2022, SAPA-B; dimension 32 as the paper's count needs, 64 is the default of the authors' code",
+    ),
+)

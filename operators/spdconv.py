@@ -66,4 +66,11 @@ def down(in_channels: int, out_channels: int, steps: int, relu: bool, **options)
 
 
 DOWN = {"SPDConv": down}
-PAIRS = (Pair("spd_bilinear", "SPDConv", "Bilinear"),)
+PAIRS = (
+    Pair(
+        "spd_bilinear",
+        "SPDConv",
+        "Bilinear",
+        since="ECML PKDD 2022; the paper's order of layers, the authors' code also convolves first",
+    ),
+)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
+from sklearn.metrics import log_loss
 
-from rfbench.losses import dice_loss
+from rfbench.losses import cross_entropy, dice_loss
 
 
 def formula(logits: np.ndarray, label: np.ndarray, eps: float = 1e-5) -> float:
@@ -48,6 +50,45 @@ def test_images_count_equally_whatever_their_lesion_area():
     logits = torch.randn(2, 1, 8, 8)
     single = [dice_loss(logits[i : i + 1], label[i : i + 1]) for i in range(2)]
     torch.testing.assert_close(dice_loss(logits, label), sum(single) / 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 4, 17, 5)])
+def test_over_the_batch_the_images_are_one(shape):
+    """The formula of a single image that holds the pixels of all."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=shape).astype(np.float32)
+    label = rng.integers(0, shape[1] + 1, size=(shape[0], *shape[2:]))
+    label[0][label[0] == 2] = 0  # a lesion that one image lacks
+    loss = dice_loss(torch.from_numpy(logits), torch.from_numpy(label), over_batch=True)
+    joined = formula(np.concatenate(list(logits), axis=1)[None], np.concatenate(list(label))[None])
+    assert loss.item() == pytest.approx(joined, rel=1e-5)
+    if shape[0] > 1:
+        assert loss.item() != pytest.approx(formula(logits, label), rel=1e-3)
+
+
+def test_cross_entropy_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 3, 5, 7)).astype(np.float32)
+    label = rng.integers(0, 4, size=(2, 5, 7))
+    expected = [
+        log_loss(label.ravel() == lesion + 1, expit(logits[:, lesion].ravel().astype(float))) for lesion in range(3)
+    ]
+    found = cross_entropy(torch.from_numpy(logits).half(), torch.from_numpy(label))
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(np.mean(expected), rel=1e-3)
+    assert cross_entropy(torch.from_numpy(logits), torch.from_numpy(label)).item() == pytest.approx(np.mean(expected))
+
+
+def test_an_unlearned_lesion_gives_a_gradient_to_cross_entropy_alone():
+    """Scores of e^-12: Dice's gradient vanishes with the score, cross-entropy's tends to the pixel's share."""
+    label = torch.zeros(1, 64, 64, dtype=torch.int64)
+    label[0, :2, :2] = 1
+    gradients = {}
+    for loss in (dice_loss, cross_entropy):
+        logits = torch.full((1, 1, 64, 64), -12.0, requires_grad=True)
+        (gradients[loss],) = torch.autograd.grad(loss(logits, label), logits)
+    assert gradients[cross_entropy][0, 0, 0, 0].item() == pytest.approx(-1 / 64**2, rel=1e-4)
+    assert abs(gradients[dice_loss][0, 0, 0, 0].item()) < 1e-5
 
 
 def test_half_precision_is_summed_in_float32():

@@ -1,6 +1,7 @@
 """Random resize, crop and distortion against mmcv's and mmseg's own classes: equal bits from equal draws."""
 
 import contextlib
+from collections import Counter
 
 import mmcv
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.transforms import RandomResize
+from scipy import ndimage
+from scipy.stats import chisquare
 
 from rfbench.data import augment
 
@@ -81,6 +84,77 @@ def test_windows_are_mmsegs(seed, shape, crop, classes, limit):
     top, bottom, left, right = reference.crop_bbox({"img": label, "gt_seg_map": label})
     assert window == (slice(top, bottom), slice(left, right))
     assert at_the_same_place(rng)
+
+
+def middles_of(label: np.ndarray) -> list[tuple[int, float, float]]:
+    """Class and middle of the bounding box of every 8-connected region, by scipy, sorted."""
+    return sorted(
+        (lesion, (rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2)
+        for lesion in (1, 2, 3, 4)
+        for rows, columns in ndimage.find_objects(ndimage.label(label == lesion, np.ones((3, 3)))[0])
+    )
+
+
+def some_lesions(seed: int, shape: tuple[int, int], share: float) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return ((rng.random(shape) < share) * rng.integers(1, 5, shape)).astype(np.uint8)
+
+
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS, SHAPES, st.sampled_from([0.0, 0.02, 0.3]))
+def test_lesions_are_found_where_scipy_finds_them_in_every_copy(seed, shape, share):
+    label = some_lesions(seed, shape, share)
+    found = augment.find_lesions(label)
+    for copy, moved in zip(augment.COPIES, augment.MIDDLES, strict=True):
+        turned = np.ascontiguousarray(copy(label))
+        height, width = turned.shape
+        points = [
+            (lesion, *(np.array(moved(y, x)) * (height, width)))
+            for lesion, of_class in zip(np.unique(label[label > 0]), found, strict=True)
+            for y, x in of_class
+        ]
+        np.testing.assert_allclose(sorted(points), middles_of(turned), rtol=0, atol=1e-9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SEEDS, SHAPES, st.tuples(st.integers(1, 50), st.integers(1, 50)), st.sampled_from([0.02, 0.9]))
+def test_windows_on_a_lesion_hold_the_middle_of_one_and_stay_inside(seed, shape, crop, share):
+    label = some_lesions(seed, shape, share)
+    if not label.any():
+        assert augment.find_lesions(label) == []
+        return
+    rng = np.random.RandomState(seed)
+    rows, columns = window = augment.draw_window_on_lesion(rng, augment.find_lesions(label), 0, shape, crop)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == crop[::-1]
+    assert rows.start >= 0 <= columns.start
+    for part, whole in zip(window, shape, strict=True):
+        assert part.stop <= whole or part.start == 0, "only an image smaller than the crop ends before it"
+    # A pixel's left and upper edge is its own; a fraction may round to the one before.
+    assert any(rows.start - 1e-9 <= y <= rows.stop and columns.start - 1e-9 <= x <= columns.stop
+               for _, y, x in middles_of(label))  # fmt: skip
+
+
+def test_windows_on_a_lesion_are_uniform_over_classes_lesions_and_places():
+    """Three exudates, one of them large, and one microaneurysm of a pixel, further apart than a window is wide."""
+    label = np.zeros((60, 60), np.uint8)
+    label[5, 5] = label[5:8, 45:48] = label[45, 5] = 1
+    label[45, 45] = 4
+    expected = {(5, 5): 1 / 6, (6, 46): 1 / 6, (45, 5): 1 / 6, (45, 45): 1 / 2}
+    rng, draws, size = np.random.RandomState(0), 6000, 7
+    lesions, places, found = Counter(), Counter(), augment.find_lesions(label)
+    for _ in range(draws):
+        rows, columns = augment.draw_window_on_lesion(rng, found, 0, label.shape, (size, size))
+        (middle,) = (m for m in expected if rows.start <= m[0] < rows.stop and columns.start <= m[1] < columns.stop)
+        lesions[middle] += 1
+        if middle == (45, 45):
+            places[45 - rows.start, 45 - columns.start] += 1
+    counts = [lesions[middle] for middle in expected]
+    assert chisquare(counts, [draws * share for share in expected.values()]).pvalue > 0.001
+    assert len(places) == size**2
+    assert chisquare(list(places.values())).pvalue > 0.001
 
 
 @settings(max_examples=100, deadline=None)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from rfbench.data import augment
 from rfbench.data.prepare import prepare_folder
 from rfbench.errors import RFBenchError
 from rfbench.settings import load
@@ -25,7 +26,7 @@ from . import tiny_archive as tiny
 from .reference_stream import ReferenceStream
 
 DATASET = {"scale": [428, 284], "crop": [96, 64], "lesions": ["EX", "HE", "SE", "MA"]}
-RECIPE = make_settings().recipe.model_dump()
+RECIPE = dict(make_settings().recipe)
 
 
 def section(values: dict) -> SimpleNamespace:
@@ -38,12 +39,11 @@ def assert_same(manifest: Path, dataset: dict, recipe: dict, draws, seed: int = 
     stream = TrainingStream(manifest, section(dataset), section(recipe), seed, stored)
     reference = ReferenceStream(manifest, dataset, recipe, seed)
     for draw in draws:
-        sample, expected = stream[draw], reference[draw]
-        label, true = (item["data_samples"].gt_sem_seg.data for item in (sample, expected))
-        assert torch.equal(sample["inputs"], expected["inputs"]), draw
-        assert sample["inputs"].is_contiguous()
+        (image, label), expected = stream[draw], reference[draw]
+        assert torch.equal(image, expected["inputs"]), draw
+        assert image.is_contiguous()
         assert label.dtype == torch.uint8
-        assert torch.equal(label.long(), true), draw
+        assert torch.equal(label.long()[None], expected["data_samples"].gt_sem_seg.data), draw
     return {reference.pick(draw)[1] for draw in draws}
 
 
@@ -79,6 +79,43 @@ def test_samples_of_images_full_of_lesions(tmp_path):
     dataset = {"scale": [130, 90], "crop": [64, 64], "lesions": ["EX", "HE"]}
     for limit in (0.5, 0.75):
         assert_same(manifest, dataset, {**RECIPE, "cat_max_ratio": limit}, range(36))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_so_many_crops_are_placed_on_a_lesion(manifest, monkeypatch, share):
+    """Of 200 draws, within four standard deviations; each of the others is placed as published."""
+    placed = {"lesion": 0, "anywhere": 0}
+    on_lesion, anywhere = augment.draw_window_on_lesion, augment.draw_window
+
+    def counting(name, draw):
+        def counted(*args):
+            placed[name] += 1
+            return draw(*args)
+
+        return counted
+
+    monkeypatch.setattr(augment, "draw_window_on_lesion", counting("lesion", on_lesion))
+    monkeypatch.setattr(augment, "draw_window", counting("anywhere", anywhere))
+    recipe = section({**RECIPE, "photometric": False, "foreground": share})
+    stream = TrainingStream(manifest, section(DATASET), recipe, 0)
+    labels = [stream[draw][1] for draw in range(200)]
+    assert placed["lesion"] + placed["anywhere"] == 200
+    assert abs(placed["lesion"] - 200 * share) <= 4 * np.sqrt(200 * share * (1 - share))
+    if share == 1:
+        assert all(label.any() for label in labels)
+    late = TrainingStream(manifest, section(DATASET), recipe, 0)[150]
+    assert torch.equal(late[1], labels[150]), "a draw depends on seed and number alone"
+
+
+def test_an_image_without_lesions_is_cropped_as_published(tmp_path):
+    files = {f"{stem}.jpg": tiny.jpeg((90, 130), seed=k) for k, stem in enumerate("ab")}
+    files["b_EX.tif"] = tiny.grey(np.full((90, 130), 255))
+    files["dataset.csv"] = b"image,lesion,mask,split\na.jpg,,,train\nb.jpg,EX,b_EX.tif,test"
+    source = tiny.write_tree(tmp_path / "raw", files)
+    manifest = prepare_folder(source, tmp_path / "out", lesions=("EX",), progress=False)
+    dataset = section({"scale": [130, 90], "crop": [64, 64], "lesions": ["EX"]})
+    image, label = TrainingStream(manifest, dataset, section({**RECIPE, "foreground": 1.0}), 0)[0]
+    assert (image.shape, label.any()) == ((3, 64, 64), torch.tensor(False))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +178,7 @@ def test_a_loader_needs_no_more_shared_memory_than_expected(manifest):
 @pytest.mark.parametrize(("source", "stored"), [("native", True), ("native", False), ("cached_2x", True)])
 def test_samples_of_real_idrid(idrid, name, source, stored):
     settings = load(ROOT / "config" / f"{name}.yaml")
-    recipe = {**settings.recipe.model_dump(), "train_source": source}
+    recipe = {**dict(settings.recipe), "train_source": source}
     # The start of an epoch, and draws across the end of the first of 324.
     draws = itertools.chain(range(24), range(318, 330))
     copies = assert_same(idrid, settings.datasets["IDRiD"].model_dump(), recipe, list(draws), 0, stored)

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from rfbench import cli
 from rfbench.data.manifest import read_manifest
-from rfbench.evaluation import truth
 from rfbench.evaluation.ground_truth import fit_diameter, fit_label
+from rfbench.lesions import truth
 from rfbench.names import LESIONS
 
 from ..tiny_run import make_settings

@@ -15,8 +15,8 @@ from sklearn.metrics import (
 )
 from torchmetrics.classification import BinaryPrecisionRecallCurve
 
-from rfbench.evaluation.counts import THRESHOLDS, ap_bounds
 from rfbench.evaluation.pixels import BINS, score_bin
+from rfbench.lesions.counts import THRESHOLDS, ap_bounds
 from rfbench.metrics import LesionMetrics
 from rfbench.names import LESIONS, METRICS
 

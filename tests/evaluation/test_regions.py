@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from rfbench.evaluation import regions
-from rfbench.evaluation.runs import Runs
+from rfbench.lesions.runlength import Runs
 
 from .maps import KINDS, label_map, score_maps
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from rfbench import names
-from rfbench.evaluation.counts import FROC_THRESHOLDS
-from rfbench.evaluation.lesion_metrics import SIZES
+from rfbench.lesions.counts import FROC_THRESHOLDS
+from rfbench.lesions.lesion_metrics import SIZES
 from rfbench.names import LESIONS
 from rfbench.published import read_published
-from rfbench.report.aggregate import COLUMNS
+from rfbench.report.reading import COLUMNS
 from rfbench.runs import run_folder
 from rfbench.statistics.differences import differences
 

@@ -12,7 +12,7 @@ import pytest
 
 from rfbench.page import render
 from rfbench.page.model import build
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_metrics
 
 from . import drawn_results
 

@@ -22,7 +22,7 @@ from rfbench.page import findings, render
 from rfbench.page.grids import Hole
 from rfbench.page.measures import LESIONS, PIXELS
 from rfbench.page.model import Page, build
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_metrics
 
 from . import drawn_results
 

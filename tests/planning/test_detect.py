@@ -11,7 +11,7 @@ from rfbench import cli
 from rfbench.commands import plan as command
 from rfbench.errors import RFBenchError
 from rfbench.planning import detect, estimate
-from rfbench.report.aggregate import COLUMNS
+from rfbench.report.reading import COLUMNS
 from rfbench.settings import Settings
 from rfbench.statistics import power
 
@@ -21,7 +21,7 @@ from .test_plan import IMAGES, NETWORK, settings
 
 def measured(made: Settings) -> dict:
     """A fabricated sample of the machine: M2MRF's steps take twice as long as the baseline's."""
-    slow = NETWORK | {"step": tuple(2 * value for value in NETWORK["step"])}
+    slow = NETWORK | {"update": tuple(2 * value for value in NETWORK["update"])}
     networks = {"strideconv_bilinear": NETWORK, "m2mrf_c": slow}
     return {"networks": networks, "images": {"SYN-IDRiD": IMAGES}, "start": 3.0, "device": "cpu"}
 
@@ -30,7 +30,8 @@ def write_metrics(made: Settings, scores: dict[str, list[float]], dataset: str =
     """metrics.csv of the configuration with these mAP, in percent."""
     rows = [
         {**dict.fromkeys(COLUMNS, ""), "dataset": dataset, "pair": pair, "seed": seed, "metric": "ap", "lesion": "mean",
-         "value": value / 100, "state": "done", "n": 3, "layout": "idrid"}
+         "value": value / 100, "state": "done", "n": 3, "layout": "idrid",
+         "synthetic": True}
         for pair, values in scores.items() for seed, value in enumerate(values)
     ]  # fmt: skip
     pd.DataFrame(rows, columns=COLUMNS).to_csv(f"{made.results}/metrics.csv", index=False)

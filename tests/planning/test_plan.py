@@ -4,10 +4,12 @@ import copy
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from rfbench import provenance
@@ -17,12 +19,16 @@ from rfbench.errors import RFBenchError
 from rfbench.planning import estimate, plan, sample
 from rfbench.runs import of
 from rfbench.settings import Evaluation, Profile, Settings, complete, load, run_names
+from rfbench.training import step
+from rfbench.training.stream import TrainingStream
 
+from .. import recorded
 from ..checkout import ROOT, SMALLEST
+from ..tiny_run import make_settings
 
-NETWORK = {"step": (0.5, 2e-6), "forward": (0.1, 1e-6), "optimizer": 0.25, "bytes": 1000, "checkpoint": 3000}
-IMAGES = {"train": 10, "val": 0, "test": 5, "prepare": 7.0, "read": 0.4, "draw": 0.1, "judge": 2.0, "bytes": 100,
-          "stored": 5000}  # fmt: skip
+NETWORK = {"update": (0.5, 8e-6), "forward": (0.1, 1e-6), "bytes": 1000, "checkpoint": 3000, "memory": None}
+IMAGES = {"train": 10, "val": 0, "test": 5, "prepare": 7.0, "read": 0.4, "draw": 0.1, "load": 0.1, "judge": 2.0,
+          "bytes": 100, "stored": 5000}  # fmt: skip
 
 
 def settings(tmp_path, **recipe) -> Settings:
@@ -42,27 +48,111 @@ def test_line_through_two_measurements():
 @pytest.mark.parametrize(
     ("recipe", "seconds"),
     [
-        # Four updates of a batch of four 64x64 crops: 0.5 + 4·4096·2e-6 + 0.25 s, and four samples of 0.5 s each.
-        ({"workers": 0, "store": False}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.5)),
-        # Two processes load beside the training: the slower of the two counts.
-        ({"workers": 2, "store": False}, 4 * (4 * 0.5 / 2)),
-        ({"workers": 8, "store": False}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25)),
-        # Two micro-batches pay the constant twice, the optimiser once.
-        ({"workers": 8, "micro_batches": 2}, 4 * (2 * (0.5 + 2 * 4096 * 2e-6) + 0.25)),
+        # Four updates of a batch of four 64x64 crops: 0.5 + 4096·8e-6 s, and four samples of 0.5 s each.
+        ({"workers": 0, "store": False}, 4 * (0.5 + 4096 * 8e-6 + 4 * 0.5)),
+        # Processes load beside the training, each decoding its share: the slower of the two counts.
+        ({"workers": 2, "store": False}, 4 * 4 * (0.1 + 0.4 / 2)),
+        ({"workers": 8, "store": False}, 4 * 4 * (0.1 + 0.4 / 8)),
+        ({"workers": 8}, 4 * (0.5 + 4096 * 8e-6)),
         # Of decoded images, a sample takes 0.1 s.
-        ({"workers": 0}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.1)),
+        ({"workers": 0}, 4 * (0.5 + 4096 * 8e-6 + 4 * 0.1)),
         # The cache reads each of the ten images once, where the store does not hold them.
         (
             {"workers": 0, "train_source": "cached_2x", "store": False},
-            10 * 0.4 + 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.1),
+            10 * 0.4 + 4 * (0.5 + 4096 * 8e-6 + 4 * 0.1),
         ),
-        ({"workers": 0, "train_source": "cached_2x"}, 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25 + 4 * 0.1)),
+        ({"workers": 0, "train_source": "cached_2x"}, 4 * (0.5 + 4096 * 8e-6 + 4 * 0.1)),
     ],
 )
 def test_seconds_of_a_training(tmp_path, recipe, seconds):
     made = settings(tmp_path, **recipe)
     dataset = made.datasets["SYN-IDRiD"]
     assert estimate.training_seconds(dataset, made.recipe, NETWORK, IMAGES) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("workers", "load", "row", "told"),
+    [
+        # An update takes 0.533 s or twice as long; 4 samples. One process draws a sample in 0.1 s: 0.4 s an update.
+        (1, 0.1, {"loading": 0.4, "network": 2, "loader": 0, "workers": 1}, "the network bounds every training"),
+        (2, 0.2, {"loading": 0.8, "network": 1, "loader": 1, "workers": 1}, "bounds those of the 1 fastest pairs"),
+        (2, 0.5, {"loading": 2.0, "network": 0, "loader": 2, "workers": 1}, "the loader bounds every training"),
+        (0, 0.1, {"loading": 0.4, "network": 2, "loader": 0, "workers": 1}, "one after the other"),
+    ],
+)
+def test_what_bounds_the_trainings(tmp_path, workers, load, row, told):
+    made = settings(tmp_path, workers=workers)
+    slow = NETWORK | {"update": tuple(2 * value for value in NETWORK["update"])}
+    measured = {"networks": dict(zip(made.pairs, (NETWORK, slow), strict=True)),
+                "images": {"SYN-IDRiD": IMAGES | {"load": load}}}  # fmt: skip
+    (found,) = estimate.bounds(made, measured)
+    once = 0.5 + 4096 * 8e-6
+    assert found == {"dataset": "SYN-IDRiD", "update": pytest.approx([once, 2 * once]), **row}
+    assert told in command._bound(found, made.recipe)
+
+
+def test_a_loader_feeds_the_fastest_pair_by_so_many_processes(tmp_path):
+    """Drawing 0.7 s a sample, 2.8 s an update of 0.533 s: six processes."""
+    made = settings(tmp_path, workers=2)
+    measured = {"networks": dict.fromkeys(made.pairs, NETWORK),
+                "images": {"SYN-IDRiD": IMAGES | {"draw": 0.7, "load": 0.35}}}  # fmt: skip
+    (found,) = estimate.bounds(made, measured)
+    assert (found["loader"], found["workers"]) == (2, 6)
+
+
+def test_an_update_is_measured_as_it_is_trained(tmp_path, monkeypatch):
+    """Batch, crop, micro-batches and optimiser as configured, by the class that trains; smaller only where told."""
+    made = settings(tmp_path, batch_size=2, micro_batches=2, workers=0)
+    made = made.model_copy(update={"datasets": {"SYN-IDRiD": made.datasets["SYN-IDRiD"].model_copy(
+        update={"crop": (256, 128)})}})  # fmt: skip
+    seen, once = [], step.Update.__call__
+
+    def watched(self, images, label, rate):
+        seen.append((tuple(images.shape), self.parts, type(self.optimizer).__name__))
+        return once(self, images, label, rate)
+
+    monkeypatch.setattr(step.Update, "__call__", watched)
+    network = sample.measure_network(made, "strideconv_bilinear", pick_device("cpu"), halvings=0)
+    assert set(seen) == {((2, 3, 64, 64), 2, "SGD"), ((2, 3, 128, 256), 2, "SGD")}
+    assert network["measured"] == [(64, 64), (256, 128)]
+    assert network["memory"] is None
+    halved = sample.measure_network(made, "strideconv_bilinear", pick_device("cpu"), halvings=1)
+    assert halved["measured"] == [(64, 64), (128, 64)]
+    least = sample.measure_network(settings(tmp_path), "strideconv_bilinear", pick_device("cpu"), halvings=0)
+    assert least["measured"] == [(64, 64), (128, 128)], "a line needs two sizes"
+
+
+def test_a_batch_that_does_not_fit_is_said_and_measured_smaller(tmp_path, monkeypatch):
+    made = settings(tmp_path, batch_size=2, workers=0)
+    made = made.model_copy(update={"datasets": {"SYN-IDRiD": made.datasets["SYN-IDRiD"].model_copy(
+        update={"crop": (512, 256)})}})  # fmt: skip
+    once = step.Update.__call__
+
+    def small_memory(self, images, label, rate):
+        if images.shape[3] > 128:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return once(self, images, label, rate)
+
+    monkeypatch.setattr(step.Update, "__call__", small_memory)
+    network = sample.measure_network(made, "strideconv_bilinear", pick_device("cpu"), halvings=0)
+    assert network["measured"] == [(64, 64), (128, 64)]
+    assert "recipe.micro_batches: 2" in network["memory"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loading_is_measured_by_so_many_processes(manifest, workers):
+    """A sample takes 0.2 s to draw and nothing else; a process more halves it, beside what handing it over takes."""
+    made = make_settings(workers=workers, batch_size=2)
+    stream = TrainingStream(manifest, made.datasets["SYN"], made.recipe, 0)
+    images = stream[0]
+
+    class Slow(torch.utils.data.Dataset):
+        def __getitem__(self, draw: int):
+            time.sleep(0.2)
+            return images
+
+    seconds = sample._loading(Slow(), made.datasets["SYN"], made.recipe)
+    assert 0.5 * 0.2 / workers < seconds < 1.8 * 0.2 / workers
 
 
 def test_seconds_of_an_evaluation(tmp_path):
@@ -79,7 +169,7 @@ def test_stages_count_what_is_left(tmp_path):
     networks = dict.fromkeys(made.pairs, NETWORK)
     measured = {"networks": networks, "images": {"SYN-IDRiD": IMAGES}, "start": 3.0, "counting": 1.5}
     rows = {row["stage"]: row for row in estimate.stages(made, measured, jobs=2)}
-    training = 3.0 + 4 * (0.5 + 4 * 4096 * 2e-6 + 0.25)
+    training = 3.0 + 4 * (0.5 + 4096 * 8e-6)
     assert (rows["train"]["jobs"], rows["train"]["to_do"]) == (4, 4)
     assert rows["train"]["seconds"] == pytest.approx(4 * training)
     assert rows["train"]["seconds_parallel"] == pytest.approx(2 * training)
@@ -97,11 +187,12 @@ def test_stages_count_what_is_left(tmp_path):
 
     def record(pair: str, seed: int, name: str, change: dict) -> None:
         run = of(made, "SYN-IDRiD", pair, seed)
-        own = {"settings": run.settings.model_dump(mode="json") | change}
-        provenance.write_json(run.folder / f"{name}.json", own | {"evaluation": run.evaluation.model_dump(mode="json")})
+        about = recorded.evaluation(run)
+        provenance.write_json(run.folder / f"{name}.json", about | {"settings": about["settings"] | change})
 
     record("m2mrf_c", 0, "train", {})
     record("m2mrf_c", 0, "evaluation", {})
+    provenance.write_text(of(made, "SYN-IDRiD", "m2mrf_c", 0).folder / "evidence.npz", "")
     record("m2mrf_c", 1, "train", {})
     record("strideconv_bilinear", 0, "train", {"recipe": "another"})
     rows = {row["stage"]: row for row in estimate.stages(made, measured, jobs=2)}
@@ -124,11 +215,13 @@ def test_what_is_finished_is_not_to_do(tmp_path):
     provenance.write_text(manifest.with_name("lesions.npz"), "")
     for names in run_names(made):
         run = of(made, *names)
-        own = {key: getattr(run, key).model_dump(mode="json") for key in ("settings", "evaluation")}
-        provenance.write_json(run.folder / "evaluation.json", own)
+        provenance.write_json(run.folder / "evaluation.json", recorded.evaluation(run))
+    assert to_do() == {"evaluate", "profile"} | last, "evaluated before evidence was kept: once more, without training"
+    for names in run_names(made):
+        provenance.write_text(of(made, *names).folder / "evidence.npz", "")
     assert to_do() == {"profile"} | last
-    conditions = asdict(estimate.profile.configured(made))
-    profile = {**conditions, "paper": None, "pairs": {pair: {} for pair in made.pairs}}
+    conditions = {**asdict(estimate.profile.configured(made)), "paper": None}
+    profile = recorded.profile({pair: recorded.cost(pair) for pair in conditions.pop("pairs")}, **conditions)
     provenance.write_json(Path(made.results) / "profile.json", profile)
     assert to_do() == last
     for file in estimate.LAST.values():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from rfbench.published import PUBLISHED
-from rfbench.report.aggregate import COLUMNS
+from rfbench.report.reading import COLUMNS
 
 LESIONS = ("EX", "HE", "SE", "MA")
 NAMES = {"aupr11": ("mAUPR", "AUPR"), "f": ("mF", "F"), "iou": ("mIoU", "IoU"), "ap": ("mAUPR", "AUPR")}

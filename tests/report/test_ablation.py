@@ -16,8 +16,8 @@ from rfbench.commands import ablation as command
 from rfbench.errors import RFBenchError
 from rfbench.pipeline import Pipeline
 from rfbench.report import ablation
-from rfbench.report.aggregate import COLUMNS
 from rfbench.report.deviations import deviations
+from rfbench.report.reading import COLUMNS
 from rfbench.settings import ConfigError, complete, load, network, run_names, run_settings, swept_options, variants
 
 from ..checkout import ROOT

@@ -9,28 +9,20 @@ import pytest
 from rfbench import cli
 from rfbench.report import costs, plotting
 
-ABOUT = {"commit": "c" * 40, "dirty": False, "device": "cpu", "versions": {"torch": "2.13.0"}}
+from .. import recorded
 
 
 @pytest.fixture
 def profile():
-    def row(name, ratio, **more):
-        spread = {"fps_ratio_min": ratio - 0.1, "fps_ratio_max": ratio + 0.2}
-        return {"row": name, "params": 2e6, "params_w48": 7e7, "flops": 1.5e9, "flops_w48": 1.8e11, "memory": 5e6,
-                "memory_w48": 1.2e9, "fps": 3.0, "fps_ratio": ratio, **spread, **more}  # fmt: skip
-
     fused = {"fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9, "own_ratio": 1.3, "own_ratio_min": 1.2,
              "own_ratio_max": 1.4}  # fmt: skip
-    return {
-        "pairs": {
-            "strideconv_bilinear": row("StrideConv/Bilinear", 1.0),
-            "m2mrf_c": row("M2MRF-C", 0.6, fused=fused),
-            "mine": row("Mine/Mine", 0.5),
-        },
-        "baseline": "strideconv_bilinear", "backbone": "hrnetv2_embedded", "size": [96, 64], "batch": 1,
-        "dtype": "float32", "channels_last": False, "threads": 2, "rounds": 9, "memory_kind": "saved for backward",
-        "paper": {"size": [512, 512], "batch": 1, "dtype": "float32"}, "provenance": ABOUT,
-    }  # fmt: skip
+    return recorded.profile(
+        {
+            "strideconv_bilinear": recorded.cost("StrideConv/Bilinear", 1.0),
+            "m2mrf_c": recorded.cost("M2MRF-C", 0.6, fused=fused),
+            "mine": recorded.cost("Mine/Mine", 0.5),
+        }
+    )
 
 
 def test_published_values_stand_beside_ours(profile):
@@ -95,7 +87,7 @@ def test_a_gpus_record_gives_a_table_for_each_profile_and_the_loss_curves(profil
     block |= {"pair": "m2mrf_c", "ratio": 3.2, "within_noise": True}
     record = {
         "blocks": {"float32": profile, "bfloat16": {**profile, "dtype": "bfloat16"}, "training_m2mrf_c": block},
-        "suite": {"crop": [1440, 960], "batch": 4, "backbone": "hrnetv2_w48"}, "provenance": ABOUT,
+        "suite": {"crop": [1440, 960], "batch": 4, "backbone": "hrnetv2_w48"}, "provenance": recorded.ORIGIN,
     }  # fmt: skip
     figure = costs.draw_losses({"training_m2mrf_c": block}, record)
     lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}

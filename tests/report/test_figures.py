@@ -7,12 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from scipy import stats
 
 from rfbench.commands import figures as command
 from rfbench.errors import RFBenchError
+from rfbench.names import BASELINE_ROW
 from rfbench.report import charts, curves, figures, plotting, tables
-from rfbench.report.aggregate import COLUMNS
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import COLUMNS, read_metrics
+from rfbench.report.rows import order
+
+from .. import recorded
+from .published_like import published_like
 
 ROWS = {"strideconv_bilinear": "StrideConv/Bilinear", "m2mrf_c": "M2MRF-C"}
 
@@ -52,17 +57,15 @@ def results(tmp_path):
                 frame = pd.DataFrame(points, columns=["lesion", "curve", "recall", "precision"])
                 frame.to_csv(folder / "pr_curves.csv", index=False)
     pairs = {
-        pair: {"params_w48": 6e7 + k, "fps_ratio": 1 - k / 10, "fps_ratio_min": 0.8, "fps_ratio_max": 1.1}
-        for k, pair in enumerate(ROWS)
+        pair: recorded.cost(row, 1 - k / 10, params_w48=60_000_000 + k) for k, (pair, row) in enumerate(ROWS.items())
     }
-    profile = {"pairs": pairs, "backbone": "hrnetv2_w48", "size": [1440, 960], "batch": 1, "dtype": "float32",
-               "channels_last": False, "threads": 2, "provenance": {"device": "cpu"}}  # fmt: skip
+    profile = recorded.profile(pairs, backbone="hrnetv2_w48", size=[1440, 960])
     (tmp_path / "profile.json").write_text(json.dumps(profile))
     pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "metrics.csv", index=False)
     return tmp_path
 
 
-ALL = {"aupr11", "ap", "f", "iou", "lesions", "training", "pr", "params", "fps", "published"}
+ALL = {"aupr11", "ap", "f", "iou", "lesions", "differences", "training", "pr", "params", "fps", "published"}
 
 
 def some(monkeypatch, *names: str) -> None:
@@ -101,6 +104,76 @@ def test_interval_is_students(results):
     values = pd.Series([1.0, 2.0, 4.0])
     assert plotting.interval(values) == pytest.approx(4.302653 * values.std() / 3**0.5, rel=1e-6)
     assert plotting.interval(values[:2]) == 0
+
+
+def spans(axes: plt.Axes, width: float) -> list[tuple[float, float]]:
+    """Ends of the horizontal lines of a width, by row."""
+    drawn = [line for line in axes.lines if line.get_linewidth() == width and line.get_linestyle() == "-"]
+    return [tuple(line.get_xdata()) for line in sorted(drawn, key=lambda line: line.get_ydata()[0])]
+
+
+def test_differences_have_both_intervals_of_differences_csv():
+    """Means and retraining intervals by Student's t, worked out here; those of new patients as stored."""
+    metrics = published_like(sd=0.5)
+    names = [row for row in metrics["row"].unique() if row != BASELINE_ROW]
+    wide = {
+        metric: metrics[(metrics["metric"] == metric) & (metrics["lesion"] == "mean")].pivot(
+            index="row", columns="seed", values="value"
+        ).loc[[BASELINE_ROW, *names]] * 100
+        for metric in ("ap", "aupr11")
+    }  # fmt: skip
+    stored = pd.DataFrame(
+        {"dataset": "IDRiD", "metric": metric, "lesion": "mean", "reference": "strideconv_bilinear", "pair": pair,
+         "difference": wide[metric].mean(axis=1)[row] - wide[metric].mean(axis=1)[BASELINE_ROW],
+         "population_low": -10.0 - place, "population_high": 20.0 + place}
+        for metric in wide
+        for place, (row, pair) in enumerate(metrics.drop_duplicates("row").set_index("row")["pair"][names].items())
+    )  # fmt: skip
+    figure = charts.draw_differences(metrics, stored)
+    shown = [row for row in order(metrics) if row != BASELINE_ROW]
+    for axes, metric in zip(figure.axes, ("ap", "aupr11"), strict=True):
+        table = wide[metric]
+        rest = table.sub(table.mean(axis=1), axis=0).sub(table.mean() - table.to_numpy().mean(), axis=1)
+        degrees = (len(table) - 1) * 2
+        half = stats.t.ppf(0.975, degrees) * ((rest**2).to_numpy().sum() / degrees) ** 0.5 * (2 / 3) ** 0.5
+        middle = [table.mean(axis=1)[row] - table.mean(axis=1)[BASELINE_ROW] for row in shown]
+        found = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
+        assert found == pytest.approx(middle)
+        for (low, high), value in zip(spans(axes, 2.4), middle, strict=True):
+            assert (low, high) == pytest.approx((value - half, value + half))
+        assert spans(axes, 0.8) == [(-10 - names.index(row), 20 + names.index(row)) for row in shown]
+    assert [text.get_text().rsplit("  ", 1)[0] for text in figure.axes[0].get_yticklabels()] == shown
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "new patients, too, 95 %", "retraining on the same images, 95 %", "difference of the means",
+    ]  # fmt: skip
+    plt.close("all")
+
+
+def test_differences_of_other_metrics_lend_no_interval(results):
+    metrics = published_like(sd=0.5)
+    stale = pd.DataFrame([{"dataset": "IDRiD", "metric": "ap", "lesion": "mean", "reference": "strideconv_bilinear",
+                           "pair": metrics["pair"].iloc[-1], "difference": 99.0, "population_low": 98.0,
+                           "population_high": 100.0}])  # fmt: skip
+    for differences in (stale, None):
+        figure = charts.draw_differences(metrics, differences)
+        assert spans(figure.axes[0], 0.8) == []
+        assert len(spans(figure.axes[0], 2.4)) == len(metrics["row"].unique()) - 1
+        assert "new patients, too, 95 %" not in [text.get_text() for text in figure.legends[0].get_texts()]
+    alone = metrics[metrics["row"] == BASELINE_ROW]
+    assert "differences" not in figures.drawings(alone, results, None), "nothing to compare with"
+    others = metrics[metrics["row"] != BASELINE_ROW]
+    assert "differences" not in figures.drawings(others, results, None), "no baseline"
+    plt.close("all")
+
+
+def test_a_pair_without_a_run_is_said_beside_the_others(results):
+    metrics = read_metrics(results / "metrics.csv")
+    undone = metrics[metrics["state"] == "missing"].assign(pair="a2u", row="A2U/A2U")
+    axes = charts.draw_differences(pd.concat([metrics, undone]), None).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["no runs to compare"]
+    assert [line.get_marker() for line in axes.lines].count("D") == 1, "of M2MRF-C, with too few runs for an interval"
+    assert spans(axes, 2.4) == []
+    plt.close("all")
 
 
 def test_synthetic_data_are_called_so_in_every_figure(results):

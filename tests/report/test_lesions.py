@@ -9,8 +9,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from rfbench.report import figures, lesion_charts, lesions, plotting
-from rfbench.report.aggregate import COLUMNS
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import COLUMNS, read_metrics
 
 ROWS = {"m2mrf_c": "M2MRF-C", "strideconv_bilinear": "StrideConv/Bilinear"}
 SIZES = ("lt74", "74_255", "256_1920", "gt1920")

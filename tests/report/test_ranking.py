@@ -147,6 +147,19 @@ def written(folder, metrics: pd.DataFrame, differences: pd.DataFrame | None = No
     return (folder / "out" / "table5.md").read_text()
 
 
+def test_the_tables_of_some_runs_take_the_differences_of_those_runs(tmp_path):
+    """`snakemake partial` writes both below results/partial; the results folder's own may be of other runs."""
+    metrics, folder = published_like(sd=0.5), tmp_path / "partial"
+    folder.mkdir()
+    metrics.to_csv(folder / "metrics.csv", index=False)
+    stored(metrics).to_csv(folder / "differences.csv", index=False)
+    stored(metrics, population_low=-99.0).to_csv(tmp_path / "differences.csv", index=False)
+    command.run(Namespace(metrics=folder / "metrics.csv", results=tmp_path, output=folder / "out"))
+    text = (folder / "out" / "table5.md").read_text()
+    assert "new patients too: -5.00 to +7.00" in text
+    assert "-99" not in text
+
+
 def test_the_words_are_under_the_table(tmp_path):
     metrics = published_like(sd=0.05)
     text = written(tmp_path, metrics, stored(metrics))

@@ -13,11 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import operators
+from rfbench import cli
 from rfbench.commands import tables as command
 from rfbench.errors import RFBenchError
 from rfbench.published import PUBLISHED
 from rfbench.report import rendering, tables
-from rfbench.report.aggregate import COLUMNS
+from rfbench.report.reading import COLUMNS, read_metrics
 
 VALUES = {0: 0.50, 1: 0.54, 2: 0.61}
 
@@ -39,7 +41,7 @@ def metrics(dataset: str = "IDRiD", synthetic: bool = False, states: dict[int, s
             rows.append({**common, "metric": metric, "lesion": "mean", "value": value if state == "done" else None})
         rows.append({**common, "metric": "ap_error", "lesion": "EX", "value": 2e-6})
         rows.append({**common, "metric": "aupr11_artefact", "lesion": "MA", "value": float(seed == 1)})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).fillna({"since": ""})
 
 
 def written(tmp_path, frame: pd.DataFrame) -> dict[str, str]:
@@ -120,11 +122,11 @@ def test_published_table_is_read_not_typed():
 
 
 def test_foreign_or_missing_metrics_are_refused(tmp_path):
-    with pytest.raises(RFBenchError, match=r"absent\.csv: not found"):
-        tables.read_metrics(tmp_path / "absent.csv")
+    with pytest.raises(RFBenchError, match=r"absent\.csv: expected a CSV file, found nothing"):
+        read_metrics(tmp_path / "absent.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(RFBenchError, match="missing dataset, layout, lesion"):
-        tables.read_metrics(tmp_path / "other.csv")
+    with pytest.raises(RFBenchError, match=r"other\.csv: expected the columns dataset, pair, .* found none of them"):
+        read_metrics(tmp_path / "other.csv")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,30 @@ def test_an_operator_that_the_paper_does_not_have_stands_in_every_table(tmp_path
     frame["layout"], frame["row"], frame["downsample"] = "ddr", "Mine/Bilinear", "Mine"
     for name in ("table2_ds", "table2_us", "table3"):
         assert not tables.select(frame, tables.TABLES[name]).empty
+
+
+def test_operators_since_the_paper_have_a_table_of_their_own(tmp_path):
+    later = metrics().assign(pair="strideconv_dysample", row="StrideConv/DySample", since="ICCV 2023")
+    frames = [metrics(), metrics().assign(pair="strideconv_bilinear", row="StrideConv/Bilinear"), later]
+    (tmp_path / "metrics.csv").write_text(pd.concat(frames).to_csv(index=False))
+    words = ["tables", "--metrics", str(tmp_path / "metrics.csv"), "--output", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    rows = {name: pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("table5", "table_since_idrid")}
+    assert "strideconv_dysample" not in set(rows["table5"]["pair"])
+    assert list(rows["table_since_idrid"]["pair"]) == ["strideconv_bilinear", "strideconv_dysample"]
+    for ending, text in (("md", "- StrideConv/DySample: ICCV 2023."), ("tex", "StrideConv/DySample: ICCV 2023.")):
+        assert text in (tmp_path / "out" / f"table_since_idrid.{ending}").read_text()
+        assert "DySample" not in (tmp_path / "out" / f"table5.{ending}").read_text()
+
+
+def test_without_operators_since_the_paper_there_is_no_table_of_them(tmp_path):
+    written(tmp_path, metrics())
+    assert not list((tmp_path / "out").glob("table_since*"))
+
+
+def test_every_registered_pair_that_no_paper_prints_says_where_it_is_from():
+    for name in set(operators.available()) - set(operators.published()):
+        assert operators.get(name).since, name
 
 
 def test_own_data_has_no_published_column(tmp_path):

@@ -17,35 +17,25 @@ from rfbench.report import aggregate, trace
 from rfbench.runs import of, run_folder
 from rfbench.settings import Settings, complete
 
+from .. import recorded
 from ..checkout import ROOT
 from ..tiny_run import changed
 
 PAIR = "m2mrf_c"
 VALUES = {0: 0.4123456789, 1: 0.4371, 2: 0.49}
-ORIGIN = {"commit": "c0ffee", "dirty": False, "python": "3.11", "versions": {"torch": "2.13.0"}, "device": "cpu"}
 
 
 def write_record(settings: Settings, seed: int, state: str = "done", reason: str | None = None) -> Path:
     """A record as `rfbench evaluate` writes it, with VALUES as every metric."""
     run = of(settings, "SYN-IDRiD", PAIR, seed)
-    folder, own = run.folder, run.settings.model_dump(mode="json")
+    folder = run.folder
     (folder / "work").mkdir(parents=True)
     (folder / "work" / "model.pth").write_text(f"weights of seed {seed}")
     manifest = Path(settings.results) / "data" / "SYN-IDRiD" / "manifest.csv"
     provenance.write_text(manifest, "a manifest\n")
-    record = {
-        "kind": "evaluation", "state": state, "reason": reason, "settings": own,
-        "identity": {"settings": provenance.digest(own), "manifest": provenance.sha256(manifest)},
-        "evaluation": run.evaluation.model_dump(mode="json"),
-        "training_provenance": ORIGIN, "provenance": ORIGIN,
-        "checkpoint_sha256": provenance.sha256(folder / "work" / "model.pth"),
-    }  # fmt: skip
-    if state == "done":
-        record |= {
-            "metrics": {metric: {"MA": 0.1, "mean": VALUES[seed]} for metric in aggregate.METRICS},
-            "details": {"MA": {"ap_error": 1e-6, "aupr11_artefact": False}}, "n_images": 27,
-            "untrained": {"ap": {"MA": 0.01, "mean": 0.01}},
-        }  # fmt: skip
+    digests = {"manifest": manifest, "weights": folder / "work" / "model.pth"}
+    digests = {name: provenance.sha256(path) for name, path in digests.items()}
+    record = recorded.evaluation(run, VALUES[seed], state, reason=reason, **digests)
     provenance.write_json(folder / "evaluation.json", record)
     return folder / "evaluation.json"
 
@@ -104,12 +94,8 @@ def test_cell_of_zero_agrees(settings, monkeypatch):
 
 def test_param_and_speed_come_from_the_profile(settings, capsys):
     write_record(settings, 0)
-    costs = {"params_w48": 70297900, "fps_ratio": 0.8, "fps_ratio_min": 0.7, "fps_ratio_max": 0.9}
-    profile = {
-        "pairs": {PAIR: costs}, "backbone": "hrnetv2_w48", "size": [1440, 960], "dtype": "float32", "threads": 1,
-        "batch": 1, "channels_last": False,
-        "rounds": 9, "provenance": ORIGIN,
-    }  # fmt: skip
+    costs = recorded.cost("M2MRF-C", 0.8, params_w48=70297900)
+    profile = recorded.profile({PAIR: costs})
     provenance.write_json(Path(settings.results) / "profile.json", profile)
     table = rendered(settings)
     for heading, text in (("Param", "70.2979"), ("FPS", "0.8000")):

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 import operators
+from rfbench import provenance
 from rfbench.commands import prepare as command
 from rfbench.data.archive import fingerprint
 from rfbench.data.synthetic.plan import Plan
@@ -35,9 +36,9 @@ from rfbench.settings import (
 from rfbench.settings.experiment import variants
 from rfbench.settings.schema import SCHEMA, schema_text
 
-from ..checkout import ROOT
+from ..checkout import CONFIGS, ROOT
 
-SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+SHIPPED = CONFIGS
 
 DATASET = {
     "kind": "synthetic",
@@ -49,6 +50,15 @@ DATASET = {
     "std": [1, 1, 1],
 }
 SMALL = {"pairs": ["maxpool_bilinear"], "datasets": {"SYN": DATASET}}
+
+
+OF_DDR = {**DATASET, "synthetic": {**DATASET["synthetic"], "layout": "ddr", "val": 1}}
+
+
+def with_part(kind: str, count: int) -> dict:
+    """SMALL on a real data set with a validation part."""
+    section = {key: value for key, value in DATASET.items() if key != "synthetic"}
+    return {**SMALL, "datasets": {"Real": {**section, "kind": kind, "source": "x", "validation": {"count": count}}}}
 
 
 def changed(path: str, value) -> dict:
@@ -102,6 +112,20 @@ def test_defaults_are_the_published_recipe():
         (changed("datasets.SYN.std", [1, 0, 1]), ["datasets.SYN.std.1", "more than 0"]),
         (changed("datasets.SYN.iterations", 0), ["datasets.SYN.iterations", "at least 1"]),
         (changed("evaluation.split", "val"), ["datasets.SYN", "evaluation.split is val", "no validation images"]),
+        (changed("datasets.SYN.validation", {"seed": 1}), ["datasets.SYN.validation", "count is missing"]),
+        (changed("datasets.SYN.validation", {"count": 0}), ["datasets.SYN.validation.count", "at least 1", "found 0"]),
+        (changed("datasets.SYN.validation", {"count": 1.5}), ["datasets.SYN.validation.count", "a whole number"]),
+        (changed("datasets.SYN.validation", {"count": 1, "seed": -1}), ["validation.seed", "at least 0", "found -1"]),
+        (
+            changed("datasets.SYN.validation", {"count": DATASET["synthetic"]["train"]}),
+            ["datasets.SYN.validation.count", f"fewer than the {DATASET['synthetic']['train']} training images"],
+        ),
+        (with_part("idrid", 54), ["datasets.Real.validation.count", "fewer than the 54 training images, found 54"]),
+        (with_part("ddr", 10), ["datasets.Real.validation", "validation images of its own"]),
+        (
+            changed("datasets.SYN", {**OF_DDR, "validation": {"count": 1}}),
+            ["datasets.SYN.validation", "validation images of its own"],
+        ),
         (changed("evaluation.split", "dev"), ["evaluation.split", "one of test, val", "'dev'"]),
         (changed("model.backbone", "hrnet"), ["model.backbone", "hrnetv2_w48, hrnetv2_reduced", "'hrnet'"]),
         (changed("model.operator_options", {"m2mrt": {}}), ["model.operator_options.m2mrt", "Did you mean m2mrf?"]),
@@ -238,7 +262,9 @@ def test_all_mistakes_at_once():
 def test_every_key_is_described():
     schema = json.loads(SCHEMA.read_text())
     sections = {"Settings": schema, **schema["$defs"]}
-    assert len(sections) == 9, "the whole, data set, generator, model, weights, recipe, optimiser, evaluation, profile"
+    assert len(sections) == 10, (
+        "the whole, data set, generator, validation, model, weights, recipe, optimiser, evaluation, profile"
+    )
     undescribed = [
         f"{name}.{key}"
         for name, section in sections.items()
@@ -273,6 +299,9 @@ def test_run_settings_hold_only_what_changes_a_run():
         ("recipe.time_limit", 7),
         ("recipe.name", "mine"),
         ("recipe.workers", 0),
+        ("recipe.foreground", 0.0),
+        ("recipe.dice", "image"),
+        ("recipe.initial_probability", None),
         ("model.operator_options", {"m2mrf": {"patch_size": 4}}),  # another operator's
         ("datasets.SYN.eval_size", "prepared"),  # of the evaluation alone
         ("datasets.SYN.mean", [1.0, 2.0, 3.0]),  # the same number, written otherwise
@@ -282,12 +311,63 @@ def test_run_settings_hold_only_what_changes_a_run():
     for path, value in [
         ("recipe.power", 1.0),
         ("recipe.threads", 2),
+        ("recipe.foreground", 0.5),
+        ("recipe.dice", "batch"),
+        ("recipe.initial_probability", 0.5),
+        ("recipe.cross_entropy", 1),
         ("datasets.SYN.iterations", 3),
         ("datasets.SYN.synthetic.contrast", 2),
         ("model.backbone", "hrnetv2_reduced"),
     ]:
         assert with_change(path, value) != own, path
         assert with_change(path, value).digest != own.digest, path
+
+
+def test_keys_that_came_later_stay_out_of_settings_that_do_not_use_them():
+    """So that records of before there were the keys have the digests of today."""
+    later = {"foreground": 0.5, "dice": "batch", "cross_entropy": 1.0, "initial_probability": 0.01, "compile": True}
+    without = run_settings(complete(SMALL), "SYN", "maxpool_bilinear", 0)
+    used = run_settings(complete(changed("recipe", later)), "SYN", "maxpool_bilinear", 0)
+    assert not later.keys() & without.model_dump(mode="json")["recipe"].keys()
+    assert later.items() <= used.model_dump(mode="json")["recipe"].items()
+    said = deviations(used)
+    assert {"foreground 0.5", "dice batch", "initial_probability 0.01"} <= set(said)
+    assert not any("compile" in words for words in said), "it changes low bits alone"
+    assert recorded_settings({"settings": used.model_dump(mode="json")}) == used
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("default", "e83936479b23"),
+        ("idrid", "a0c9efef39a0"),
+        ("ddr", "14a05716dfae"),
+        ("since", "e3a0ded10772"),
+        ("ablation", "bc4da6ad1d85"),
+    ],
+)
+def test_runs_of_before_keep_their_digests(name, digest):
+    """A key that is not given leaves the digest alone, or everybody's finished runs would be trained again."""
+    settings = load(ROOT / "config" / f"{name}.yaml")
+    assert provenance.digest([run_settings(settings, *run).digest for run in run_names(settings)]) == digest
+
+
+def test_a_validation_part_is_of_the_run_and_is_said():
+    plain_run = run_settings(complete(SMALL), "SYN", "maxpool_bilinear", 0)
+    runs = [
+        run_settings(complete(changed("datasets.SYN.validation", part)), "SYN", "maxpool_bilinear", 0)
+        for part in ({"count": 1}, {"count": 1, "seed": 1})
+    ]
+    assert len({plain_run.digest, *(run.digest for run in runs)}) == 3
+    assert "validation" not in plain_run.model_dump()["dataset"]
+    assert set(deviations(runs[1])) - set(deviations(plain_run)) == {"1 of the training images held out (seed 1)"}
+    written = changed("datasets.SYN.validation", {"count": 1, "seed": 3})
+    written["evaluation"] = {"split": "val"}
+    made = complete(written).datasets["SYN"]
+    arguments = argparse.ArgumentParser()
+    command.add_arguments(arguments)
+    parsed = vars(arguments.parse_args([*preparation(made), "--output", "out"]))
+    assert (parsed["validation"], parsed["validation_seed"]) == (1, 3)
 
 
 def test_the_digest_identifies_pretrained_weights_wherever_they_lie():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rfbench.evaluation import counts, evidence
+from rfbench.lesions import counts, evidence
 from rfbench.names import BASELINE_PAIR
 from rfbench.statistics import population, retraining, spread
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from rfbench.evaluation.lesion_metrics import lesion_metrics
 from rfbench.evaluation.recording import Recorder
+from rfbench.lesions.lesion_metrics import lesion_metrics
 
 IMAGES, SIZE = 6, (24, 31)
 DIAMETER = 300.0  # px of the field of view: a lesion of one pixel counts as 129 native ones

@@ -13,9 +13,9 @@ import pytest
 from scipy import stats
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import evidence, truth
+from rfbench.lesions import evidence, truth
 from rfbench.names import LESIONS, METRICS
-from rfbench.report.aggregate import COLUMNS as METRICS_COLUMNS
+from rfbench.report.reading import COLUMNS as METRICS_COLUMNS
 from rfbench.statistics import comparison, population, retraining, spread
 from rfbench.statistics.differences import COLUMNS, differences
 from rfbench.statistics.scores import COMPARED

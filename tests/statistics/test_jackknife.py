@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from rfbench.evaluation.lesion_metrics import SIZES
+from rfbench.lesions.lesion_metrics import SIZES
 from rfbench.names import LESIONS, METRICS
 from rfbench.statistics import jackknife
 from rfbench.statistics.scores import COMPARED

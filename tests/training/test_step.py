@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from rfbench import losses, models, precision
 from rfbench.models import segmentor
 from rfbench.settings import Training
-from rfbench.training import step
+from rfbench.training import compiling, step
 from rfbench.training.step import Update
 
 CPU = torch.device("cpu")
@@ -39,9 +39,9 @@ def seen(monkeypatch) -> dict:
         types["interpolation"] = logits.dtype
         return interpolate(logits, *args, **options)
 
-    def judging(logits, label):
+    def judging(logits, label, **options):
         types["loss"] = logits.dtype
-        return dice(logits, label)
+        return dice(logits, label, **options)
 
     monkeypatch.setattr(segmentor.F, "interpolate", interpolating)  # the last call counts: that of the logits
     monkeypatch.setattr(step, "dice_loss", judging)
@@ -130,6 +130,59 @@ def test_state_is_all_that_the_next_update_depends_on(amp):
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), cut.state_dict().values(), strict=True))
 
 
+@pytest.fixture
+def traced(monkeypatch) -> list:
+    """The models given to torch.compile, which traces them but builds no kernels (minutes)."""
+    compile_, models_ = torch.compile, []
+
+    def tracing(model):
+        models_.append(model)
+        return compile_(model, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", tracing)
+    return models_
+
+
+def test_a_compiled_update_is_the_eager_one_and_its_checkpoint_too(traced):
+    models_ = [network(), network()]
+    updates = [Update(model, Training(compile=wanted)) for model, wanted in zip(models_, (False, True), strict=True)]
+    assert traced == [models_[1]]
+    for _ in range(2):
+        eager, compiled = (update(*batch(), rate=0.01) for update in updates)
+        torch.testing.assert_close(compiled, eager, rtol=1e-5, atol=1e-6)
+    assert models_[0].state_dict().keys() == models_[1].state_dict().keys()
+
+
+def test_whether_compiling_works_is_found_by_trying(monkeypatch):
+    def without_compiler(function):
+        def raising(*_):
+            raise RuntimeError("backend 'inductor' raised:\nmore") from FileNotFoundError("no g++ found")
+
+        return raising
+
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    assert compiling.problem(CPU) is None
+    monkeypatch.setattr(torch, "compile", without_compiler)
+    assert compiling.problem(CPU) == "FileNotFoundError: no g++ found"
+
+
+def test_the_recipe_says_what_dice_is_summed_over():
+    images, label = batch()
+    label[0][label[0] == 1] = 0
+    found = [Update(network(), Training(dice=dice))(images, label, rate=0.01).item() for dice in ("image", "batch")]
+    logits = network()(images)
+    assert found == [losses.dice_loss(logits, label, over_batch=over).item() for over in (False, True)]
+    assert found[0] != found[1]
+
+
+def test_cross_entropy_is_added_by_its_weight():
+    images, label = batch()
+    logits = network()(images)
+    loss = Update(network(), Training(cross_entropy=0.5))(images, label, rate=0.01)
+    expected = losses.dice_loss(logits, label) + 0.5 * losses.cross_entropy(logits, label)
+    assert loss.item() == expected.item()
+
+
 def test_channels_last_reaches_the_convolutions_and_leaves_the_loss():
     """Weights and images alike; up to rounding the update is the same."""
     layouts, losses_by_layout = [], []
@@ -169,6 +222,10 @@ def test_tf32_and_cudnns_choice_are_what_is_set(monkeypatch, tf32):
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = before[1:]
+
+
+def test_a_compiled_network_rounds_otherwise():
+    assert precision.arithmetic(CPU, "none", tf32=False, compiled=True) == "cpu, float32, compiled"
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ def test_out_of_memory_is_a_hole_with_its_reason(manifest, tmp_path, monkeypatch
 
 
 def test_a_diverged_run_has_no_weights(manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr("rfbench.training.step.dice_loss", lambda logits, label: logits.sum() * float("nan"))
+    monkeypatch.setattr("rfbench.training.step.dice_loss", lambda logits, label, **_: logits.sum() * float("nan"))
     record = run(make_settings(), manifest, tmp_path)
     assert (record["state"], record["checkpoint_sha256"]) == ("diverged", None)
     assert not (tmp_path / "work" / "model.pth").exists()
@@ -305,9 +305,9 @@ def test_the_update_that_diverged_is_named_though_losses_are_read_later(manifest
     """Whole, and resumed from the checkpoint of update 2; no checkpoint holds what came of it."""
     dice, seen = step.dice_loss, []
 
-    def poisoned(logits, label):
+    def poisoned(logits, label, **options):
         seen.append(label)
-        return dice(logits, label) * (float("inf") if len(seen) == 4 else 1)
+        return dice(logits, label, **options) * (float("inf") if len(seen) == 4 else 1)
 
     monkeypatch.setattr(step, "dice_loss", poisoned)
     record = run(make_settings(log_interval=6, checkpoint_interval=5), manifest, tmp_path / "whole")

@@ -19,14 +19,14 @@ from mmengine.optim import PolyLR
 from rfbench.commands.evaluate import show
 from rfbench.data.prepare import prepare_folder
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import evidence
 from rfbench.evaluation import run as evaluate
+from rfbench.lesions import evidence
 from rfbench.models.initial import initial_model
 from rfbench.models.normalise import pad_labels
 from rfbench.report.aggregate import aggregate
 from rfbench.runs import run_folder
 from rfbench.settings import complete, recorded_settings, run_settings
-from rfbench.training import loop, workfolder
+from rfbench.training import compiling, loop, workfolder
 from rfbench.training.stream import TrainingStream
 
 from ..tiny_run import PAIR, changed, evaluated, make_settings, plain, run, same, stop_after, weights
@@ -68,9 +68,8 @@ def test_a_sample_depends_on_seed_and_draw_alone(manifest):
     late = two[7]
     [one[draw] for draw in range(7)]
     np.random.seed(99)  # noqa: NPY002 (the state that must not matter)
-    assert torch.equal(one[7]["inputs"], late["inputs"])
-    assert torch.equal(one[7]["data_samples"].gt_sem_seg.data, late["data_samples"].gt_sem_seg.data)
-    assert not torch.equal(one[8]["inputs"], late["inputs"])
+    assert all(torch.equal(a, b) for a, b in zip(one[7], late, strict=True))
+    assert not torch.equal(one[8][0], late[0])
 
 
 def test_every_copy_of_every_image_once_an_epoch(manifest):
@@ -81,17 +80,17 @@ def test_every_copy_of_every_image_once_an_epoch(manifest):
 
 
 def test_crop_is_width_by_height_and_label_follows_the_image(manifest):
-    sample = stream(manifest, photometric=False, ratio=[1.0, 1.0])[0]
-    assert sample["inputs"].shape == (3, 64, 96)
-    assert sample["inputs"].dtype == torch.uint8
-    assert sample["data_samples"].gt_sem_seg.data.shape == (1, 64, 96)
-    assert set(sample["data_samples"].gt_sem_seg.data.unique().tolist()) <= {0, 1, 2, 3, 4}
+    image, label = stream(manifest, photometric=False, ratio=[1.0, 1.0])[0]
+    assert image.shape == (3, 64, 96)
+    assert image.dtype == torch.uint8
+    assert label.shape == (64, 96)
+    assert set(label.unique().tolist()) <= {0, 1, 2, 3, 4}
 
 
 def test_native_and_cached_sources_see_the_same_at_small_scales(manifest):
     native, cached = stream(manifest), stream(manifest, train_source="cached_2x")
     # The synthetic image is smaller than twice the scale, so the cache holds it unchanged.
-    assert torch.equal(native[3]["inputs"], cached[3]["inputs"])
+    assert torch.equal(native[3][0], cached[3][0])
 
 
 def test_portrait_copies_stay_portrait_until_the_crop(manifest):
@@ -99,11 +98,26 @@ def test_portrait_copies_stay_portrait_until_the_crop(manifest):
     data.crop = (1000, 1000)  # larger than both: what is left is the resized copy
     shapes = {}
     for draw in range(12):
-        shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw]["inputs"].shape[1:]))
+        shapes.setdefault(data._pick(draw) % 6, set()).add(tuple(data[draw][0].shape[1:]))
     landscape, portrait = {(284, 427)}, {(427, 284)}  # (height, width): the scale's long side goes with the image's
     assert [shapes[copy] for copy in range(6)] == [landscape, portrait, landscape, portrait, landscape, landscape]
-    cropped = stream(manifest, ratio=[0.1, 0.1])[next(d for d in range(12) if data._pick(d) % 6 == 1)]
-    assert cropped["inputs"].shape[1] > cropped["inputs"].shape[2]
+    cropped, _ = stream(manifest, ratio=[0.1, 0.1])[next(d for d in range(12) if data._pick(d) % 6 == 1)]
+    assert cropped.shape[1] > cropped.shape[2]
+
+
+@pytest.mark.parametrize("probability", [None, 0.01])
+def test_the_untrained_network_begins_at_the_recipes_probability(probability):
+    """Within what weights of N(0, 0.01) add to the bias, far less than ln 99; nothing but the bias is another."""
+    settings = make_settings(**({} if probability is None else {"initial_probability": probability}))
+    model, _ = initial_model(run_settings(settings, "SYN", PAIR, 0), None)
+    published, _ = initial_model(run_settings(make_settings(), "SYN", PAIR, 0), None)
+    with torch.inference_mode():
+        logits = model.eval()(torch.randn(1, 3, 64, 96))
+    assert (logits - (0 if probability is None else -np.log(99))).abs().max() < 1
+    own, other = model.state_dict(), published.state_dict()
+    assert {name for name in own if not torch.equal(own[name], other[name])} == (
+        set() if probability is None else {"decode_head.conv_seg.bias"}
+    )
 
 
 def test_normalisation_comes_before_padding(manifest):
@@ -213,7 +227,7 @@ def test_learning_rates_are_mmengines_to_the_last_bit_of_float32():
 
 
 def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
-    def poisoned(logits, label):
+    def poisoned(logits, label, **_):
         return logits.sum() * float("nan")
 
     monkeypatch.setattr("rfbench.training.step.dice_loss", poisoned)
@@ -266,7 +280,7 @@ def test_damaged_checkpoint_is_named_and_the_one_before_serves(manifest, tmp_pat
 
 
 def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
-    def broken(logits, label):
+    def broken(logits, label, **_):
         raise ValueError("no such thing")
 
     with monkeypatch.context() as patch:
@@ -281,6 +295,37 @@ def test_a_crash_leaves_its_reason(manifest, tmp_path, monkeypatch):
 def test_missing_manifest_is_named(tmp_path):
     with pytest.raises(RFBenchError, match=r"absent\.csv"):
         run(make_settings(), tmp_path / "absent.csv", tmp_path)
+
+
+@pytest.mark.parametrize("fallback", [None, "FileNotFoundError: no g++ found"])
+def test_without_a_compiler_training_goes_on_and_the_record_says_why(manifest, tmp_path, monkeypatch, capsys, fallback):
+    """The numbers are those of the eager network; with a compiler (here, one that changes nothing) it is asked."""
+    compiled = []
+    monkeypatch.setattr(compiling, "problem", lambda device: fallback)
+    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    record = run(make_settings(compile=True), manifest, tmp_path / "compiled")
+    assert (len(compiled), record["compile_fallback"]) == (int(fallback is None), fallback)
+    assert ("no g++ found" in capsys.readouterr().err) == (fallback is not None)
+    assert record["identity"]["arithmetic"] == "cpu, float32" + ", compiled" * (fallback is None)
+    assert record["settings"]["recipe"]["compile"] is True
+    assert "compile_fallback" not in run(make_settings(), manifest, tmp_path / "eager")
+    assert same(weights(tmp_path / "compiled"), weights(tmp_path / "eager"))
+
+
+def test_only_batches_for_a_gpu_are_in_page_locked_memory(manifest, monkeypatch):
+    asked = []
+
+    class Loader(list):
+        def __init__(self, stream, **options):
+            asked.append(options["pin_memory"])
+
+    monkeypatch.setattr(loop, "DataLoader", Loader)
+    settings = make_settings()
+    own = run_settings(settings, "SYN", PAIR, 0)
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(loop, "device_of", lambda model, device=device: torch.device(device))
+        assert list(loop.batches(None, own, settings.recipe, manifest, 0)) == []
+    assert asked == [False, True]
 
 
 def test_mixed_precision_is_recorded_and_changes_the_arithmetic(manifest, tmp_path):

@@ -48,9 +48,14 @@ def checked(
     except RecursionError:
         raise error(f"{whole}: expected plain values, found lists too deep within one another. {advice}") from None
     except ValidationError as found:
-        key = str(found.errors(include_url=False, include_input=False, include_context=False)[0]["loc"][0])
-    what = f"found {shown(values[key])}" if key in values else "which is missing"
-    raise error(f"{name(key)}: expected {schema.model_fields[key].description}, {what}. {advice}")
+        first = found.errors(include_url=False, include_context=False)[0]
+    key, *within = map(str, first["loc"])
+    expected = f"expected {schema.model_fields[key].description}"
+    if key not in values:
+        raise error(f"{name(key)}: {expected}, which is missing. {advice}")
+    place = f" at {shown('.'.join(within))}" if isinstance(values[key], Mapping) and within else ""
+    what = "nothing" if first["type"] == "missing" else shown(first["input"] if place else values[key])
+    raise error(f"{name(key)}: {expected}, found {what}{place}. {advice}")
 
 
 def shown(value: object) -> str:

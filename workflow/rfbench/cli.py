@@ -36,6 +36,8 @@ VERBS = {
     "figures": "draw the figures from the results folder",
     "page": "write the report, one HTML file that needs no network",
     "ablation": "render the table and figure of a sweep of operator options (Table 1)",
+    "probe": "see whether tiny activations survive an operator pair, where their size is known",
+    "probe-report": "render the probe's tables and figures, of what is there",
     "operators": "list the operator pairs with exact and published parameters",
     "plan": "say how many runs, hours and bytes a configuration takes, before anything starts",
     "check": "put an operator pair to the contract, clause by clause",

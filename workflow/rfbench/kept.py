@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from rfbench import provenance, runs, stages
+from rfbench import provenance, records, runs, stages
 from rfbench.files import write_changed
 from rfbench.settings import Settings
 
@@ -107,11 +107,11 @@ def _codes(results: str, run: runs.Run) -> list[tuple[str, str, str, float]]:
 
 
 def _recorded(path: Path) -> str:
-    return provenance.read_json(path)["code"] if path.exists() else UNKNOWN
+    return records.read_code(path) if path.exists() else UNKNOWN
 
 
 def _seconds(path: Path) -> float:
-    return float(provenance.read_json(path)["seconds"]) if path.exists() else 0.0
+    return records.read_seconds(path) if path.exists() else 0.0
 
 
 def refusal(results: str | Path, found: list[Repeat], limit: float) -> str:

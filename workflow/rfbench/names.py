@@ -11,6 +11,8 @@ from collections.abc import Sequence
 # Of IDRiD and DDR in painting order: label value = index + 1, and a later class overwrites an earlier one.
 LESIONS = ("EX", "HE", "SE", "MA")
 METRICS = ("aupr11", "ap", "f", "iou", "precision", "recall")  # of a run and lesion, see docs/protocol.md
+# How a run stands. A run of the first two is ended; the others are taken up again.
+STATES = ("done", "diverged", "timeout", "oom", "error", "missing")
 BASELINE_PAIR = "strideconv_bilinear"  # HRNetV2's own operators
 BASELINE_ROW = "StrideConv/Bilinear"  # the same as the papers' tables name it
 PHOTOGRAPHS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")  # formats that `rfbench predict` reads, Pillow's names
@@ -25,7 +27,8 @@ OUTLINE_COLOURS = {"EX": "#ff0000", "HE": "#00dc00", "SE": "#ffff00", "MA": "#1e
 # … and for lesions that the papers do not know.
 OTHER_COLOURS = ("#8c564b", "#9467bd", "#17becf", "#e377c2", "#7f7f7f", "#000000")
 
-# What becomes a column and the name of files.
+# What becomes a column and the name of files: a data set, a lesion.
+NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 LESION = "[A-Z][A-Za-z0-9-]{0,19}"
 LESION_FORM = "a capital letter, then up to 19 letters, digits or -"
 MOST_LESIONS = 255  # a label map has 8 bits, 0 is the background

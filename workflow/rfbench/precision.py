@@ -18,6 +18,6 @@ def set_precision(*, tf32: bool, cudnn_benchmark: bool) -> None:
     torch.backends.cudnn.benchmark = cudnn_benchmark
 
 
-def arithmetic(device: torch.device, amp: str, tf32: bool) -> str:
+def arithmetic(device: torch.device, amp: str, tf32: bool, compiled: bool = False) -> str:
     """Kind of device and precision, such as "cuda, tf32": trainings that differ in them differ in their rounding."""
-    return f"{device.type}, {amp if amp != 'none' else 'tf32' if tf32 else 'float32'}"
+    return f"{device.type}, {amp if amp != 'none' else 'tf32' if tf32 else 'float32'}{', compiled' * compiled}"

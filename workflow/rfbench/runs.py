@@ -4,11 +4,12 @@ A record is a run's own if it was computed with the settings that the configurat
 meets no others, `snakemake partial` and `rfbench plan` do after an edit of the configuration.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from rfbench import provenance
+from rfbench import records
 from rfbench.data import manifest
 from rfbench.errors import RFBenchError
 from rfbench.settings import (
@@ -27,6 +28,7 @@ def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) ->
     return Path(results) / "runs" / dataset / pair / f"seed{seed}"
 
 
+T = TypeVar("T")
 PREPARED = "prepared.json"  # beside a manifest: the code that prepared it
 
 
@@ -55,21 +57,21 @@ class Run:
 
     def training_record(self) -> dict | None:
         """The record of its training; None if there is none of these settings."""
-        record = self._record("train.json")
+        record = self._record("train.json", records.read_training)
         return record if record and recorded_settings(record) == self.settings else None
 
     def evaluation_record(self) -> dict | None:
         """The record of its evaluation; None if there is none of these settings."""
-        record = self._record("evaluation.json")
+        record = self._record("evaluation.json", records.read_evaluation)
         own = record and recorded_settings(record) == self.settings
         return record if own and record.get("evaluation") == self.evaluation.model_dump(mode="json") else None
 
     def hole(self) -> tuple[str, str]:
         """State and reason to show where it has no evaluation of these settings: error or missing."""
-        error = self._record("work/error.json")
-        if error:
-            return "error", error["reason"]
-        if self._record("evaluation.json"):
+        reason = self._record("work/error.json", records.read_error)
+        if reason:
+            return "error", reason
+        if (self.folder / "evaluation.json").exists():
             return "missing", "recorded with other settings, to be run again"
         return "missing", "trained, not evaluated yet" if (self.folder / "train.json").exists() else "not trained yet"
 
@@ -89,9 +91,9 @@ class Run:
                 "Run snakemake, which trains it again, or give the configuration that it was trained with."
             )
 
-    def _record(self, name: str) -> dict | None:
+    def _record(self, name: str, read: Callable[[Path], T]) -> T | None:
         path = self.folder / name
-        return provenance.read_json(path) if path.exists() else None
+        return read(path) if path.exists() else None
 
 
 def of(settings: Settings, dataset: str, pair: str, seed: int) -> Run:

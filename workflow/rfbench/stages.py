@@ -57,6 +57,8 @@ STAGES = {
     ),
     "costs": Stage(("report.costs",), (_PUBLISHED,)),
     "figures": Stage(("report.figures",), (_PUBLISHED,)),
+    "probe": Stage(("probe.run",)),
+    "probe-report": Stage(("probe.report", "probe.figures", "probe.records"), (_PUBLISHED, "report/templates/probe.*")),
     "page": Stage(("page.model", "page.render"), (_PUBLISHED, "page/templates/*", "statistics/margins.yaml")),
     "ablation": Stage(("report.ablation",), (_TEMPLATES, _PUBLISHED)),
 }

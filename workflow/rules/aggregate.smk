@@ -23,11 +23,15 @@ rule partial:
     params:
         results=RESULTS,
         metrics=f"{RESULTS}/partial/metrics.csv",
-        folder=f"{REPORTS}/partial",
+        differences=f"{RESULTS}/partial/differences.csv",
+        tables=f"{REPORTS}/partial/tables",
+        figures=f"{REPORTS}/partial/figures",
+        page=f"{REPORTS}/partial/report.html",
     shell:
-        "(rfbench aggregate --output {params.metrics:q} &&"
-        " for verb in tables figures; do"
-        " rfbench $verb --metrics {params.metrics:q} --results {params.results:q} --output {params.folder:q}/$verb || exit 1;"
-        " done &&"
-        " rfbench page --metrics {params.metrics:q} --results {params.results:q} --output {params.folder:q}/report.html)"
-        " 2> >(tee {log:q} >&2)"
+        "(rfbench aggregate --output {params.metrics:q}"
+        " && rfbench statistics --metrics {params.metrics:q} --results {params.results:q} --output {params.differences:q}"
+        " && rfbench tables --metrics {params.metrics:q} --results {params.results:q} --output {params.tables:q}"
+        " && rfbench verdicts --metrics {params.metrics:q} --results {params.results:q} --output {params.tables:q}"
+        " && rfbench figures --metrics {params.metrics:q} --results {params.results:q} --output {params.figures:q}"
+        " && rfbench page --metrics {params.metrics:q} --results {params.results:q} --output {params.page:q}"
+        ") 2> >(tee {log:q} >&2)"

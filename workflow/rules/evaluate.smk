@@ -41,4 +41,4 @@ rule evaluate:
     shell:
         "rfbench evaluate --dataset {wildcards.dataset:q} --pair {wildcards.pair:q}"
         " --seed {wildcards.seed:q} --manifest {input.manifest:q} --record {input.record:q} --work {params.work:q}"
-        " {params.weights:q} --output {output.record:q} 2> {log:q}"
+        " {params.weights:q} --code {params.code:q} --output {output.record:q} 2> {log:q}"

@@ -40,6 +40,7 @@ rule figures:
         PIPELINE.every_run("curve.csv"),
         PIPELINE.every_run("pr_curves.csv"),
         f"{RESULTS}/profile.json",
+        f"{RESULTS}/differences.csv",
         metrics=f"{RESULTS}/metrics.csv",
     output:
         f"{REPORTS}/figures/figures.txt",

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from rfbench import provenance
-from rfbench.errors import RFBenchError
-from rfbench.report import plotting, rendering, tables
+from rfbench.errors import RFBenchError, print_lines
+from rfbench.report import plotting, rendering
 from rfbench.report.ablation import METRICS, draw, notes, rows_of, to_csv
 from rfbench.report.plotting import plt
+from rfbench.report.reading import read_metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    metrics = tables.read_metrics(args.metrics)
+    metrics = read_metrics(args.metrics)
     rows, about = rows_of(metrics), notes(metrics)
     if not rows:
         raise RFBenchError(f"{args.metrics}: expected runs of a sweep, found none. Configure `sweep`; see the schema.")
@@ -33,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
     (args.output / "figures").mkdir(parents=True, exist_ok=True)
     with plt.rc_context(plotting.STYLE):
         plotting.save(draw(rows, about), args.output / "figures", "table1")
-    print(f"{args.output}/tables/table1.csv, .md, .tex, figures/table1.*: {len(rows)} rows", file=sys.stderr)
+    print_lines([f"{args.output}/tables/table1.csv, .md, .tex, figures/table1.*: {len(rows)} rows"], file=sys.stderr)
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.commands.options import add_config_argument
+from rfbench.errors import print_lines
 from rfbench.report.aggregate import aggregate
 from rfbench.settings import load
 
@@ -22,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
     provenance.write_text(args.output, table.to_csv(index=False, lineterminator="\n"))
     runs = table.drop_duplicates(["dataset", "pair", "seed"])
     states = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())
-    print(f"{args.output}: {len(runs)} runs ({states})", file=sys.stderr)
+    print_lines([f"{args.output}: {len(runs)} runs ({states})"], file=sys.stderr)
     return 0

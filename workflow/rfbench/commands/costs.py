@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench import provenance
+from rfbench.errors import print_lines
 from rfbench.report.costs import draw_losses, render
 from rfbench.report.plotting import STYLE, plt, save
+from rfbench.report.reading import read_costs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    record = provenance.read_json(args.profile)
-    blocks = {f"_{name}": block for name, block in record["blocks"].items()} if "blocks" in record else {"": record}
-    trainings = {name: block for name, block in blocks.items() if "losses" in block.get("ours", {})}
+    profiles, trainings, record = read_costs(args.profile)
     args.figures.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        for suffix, profile in blocks.items():
-            if suffix not in trainings:
-                render(profile, suffix, args.tables, args.figures)
+        for name, profile in profiles.items():
+            render(profile, f"_{name}" if name else "", args.tables, args.figures)
         if trainings:
             save(draw_losses(trainings, record), args.figures, "training_losses")
-            print(f"{args.figures}/training_losses.png, .pdf", file=sys.stderr)
+            print_lines([f"{args.figures}/training_losses.png, .pdf"], file=sys.stderr)
     return 0

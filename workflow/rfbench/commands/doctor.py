@@ -16,7 +16,7 @@ from rich.table import Table
 
 from rfbench import devices, gpus
 from rfbench.errors import RFBenchError
-from rfbench.settings import load, missing_sources
+from rfbench.settings import load, missing_sources, read
 
 ROOT = Path(__file__).parents[3]
 Finding = tuple[str, str, str]  # what, "ok" | "note" | "missing", sentence
@@ -106,11 +106,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; status 1 if the environment or a configuration that was named lacks something."""
     environment = check_environment(args.lock) + check_device()
-    paths = args.config if args.config else sorted((ROOT / "config").glob("*.yaml"))
+    paths = args.config if args.config else _shipped()
     configurations = check_configurations(paths)
     Console().print(_table(environment + configurations))
     decisive = environment + (configurations if args.config else [])
     return int(any(state == "missing" for _, state, _ in decisive))
+
+
+def _shipped() -> list[Path]:
+    """The benchmark's configurations; the probe's need no data and no GPU."""
+    return [path for path in sorted((ROOT / "config").glob("*.yaml")) if "probe" not in read(path)]
 
 
 def _table(findings: Sequence[Finding]) -> Table:

@@ -4,15 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench import devices, kept, runs
+from rfbench import devices, provenance
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
+from rfbench.evaluation import ahead
+from rfbench.settings import evaluation_settings
+
+AP_BOUND = 1e-4  # average precision is at least this exact, unless a network gives nearly the same score everywhere
 
 
 def show(record: dict, file=sys.stderr) -> None:
     """Print a record's metrics in percent, one line per lesion, with the error bound of the average precision."""
-    from rfbench.evaluation.run import AP_BOUND
-
     if record["state"] != "done":
         print(f"no metrics: the training's state is {record['state']} ({record['reason']})", file=file)
         return
@@ -36,11 +38,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, required=True, help="the training's work folder")
     parser.add_argument("--weights", type=Path, help="ImageNet checkpoint (only the untrained network needs it)")
     parser.add_argument("--output", type=Path, required=True, help="record of the evaluation (JSON)")
+    code = "digest of this command's code, by the pipeline: what the training has evaluated with it already is taken"
+    parser.add_argument("--code", help=code)
     parser.epilog = "A checkpoint file of ours or the M2MRF authors' is scored by `rfbench score`."
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if args.code:
+        # The pipeline has checked the configuration's pairs, for which torch is imported.
+        settings = load_with_dataset(args.config, args.dataset, registry=False)
+        evaluation = evaluation_settings(settings, args.dataset)
+        training = provenance.read_json(args.record)
+        if record := ahead.take(training, evaluation, args.code, work=args.work, output=args.output):
+            show(record)
+            return 0
+    return _evaluated(args)
+
+
+def _evaluated(args: argparse.Namespace) -> int:
+    """Compute the evaluation."""
+    from rfbench import kept, runs  # pandas
+
     settings = load_with_dataset(args.config, args.dataset)
     from rfbench.training.workfolder import reported
 

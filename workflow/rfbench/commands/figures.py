@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
+from rfbench.errors import print_lines
 from rfbench.report.figures import LIST, draw_all
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_differences, read_metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +22,10 @@ def run(args: argparse.Namespace) -> int:
     metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
     list_file = args.output / LIST
     earlier = set(list_file.read_text().split()) if list_file.exists() else set()
-    names = [path.name for path in draw_all(metrics, results, args.output)]
+    differences = read_differences(args.metrics.parent)
+    names = [path.name for path in draw_all(metrics, results, args.output, differences)]
     for name in earlier - set(names):
         (args.output / name).unlink(missing_ok=True)
     provenance.write_text(list_file, "".join(f"{name}\n" for name in names))
-    print(f"{args.output}: {len(names)} files", file=sys.stderr)
+    print_lines([f"{args.output}: {len(names)} files"], file=sys.stderr)
     return 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rfbench import kept
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.settings import load
 
 
@@ -30,11 +30,11 @@ def run(args: argparse.Namespace) -> int:
         raise RFBenchError("--because: expected a reason, found an empty text.")
     repeats = kept.repeats(settings)
     if not repeats:
-        print(f"{args.config}: no finished run is of earlier code; there is nothing to keep", file=sys.stderr)
+        print_lines([f"{args.config}: no finished run is of earlier code; there is nothing to keep"], file=sys.stderr)
         return 0
     decided = kept.keep(settings, args.because, datetime.date.today().isoformat())
     hours = sum(repeat.seconds for repeat in repeats) / 3600
-    print(f"{settings.results}/kept.csv: {len(repeats)} runs ({hours:.2f} hours) kept", file=sys.stderr)
+    print_lines([f"{settings.results}/kept.csv: {len(repeats)} runs ({hours:.2f} hours) kept"], file=sys.stderr)
     _record(args.config, repeats)
     for row in decided:
         print(f"  {row['stage']}: code {row['old']} counts as {row['new']}", file=sys.stderr)

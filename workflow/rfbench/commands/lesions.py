@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from rfbench.commands.options import add_config_argument, load_with_dataset
-from rfbench.evaluation import truth
+from rfbench.errors import print_lines
 from rfbench.evaluation.ground_truth import lesions_of
+from rfbench.lesions import truth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     truth.write(args.output, found)
     counts = np.bincount(found.kind, minlength=len(found.names))
     numbers = ", ".join(f"{name} {count}" for name, count in zip(found.names, counts, strict=True))
-    print(f"{args.output}: lesions of {len(found.stems)} images: {numbers}", file=sys.stderr)
+    print_lines([f"{args.output}: lesions of {len(found.stems)} images: {numbers}"], file=sys.stderr)
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.contract.new_operator import with_pair, write_operator
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, print_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +23,11 @@ def run(args: argparse.Namespace) -> int:
     # A list that cannot be edited is reported before the operator's file is written.
     text, added = with_pair(args.config, f"{args.name}_bilinear") if args.config else ("", "")
     file, pair = write_operator(args.name)
-    print(f"{file}: written, with a working toy operator", file=sys.stderr)
+    print_lines([f"{file}: written, with a working toy operator"], file=sys.stderr)
     configured = str(args.config or "config/default.yaml")
     if args.config:
         provenance.write_text(args.config, text)
-        print(f"{args.config}: {added}", file=sys.stderr)
+        print_lines([f"{args.config}: {added}"], file=sys.stderr)
     else:
         print(f"The line for `pairs` in {configured}:", file=sys.stderr)
         print(f"  - {pair}")
@@ -36,4 +36,5 @@ def run(args: argparse.Namespace) -> int:
         f"Then: rfbench check {pair}    snakemake --cores all{option}  (executes only this pair's runs)",
         file=sys.stderr,
     )
+    print(f"Where it stands with tiny lesions, on a CPU: rfbench probe --pairs {pair}", file=sys.stderr)
     return 0

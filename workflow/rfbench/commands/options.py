@@ -20,13 +20,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
 
 
-def load_with_dataset(path: Path, dataset: str) -> Settings:
-    """The configuration of a file that must have this data set.
+def load_with_dataset(path: Path, dataset: str, *, registry: bool = True) -> Settings:
+    """The configuration of a file that must have this data set; `registry` as `settings.complete` has it.
 
     Raises:
         RFBenchError: the configuration is not valid, or has no such data set.
     """
-    settings = load(path)
+    settings = load(path, registry)
     if dataset not in settings.datasets:
         known = ", ".join(settings.datasets)
         raise RFBenchError(f"--dataset {dataset}: {path} has no such data set; it has {known}.")

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.page import render
 from rfbench.page.model import build
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
         )
     results = args.results or args.metrics.parent
     metrics = read_metrics(args.metrics or results / "metrics.csv")
-    size = render.write(args.output, build(metrics, results, args.tables or args.output.parent / "tables"))
-    print(f"{args.output}: {size / 1e6:.2f} MB", file=sys.stderr)
+    beside = args.metrics.parent if args.metrics else results
+    page = build(metrics, results, args.tables or args.output.parent / "tables", differences=beside)
+    print_lines([f"{args.output}: {render.write(args.output, page) / 1e6:.2f} MB"], file=sys.stderr)
     return 0

@@ -13,7 +13,7 @@ from rich.table import Table
 from rfbench import devices
 from rfbench.commands.importing import importing
 from rfbench.errors import RFBenchError
-from rfbench.settings import Settings, load, run_names
+from rfbench.settings import Recipe, Settings, load, read, run_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if "probe" in read(args.config):
+        return run_probe(args)
     settings = load(args.config)
     settings = settings.model_copy(update={"device": args.device or settings.device})
     jobs = default_jobs(settings) if args.jobs is None else args.jobs
@@ -44,6 +46,33 @@ def run(args: argparse.Namespace) -> int:
 
     report = plan(settings, jobs, args.detect)
     print(json.dumps(report, indent=2)) if args.json else show(report, settings, Console())
+    return 0
+
+
+def run_probe(args: argparse.Namespace) -> int:
+    """The plan of a probe (`rfbench probe`)."""
+    if args.detect is not None or args.device == "cuda":
+        raise RFBenchError("--detect, --device cuda: expected neither for a probe, which has its margin and uses CPUs.")
+    jobs = (os.cpu_count() or 1) if args.jobs is None else args.jobs
+    if jobs < 1:
+        raise RFBenchError(f"--jobs: expected at least 1, found {jobs}.")
+    with importing():
+        from rfbench.planning import probe
+        from rfbench.probe.settings import load as load_probe
+
+    rows = probe.plan(load_probe(args.config), jobs)
+    if args.json:
+        print(json.dumps({"jobs": jobs, "probe": rows}, indent=2))
+        return 0
+    table = Table("probe", box=SIMPLE, pad_edge=False)
+    for heading in ("groups", "runs", "done", "one by one", f"{jobs} at a time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        times = (duration(row[key]) for key in ("seconds", "seconds_parallel"))
+        table.add_row(row["kind"], *(str(row[key]) for key in ("groups", "runs", "done")), *times,
+                      end_section=row is rows[-2])  # fmt: skip
+    Console().print(table)
+    print("CPU time of what is left, one thread a run, measured on this machine; a busy one takes longer.")
     return 0
 
 
@@ -72,14 +101,19 @@ def show(report: dict, settings: Settings, console: Console) -> None:
             row["stage"], str(row["jobs"]), str(row["to_do"]), *times, f"{row['bytes'] / 1e9:,.2f}", end_section=last
         )
     console.print(table)
-    small, side = measured["sides"]
-    most = max(math.prod(dataset.crop) for dataset in settings.datasets.values())
     threads = "1 thread" if measured["threads"] == 1 else f"{measured['threads']} threads"
     notes = [
         f"{sum(runs.values())} runs: {runs['done']} done, {runs['trained']} trained but not evaluated, "
         f"{runs['missing']} missing, by their settings; `snakemake -n` also looks at code and data.",
-        f"Networks: measured on {measured['device']}, {threads}, at {small}x{small} and {side}x{side}, batch 1; "
-        f"extrapolated to the configured batch and crops of up to {most / side**2:.3g} times the pixels.",
+        f"Networks: updates by a batch of {settings.recipe.batch_size}, as trainings compute them"
+        f"{', but uncompiled' * settings.recipe.compile}, measured on {measured['device']}, {threads}, "
+        + (
+            f"on crops with 1/{2 ** measured['halvings']} of the sides and extrapolated."
+            if measured["halvings"]
+            else "on crops as configured."
+        ),
+        *(_bound(row, settings.recipe) for row in report["bounds"]),
+        *(f"{pair}: {network['memory']}" for pair, network in measured["networks"].items() if network["memory"]),
         *(f"{name}: measured on {images['measured_on']}." for name, images in measured["images"].items()),
         f"Disk: images, training images decoded (recipe.store), weights of every run, {KEPT + 1} checkpoints of each "
         "running training.",
@@ -91,6 +125,18 @@ def show(report: dict, settings: Settings, console: Console) -> None:
         console.print(note, soft_wrap=True)
     if "detect" in report:
         show_detection(report, console)
+
+
+def _bound(row: dict, recipe: Recipe) -> str:
+    """What bounds the trainings on a data set, in a sentence."""
+    fastest, slowest = row["update"]
+    seconds = f"an update takes {fastest:.3g} to {slowest:.3g} s, loading its samples {row['loading']:.3g} s"
+    if not recipe.workers:
+        return f"{row['dataset']}: {seconds}, one after the other (recipe.workers: 0)."
+    if not row["loader"]:
+        return f"{row['dataset']}: {seconds}; the network bounds every training."
+    told = "every training" if not row["network"] else f"those of the {row['loader']} fastest pairs"
+    return f"{row['dataset']}: {seconds}; the loader bounds {told}: recipe.workers: {row['workers']} would feed it."
 
 
 def show_detection(report: dict, console: Console) -> None:

@@ -66,5 +66,5 @@ def run(args: argparse.Namespace) -> int:
             named = error if str(error).startswith(printable(path)) else RFBenchError(f"{path}: {error}")
             print(f"rfbench predict: {named}", file=sys.stderr)
     done = len(args.images) - len(failed)
-    print(printable(f"{args.output}: {done} of {len(args.images)} photographs predicted"), file=sys.stderr)
+    print_lines([f"{args.output}: {done} of {len(args.images)} photographs predicted"], file=sys.stderr)
     return int(bool(failed))

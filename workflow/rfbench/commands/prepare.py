@@ -11,6 +11,7 @@ from rfbench.data.manifest import read_manifest, region_totals
 from rfbench.data.prepare import prepare_ddr, prepare_folder, prepare_idrid, prepare_synthetic
 from rfbench.data.summary import SUMMARY, warnings_of
 from rfbench.data.synthetic import rawfiles
+from rfbench.data.validation import Validation
 from rfbench.errors import printable
 from rfbench.files import write_changed
 from rfbench.names import LESIONS
@@ -53,11 +54,18 @@ def _add_real(datasets, name: str, **about) -> argparse.ArgumentParser:
     what = "the zip, or the folder extracted from it"
     real.add_argument("--source", type=Path, required=True, metavar="PATH", help=what)
     real.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the prepared data set")
-    _add_store(real)
+    _add_common(real)
     return real
 
 
-def _add_store(data: argparse.ArgumentParser) -> None:
+def _add_common(data: argparse.ArgumentParser) -> None:
+    data.add_argument(
+        "--validation", type=int, metavar="N",
+        help="hold N of the training images out as the split val, for a data set that has none",
+    )  # fmt: skip
+    data.add_argument(
+        "--validation-seed", type=int, default=0, metavar="N", help="seed that they are drawn with (%(default)s)"
+    )
     store = "also decode the training images, which trainings else do (recipe.store; default: %(default)s)"
     data.add_argument("--store", nargs="?", const="yes", default="no", choices=("yes", "no"), help=store)
 
@@ -90,20 +98,21 @@ def _add_synthetic(datasets) -> None:
         "--contrast", type=float, default=1.0, metavar="C", help="lesions' contrast relative to IDRiD's (%(default)s)"
     )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random draws (%(default)s)")
-    _add_store(made)
+    _add_common(made)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepare the data set that the arguments name, print where its summary is and its regions; return 0."""
+    held = {"validation": None if args.validation is None else Validation(args.validation, args.validation_seed)}
     if args.dataset == "idrid":
-        manifest = prepare_idrid(args.source, args.output, expect_official=not args.unofficial)
+        manifest = prepare_idrid(args.source, args.output, expect_official=not args.unofficial, **held)
     elif args.dataset == "ddr":
-        manifest = prepare_ddr(args.source, args.output, expect_official=not args.unofficial)
+        manifest = prepare_ddr(args.source, args.output, expect_official=not args.unofficial, **held)
     elif args.dataset == "folder":
-        manifest = prepare_folder(args.source, args.output, lesions=args.lesions)
+        manifest = prepare_folder(args.source, args.output, lesions=args.lesions, **held)
     else:
         options = ("train", "val", "test", "factor", "seed", "contrast", "layout", "pack")
-        manifest = prepare_synthetic(args.output, **{option: getattr(args, option) for option in options})
+        manifest = prepare_synthetic(args.output, **{option: getattr(args, option) for option in options}, **held)
     # Which code prepared it, for a later decision whether a change of code must prepare it again.
     content = json.dumps({"code": stages.code_digest("prepare")}) + "\n"
     write_changed(manifest.with_name(PREPARED), content.encode())

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
+from rfbench.errors import print_lines
 from rfbench.names import BASELINE_ROW
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_metrics
 from rfbench.statistics.differences import differences
 
 
@@ -29,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     provenance.write_text(args.output, table.to_csv(index=False, lineterminator="\n", float_format="%.10g"))
     for note in notes:
         print(note, file=sys.stderr)
-    print(f"{args.output}: {len(table)} differences", file=sys.stderr)
+    print_lines([f"{args.output}: {len(table)} differences"], file=sys.stderr)
     return 0

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
+from rfbench.errors import print_lines
 from rfbench.published import TABLES, names_for
 from rfbench.report import lesions, rendering
-from rfbench.report.tables import INDEX, notes, read_differences, read_metrics, read_profile, rows_of, select
+from rfbench.report.reading import read_differences, read_metrics, read_profile
+from rfbench.report.tables import INDEX, notes, rows_of, select
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,16 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
-    print(f"{args.output}/lesions.csv, .md, .tex: {lesions.write(args.output, metrics)} rows", file=sys.stderr)
+    print_lines([f"{args.output}/lesions.csv, .md, .tex: {lesions.write(args.output, metrics)} rows"], file=sys.stderr)
     metrics = metrics[metrics["split"] != "val"]  # the paper's tables but the ablation are about test images
-    profile, differences = read_profile(results), read_differences(results)
-    for name in names_for(set(metrics["layout"])):
+    profile, differences = read_profile(results), read_differences(args.metrics.parent)
+    for name in names_for(set(metrics["layout"]), since=(metrics["since"] != "").any()):
         table = TABLES[name]
         if select(metrics, table).empty:
-            print(f"{args.output}/{name}: none of its rows is configured", file=sys.stderr)
+            print_lines([f"{args.output}/{name}: none of its rows is configured"], file=sys.stderr)
         rows, about = rows_of(metrics, table, profile, differences), notes(metrics, table, profile)
         rendering.write(args.output, name, rows, about)
-        print(f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows", file=sys.stderr)
+        print_lines([f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows"], file=sys.stderr)
     index = {"metrics": os.path.relpath(args.metrics, args.output), "metrics_sha256": provenance.sha256(args.metrics),
              "results": os.path.relpath(results, args.output)}  # fmt: skip
     provenance.write_json(args.output / INDEX, index)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from rfbench.errors import print_lines
 from rfbench.report.trace import COSTS, METRICS, trace
 
 
@@ -20,6 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     found = trace(args.table, args.pair, args.metric, args.dataset)
-    print("\n".join(found.lines))
-    print("\n".join(f"DISAGREES: {problem}" for problem in found.problems) or "The cell agrees with the records.")
+    print_lines(found.lines)
+    print_lines([f"DISAGREES: {problem}" for problem in found.problems] or ["The cell agrees with the records."])
     return int(bool(found.problems))

@@ -7,6 +7,9 @@ from pathlib import Path
 from rfbench import devices, kept, runs
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
+from rfbench.errors import print_lines
+from rfbench.evaluation import ahead
+from rfbench.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,17 +30,23 @@ def run(args: argparse.Namespace) -> int:
     with importing():
         from rfbench.training.train import train
 
-    run = runs.of(settings, args.dataset, args.pair, args.seed).settings
-    kept.remember(settings.results, "train", run.pair)
-    record = train(
-        run,
-        settings.recipe,
-        settings.device,
-        manifest=args.manifest,
-        work=args.work,
-        output=args.output,
-        weights=args.weights,
-    )
-    if record["state"] != "done":
-        print(f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole", file=sys.stderr)
+    run = runs.of(settings, args.dataset, args.pair, args.seed)
+    kept.remember(settings.results, "train", run.settings.pair)
+    files = {"manifest": args.manifest, "work": args.work, "weights": args.weights}
+    record = train(run.settings, settings.recipe, settings.device, output=args.output, **files)
+    if record["state"] == "done":
+        _evaluate_ahead(run, settings, train_record=args.output, **files)
+    else:
+        print_lines([f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole"], file=sys.stderr)
     return 0
+
+
+def _evaluate_ahead(run: runs.Run, settings: Settings, *, work: Path, **files: Path | None) -> None:
+    """Leave the evaluation's job its result (`evaluation.ahead`); where this fails, the job computes, and fails."""
+    from rfbench.evaluation.run import evaluate
+
+    kept.remember(settings.results, "evaluate", run.settings.pair)
+    try:
+        evaluate(run, settings.device, work=work, output=work / ahead.FOLDER / ahead.RECORD, **files)
+    except Exception as error:
+        print_lines([f"{work}: not evaluated yet ({type(error).__name__}: {error})"], file=sys.stderr)

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 from rfbench.commands.options import add_input_arguments
+from rfbench.errors import print_lines
 from rfbench.report import power, verdicts
-from rfbench.report.tables import read_metrics, read_profile
+from rfbench.report.reading import read_metrics, read_profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,5 +21,5 @@ def run(args: argparse.Namespace) -> int:
     metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
     said = verdicts.write(args.output, metrics, read_profile(results))
     power.write(args.output, metrics)
-    print(f"{args.output}/verdicts.csv, .md, .tex, claims.csv: {said}; power.csv, .md, .tex", file=sys.stderr)
+    print_lines([f"{args.output}/verdicts.csv, .md, .tex, claims.csv: {said}; power.csv, .md, .tex"], file=sys.stderr)
     return 0

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from rfbench.commands.options import add_config_argument
-from rfbench.errors import RFBenchError, printable
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.settings import load
 from rfbench.training.weights import WHOLE, fetch
 
@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     found = fetch(source, sha256, args.output)
     checked = "the whole digest is" if len(sha256) == WHOLE else f"the first {len(sha256)} digits are"
     proof = "" if len(sha256) == WHOLE else "; give the whole one as model.pretrained.sha256 to prove it next time"
-    print(printable(f"{args.output}: SHA-256 {found}, {checked} as expected{proof}"), file=sys.stderr)
+    print_lines([f"{args.output}: SHA-256 {found}, {checked} as expected{proof}"], file=sys.stderr)
     return 0

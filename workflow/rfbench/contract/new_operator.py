@@ -54,7 +54,8 @@ def with_pair(config: Path, pair: str) -> tuple[str, str]:
     """
     try:
         text = config.read_text()
-        before = yaml.safe_load(text)
+        whole = yaml.safe_load(text)
+        before = whole.get("probe", whole)  # whose list stands in a section
         if before["pairs"] == "all":
             hidden = "; set paper_rows_only to false, which leaves it out" if before.get("paper_rows_only") else ""
             return text, f"{pair} is one of `pairs: all`{hidden}"
@@ -63,11 +64,12 @@ def with_pair(config: Path, pair: str) -> tuple[str, str]:
                 f"{config}: `pairs: paper` stands for the paper's rows, and {pair} is none; write `all`, or list them."
             )
         wanted = {**before, "pairs": [*before["pairs"], pair]}
+        wanted = {**whole, "probe": wanted} if "probe" in whole else wanted
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise RFBenchError(f"{config}: expected a configuration with a list 'pairs', found {error!r}.") from None
-    changed = re.sub(r"(?m)^(pairs:[ \t]*\[[^\]\n]*?)[ \t]*\]", rf"\1, {pair}]", text, count=1)
+    changed = re.sub(r"(?m)^([ \t]*pairs:[ \t]*\[[^\]\n]*?)[ \t]*\]", rf"\1, {pair}]", text, count=1)
     if changed == text:
-        items = r"(?m)^(pairs:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)((?:([ \t]*-[ \t]+)[^\n]*\n(?:[ \t]*#[^\n]*\n)*)+)"
+        items = r"(?m)^(\s*pairs:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)((?:([ \t]*-[ \t]+)[^\n]*\n(?:[ \t]*#[^\n]*\n)*)+)"
         changed = re.sub(items, rf"\g<1>\g<2>\g<3>{pair}\n", text, count=1)
     if yaml.safe_load(changed) != wanted:
         raise RFBenchError(f"{config}: its list 'pairs' is not one item a line; add '- {pair}' to it by hand.")

@@ -20,12 +20,22 @@ COPIES = (
     partial(cv2.flip, flipCode=1),
     partial(cv2.flip, flipCode=0),
 )
+# Where each takes a point of an image, row and column as fractions of height and width.
+MIDDLES = (
+    lambda y, x: (y, x),
+    lambda y, x: (1 - x, y),
+    lambda y, x: (1 - y, 1 - x),
+    lambda y, x: (x, 1 - y),
+    lambda y, x: (y, 1 - x),
+    lambda y, x: (1 - y, x),
+)
 TRIES = 10  # windows that are looked at; the one drawn after the last is taken unseen, as mmseg does
 IGNORED = 255  # mmseg's label of pixels that count for no class
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32, (0.5, 1.5), (0.5, 1.5), 18  # mmseg's defaults, which the authors use
 _BYTES = np.arange(256, dtype=np.uint8)
 
 Window = tuple[slice, slice]
+Lesions = list[np.ndarray]
 
 
 def draw_size(
@@ -67,6 +77,48 @@ def draw_window(rng: np.random.RandomState, label: np.ndarray, crop: tuple[int, 
                 break
             window = draw()
     return window
+
+
+def find_lesions(label: np.ndarray) -> Lesions:
+    """Where the lesions (8-connected regions) of an (H, W) uint8 label map are, by class.
+
+    Returns:
+        For each class that occurs, (n, 2): row and column of the middle of each lesion's bounding box, as fractions of
+        height and width.
+    """
+    counts = np.bincount(label.ravel(), minlength=IGNORED + 1)
+    found = []
+    for lesion in np.flatnonzero(counts[1:IGNORED]) + 1:
+        _, _, boxes, _ = cv2.connectedComponentsWithStats((label == lesion).view(np.uint8))
+        left, top, width, height, _ = boxes[1:].T  # the first region is everything else
+        found.append(np.stack([(top + height / 2) / label.shape[0], (left + width / 2) / label.shape[1]], axis=1))
+    return found
+
+
+def draw_window_on_lesion(
+    rng: np.random.RandomState, lesions: Lesions, copy: int, shape: tuple[int, int], crop: tuple[int, int]
+) -> Window:
+    """Rows and columns of a random crop that holds the middle of a random lesion of a random class.
+
+    Uniform over the classes of the image, then over the lesions of the class, then over the windows within the image
+    that hold the lesion's middle. nnU-Net (Isensee et al., 2021) likewise places a share of its patches on the
+    foreground, on a random pixel of a random class, so mostly on large lesions.
+
+    Args:
+        rng: source of the class, the lesion and the window's place.
+        lesions: of the image; one at least.
+        copy: which of COPIES is cropped.
+        shape: (height, width) of the copy, resized.
+        crop: (width, height); a smaller copy is taken whole.
+    """
+    of_class = lesions[rng.randint(len(lesions))]
+    middle = MIDDLES[copy](*of_class[rng.randint(len(of_class))])
+    window = []
+    for fraction, side, whole in zip(middle, crop[::-1], shape, strict=True):
+        at = min(int(fraction * whole), whole - 1)
+        start = rng.randint(max(at - side + 1, 0), min(at, max(whole - side, 0)) + 1)
+        window.append(slice(start, start + side))
+    return tuple(window)
 
 
 def _is_mixed(label: np.ndarray, cat_max_ratio: float) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rfbench.data import areas, ddr, folder, idrid
+from rfbench.data import SPLITS, areas, ddr, folder, idrid
 from rfbench.data.archive import Source, open_source
 from rfbench.data.files import refuse_leftovers
 from rfbench.data.findings import Finding, raise_findings
@@ -26,6 +26,7 @@ from rfbench.data.summary import SUMMARY, area_unit, describe
 from rfbench.data.synthetic import plan as synthetic
 from rfbench.data.synthetic import rawfiles
 from rfbench.data.synthetic.rawfiles import Subject
+from rfbench.data.validation import Validation, hold_out
 from rfbench.errors import DataError
 from rfbench.files import write_changed
 from rfbench.names import LESIONS, lesion_problem
@@ -42,11 +43,13 @@ RAW = "raw"
 
 
 def prepare_idrid(
-    source: Path, output: Path, *, expect_official: bool = True, progress: bool = True, jobs: int = 2
-) -> Path:
+    source: Path, output: Path, *, expect_official: bool = True, validation: Validation | None = None,
+    progress: bool = True, jobs: int = 2,
+) -> Path:  # fmt: skip
     """Prepare IDRiD's lesion set from its zip or extracted tree into `output`; return the manifest's path.
 
     `expect_official` adds the checks of the complete release: numbers of files, 4288x2848, region totals.
+    `validation` makes that part of the training images the split val (`rfbench.data.validation`).
     Each of `jobs` threads takes about 0.2 GB. Running it again on the same source changes no byte.
     Raises DataError naming every file that is missing, damaged or not as it should be.
     """
@@ -56,12 +59,14 @@ def prepare_idrid(
     if expect_official and (items or findings):
         named = {finding.file for finding in findings}
         findings += [finding for finding in idrid.check_complete(names) if finding.file not in named]
-    return _prepare(archive, Path(output), idrid.layout(expect_official), items, findings, progress, jobs)
+    layout, items = _with_validation(idrid.layout(expect_official), items, validation)
+    return _prepare(archive, Path(output), layout, items, findings, progress, jobs)
 
 
 def prepare_ddr(
-    source: Path, output: Path, *, expect_official: bool = True, progress: bool = True, jobs: int = 2
-) -> Path:
+    source: Path, output: Path, *, expect_official: bool = True, validation: Validation | None = None,
+    progress: bool = True, jobs: int = 2,
+) -> Path:  # fmt: skip
     """Prepare DDR's lesion set from its ten parts, the joined zip or the extracted tree, as `prepare_idrid` does.
 
     `expect_official` adds the check of the numbers of images, 383, 149 and 225. The split `valid` becomes `val`.
@@ -70,24 +75,28 @@ def prepare_ddr(
     items, findings = ddr.scan(archive.names())
     if expect_official and (items or findings):
         findings += ddr.check_complete(items)
-    return _prepare(archive, Path(output), ddr.layout(expect_official), items, findings, progress, jobs)
+    layout, items = _with_validation(ddr.layout(expect_official), items, validation)
+    return _prepare(archive, Path(output), layout, items, findings, progress, jobs)
 
 
 def prepare_folder(
-    source: Path, output: Path, *, lesions: Sequence[str] = LESIONS, progress: bool = True, jobs: int = 2
-) -> Path:
+    source: Path, output: Path, *, lesions: Sequence[str] = LESIONS, validation: Validation | None = None,
+    progress: bool = True, jobs: int = 2,
+) -> Path:  # fmt: skip
     """Prepare one's own data (see `rfbench.data.folder`) with the given lesions, as `prepare_idrid` does."""
     if problem := lesion_problem(lesions):
         raise DataError(f"lesions: {problem}.")
     archive = open_source(source)
     items, findings, notes = folder.scan(archive, lesions)
     layout = replace(folder.layout(archive.name, lesions), conclude=lambda frame, digests: ([], notes))
+    layout, items = _with_validation(layout, items, validation)
     return _prepare(archive, Path(output), layout, items, findings, progress, jobs)
 
 
 def prepare_synthetic(
     output: Path, *, train: int, test: int, factor: float, seed: int, contrast: float = 1.0,
-    layout: str = "idrid", val: int = 0, pack: str = "tree", progress: bool = True, jobs: int = 2,
+    layout: str = "idrid", val: int = 0, pack: str = "tree", validation: Validation | None = None,
+    progress: bool = True, jobs: int = 2,
 ) -> Path:  # fmt: skip
     """Generate a raw archive in a real set's layout below `output`/raw and prepare it; return the manifest's path.
 
@@ -106,7 +115,8 @@ def prepare_synthetic(
     archive = open_source(source)
     scan, made = (ddr.scan, ddr.layout(False)) if layout == "ddr" else (idrid.scan, idrid.layout(False))
     items, findings = scan(archive.names())
-    return _prepare(archive, output, replace(made, factor=factor), items, findings, progress, jobs)
+    made, items = _with_validation(replace(made, factor=factor), items, validation)
+    return _prepare(archive, output, made, items, findings, progress, jobs)
 
 
 def _raw_names(plan: synthetic.Plan, pack: str) -> set[str]:
@@ -137,6 +147,18 @@ def _write_raw(
     parts = [raw / part for part in rawfiles.part_names(name)]
     rawfiles.cut(whole, parts)
     return parts[0]
+
+
+def _with_validation(layout: Layout, items: list[Item], validation: Validation | None) -> tuple[Layout, list[Item]]:
+    """The layout and the items with a validation part of the training images, if one is wanted of any image."""
+    if validation is None or not items:
+        return layout, items
+
+    def conclude(frame: pd.DataFrame, digests: dict[str, str]) -> tuple[list[Finding], list[str]]:
+        findings, notes = layout.conclude(frame, digests)
+        return findings, [*notes, f"validation: {validation}"]
+
+    return replace(layout, splits=SPLITS, conclude=conclude), hold_out(items, validation)
 
 
 def _prepare(

@@ -24,7 +24,7 @@ from rfbench import flocks, provenance
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
 from rfbench.data.progress import follow
-from rfbench.errors import DataError, RFBenchError
+from rfbench.errors import DataError, RFBenchError, print_lines
 from rfbench.files import write_whole
 
 FOLDER, SUFFIX = "store", ".pixels"
@@ -87,7 +87,7 @@ def fill(manifest: Path, split: str = "train", *, progress: bool = True, jobs: i
             wrong = [row for row, fault in zip(rows, faults, strict=True) if fault]
             for row, fault in zip(rows, faults, strict=True):
                 if fault not in (None, MISSING):
-                    print(f"{path_of(folder, row)}: {fault}; decoded again", file=sys.stderr, flush=True)
+                    print_lines([f"{path_of(folder, row)}: {fault}; decoded again"], file=sys.stderr)
             for path in [*_leftovers(folder, rows), *(path_of(folder, row) for row in wrong)]:
                 path.unlink(missing_ok=True)
             _check_room(folder / FOLDER, sum(bytes_of(row.width, row.height) for row in wrong))

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from rfbench.evaluation.counts import FROC_THRESHOLDS
-from rfbench.evaluation.evidence import AT_HALF, LARGEST_KEPT, TENTHS, Detection
 from rfbench.evaluation.lesions import OVERLAP, reaches
 from rfbench.evaluation.regions import Regions, falling
-from rfbench.evaluation.runs import sums
-from rfbench.evaluation.truth import ImageLesions
+from rfbench.lesions.counts import FROC_THRESHOLDS
+from rfbench.lesions.evidence import AT_HALF, LARGEST_KEPT, TENTHS, Detection
+from rfbench.lesions.runlength import sums
+from rfbench.lesions.truth import ImageLesions
 
 
 def detect(scores: np.ndarray, levels: np.ndarray, lesions: ImageLesions, c: int) -> Detection:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
-from rfbench.evaluation.truth import ImageLesions, Truth, field_of_view
+from rfbench.lesions.truth import ImageLesions, Truth, field_of_view
 
 
 def fit_label(label: np.ndarray, scale: tuple[int, int], eval_size: str) -> np.ndarray:

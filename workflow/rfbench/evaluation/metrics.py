@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rfbench.evaluation import counts
-from rfbench.evaluation.counts import AT_01, AT_HALF, THRESHOLDS, ap_bounds, ratio
 from rfbench.evaluation.pixels import BINS, Channel, Counter, OneScore
+from rfbench.lesions import counts
+from rfbench.lesions.counts import AT_01, AT_HALF, THRESHOLDS, ap_bounds, ratio
 from rfbench.names import LESIONS, METRICS
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rfbench.evaluation import histogram
-from rfbench.evaluation.counts import FROC_THRESHOLDS, THRESHOLDS
+from rfbench.lesions import histogram
+from rfbench.lesions.counts import FROC_THRESHOLDS, THRESHOLDS
 
 _PAPERS = np.searchsorted(FROC_THRESHOLDS, THRESHOLDS[1:-1])  # (9,) where the papers' 0.1 to 0.9 stand among them
 

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from rfbench.evaluation import pixels
 from rfbench.evaluation.detection import detect
-from rfbench.evaluation.evidence import Evidence, ImageEvidence
 from rfbench.evaluation.metrics import LesionMetrics
-from rfbench.evaluation.truth import ImageLesions, Truth
+from rfbench.lesions.evidence import Evidence, ImageEvidence
+from rfbench.lesions.truth import ImageLesions, Truth
 from rfbench.names import LESIONS
 
 

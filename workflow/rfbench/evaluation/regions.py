@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from rfbench.evaluation.pixels import frequency
-from rfbench.evaluation.runs import Runs, components, sums
+from rfbench.lesions.runlength import Runs, components, sums
 
 NOISE = 0.1  # runs per pixel from which on labelling frames is faster, and takes less memory
 

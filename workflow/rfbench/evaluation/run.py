@@ -26,16 +26,16 @@ from rich.console import Console
 from rich.progress import track
 from torch.nn import functional as F
 
-from rfbench import devices, provenance, stages
+from rfbench import devices, provenance, records, stages
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import evidence
 from rfbench.evaluation.ground_truth import fit_diameter, fit_label
-from rfbench.evaluation.lesion_metrics import lesion_metrics
 from rfbench.evaluation.metrics import LesionMetrics
 from rfbench.evaluation.recording import Recorder
+from rfbench.lesions import evidence
+from rfbench.lesions.lesion_metrics import lesion_metrics
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
 from rfbench.names import MIN_SIZE
@@ -44,8 +44,6 @@ from rfbench.settings import RunSettings
 
 if TYPE_CHECKING:
     from rfbench.runs import Run
-
-AP_BOUND = 1e-4  # average precision is at least this exact, unless a network gives nearly the same score everywhere
 
 
 @torch.inference_mode()
@@ -168,7 +166,7 @@ def evaluate(
         The record: `metrics` (fractions 0 to 1), `details` per lesion, `lesions` (`lesion_metrics`), `n_images`.
     """
     started = time.monotonic()
-    training = provenance.read_json(train_record)
+    training = records.read_training(train_record)
     run.require_own(training, train_record)
     record = {
         "kind": "evaluation",

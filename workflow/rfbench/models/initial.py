@@ -1,5 +1,6 @@
 """The network of a run before its first update."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ def initial_model(run: RunSettings, weights: Path | None) -> tuple[torch.nn.Modu
         mean=run.dataset.mean,
         std=run.dataset.std,
     )
+    if (p := run.recipe.initial_probability) is not None:
+        torch.nn.init.constant_(model.decode_head.conv_seg.bias, math.log(p / (1 - p)))
     if weights is None:
         return model, None
     sha256 = provenance.sha256(weights)

@@ -2,7 +2,7 @@
 
 import math
 
-from rfbench.evaluation.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS
+from rfbench.lesions.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS
 from rfbench.names import BASELINE_ROW
 from rfbench.page.figure import GREY, Figure, Panel, Sign, coloured, quantity, shaped, short, told, view
 from rfbench.page.grids import Column, Entry, Grid, Group, plain

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rfbench.names import STATES
 from rfbench.page import charts, curves, findings, grids, origins, sections
 from rfbench.page.figure import Figure, signs
 from rfbench.page.grids import Grid, Hole
@@ -14,9 +15,9 @@ from rfbench.page.origins import Origin
 from rfbench.published import TABLES, names_for
 from rfbench.report import lesions as found_lesions
 from rfbench.report import power, ranking, tables, verdicts
+from rfbench.report.reading import read_differences, read_profile
 from rfbench.statistics import verdicts as words
 
-STATES = ("done", "diverged", "timeout", "oom", "error", "missing")
 OWN = TABLES["table_own"]
 
 
@@ -87,7 +88,7 @@ class Page:
         return [one for data in self.datasets for one in data.figures.values() if isinstance(one, Figure)]
 
 
-def build(metrics: pd.DataFrame, results: Path, folder: Path) -> Page:
+def build(metrics: pd.DataFrame, results: Path, folder: Path, differences: Path | None = None) -> Page:
     """Gather the page.
 
     Args:
@@ -95,12 +96,13 @@ def build(metrics: pd.DataFrame, results: Path, folder: Path) -> Page:
         results: the results folder: profile.json, differences.csv, probe.csv, curves and records of runs; whatever of
             them is missing is a hole of the page with its reason.
         folder: of the tables that the commands name.
+        differences: folder of differences.csv, where it is another one than `results`.
     """
-    profile, differences = tables.read_profile(results), tables.read_differences(results)
+    profile, compared = read_profile(results), read_differences(differences or results)
     ours = verdicts.read_ours(metrics, profile)
     judged, claimed = verdicts.cells(ours), verdicts.claims(ours)
     datasets = [
-        _dataset(data, results, folder, profile, differences) for _, data in metrics.groupby("dataset", sort=False)
+        _dataset(data, results, folder, profile, compared) for _, data in metrics.groupby("dataset", sort=False)
     ]
     done = metrics[metrics["state"] == "done"]
     spread = power.spreads(metrics)
@@ -164,7 +166,8 @@ def _dataset(
 
 def _rows(data: pd.DataFrame, profile: dict | None, differences: pd.DataFrame | None) -> tuple[list[dict], dict]:
     """The data set's rows over all tables of the paper that it appears in, and by row the first table with it."""
-    own = names_for({data["layout"].iloc[0]}) if data["split"].iloc[0] != "val" else []
+    since = bool((data["since"] != "").any())
+    own = names_for({data["layout"].iloc[0]}, since) if data["split"].iloc[0] != "val" else []
     found, named = {}, {}
     # The papers' tables are about test images: the rows of a validation split stand beside none of them.
     of_tables = [(table, TABLES[table], data) for table in own] or [("table_own", OWN, data.assign(layout=OWN.layout))]

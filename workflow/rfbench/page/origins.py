@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rfbench import provenance
+from rfbench import records
 from rfbench.page.grids import anchor, number
 from rfbench.report import trace
 from rfbench.runs import run_folder
@@ -94,8 +94,8 @@ def _source(results: Path, run: dict) -> Source:
     about = {key: str(run.get(key) or "") for key in ("settings", "manifest", "commit", "torch", "device", "kept")}
     about["commit"] = about["commit"][:12] + (" with uncommitted changes" if run.get("dirty") is True else "")
     if path.exists():
-        record = provenance.read_json(path)
+        record = records.read_evaluation(path)
         about["checkpoint"] = (record.get("checkpoint_sha256") or "")[:12]
-        about["code"] = record["identity"].get("code", "")
+        about["code"] = record["identity"]["code"]
     shown = tuple((key, text) for key, text in about.items() if text.strip())
     return Source(int(run["seed"]), run["state"], run["reason"] or "", str(path) if path.exists() else "", shown)

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from rfbench.planning.estimate import evaluation_seconds, training_seconds
-from rfbench.report.tables import read_metrics
+from rfbench.report.reading import read_metrics
 from rfbench.settings import Settings, run_names
 from rfbench.statistics import power, spread
 from rfbench.statistics.scores import scores_of

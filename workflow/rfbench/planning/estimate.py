@@ -1,9 +1,9 @@
 """Hours and bytes of a configuration's stages, computed from a sample of the machine (`rfbench.planning.sample`).
 
-A network's pass is taken as a constant plus a part proportional to the pixels, work on photographs as proportional to
-theirs. Other jobs, a bottleneck in memory and another algorithm of cuDNN at full size are not accounted for. A run is
-taken as finished by the settings of its records, a table or figure by its file; `snakemake -n` also looks at code and
-data.
+A network's update and pass are taken as a constant plus a part proportional to the pixels, work on photographs as
+proportional to theirs. Other jobs, a bottleneck in memory and another algorithm of cuDNN at full size are not accounted
+for. A run is taken as finished by the settings of its records, a table or figure by its file; `snakemake -n` also looks
+at code and data.
 """
 
 import json
@@ -11,12 +11,12 @@ import math
 from pathlib import Path
 
 from rfbench import provenance
-from rfbench.evaluation import truth
+from rfbench.lesions import evidence, truth
 from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
 from rfbench.report import tables
 from rfbench.runs import Run, configured, manifest_path
-from rfbench.settings import Dataset, Evaluation, Recipe, Settings
+from rfbench.settings import Dataset, Evaluation, Recipe, Settings, run_names
 from rfbench.training.workfolder import KEPT
 
 # Stages that follow the runs or the profile, and a file of each.
@@ -40,15 +40,48 @@ def training_seconds(dataset: Dataset, recipe: Recipe, network: dict, images: di
         network: a pair's entry of `measure_network`.
         images: the data set's entry of `measure_images`.
     """
-    constant, slope = network["step"]
-    size, pixels = recipe.batch_size / recipe.micro_batches, math.prod(dataset.crop)
-    update = recipe.micro_batches * (constant + slope * size * pixels) + network["optimizer"]
-    cached, stored = recipe.train_source == "cached_2x", recipe.store
-    loading = recipe.batch_size * (images["draw"] + (0 if cached or stored else images["read"]))
-    once = images["train"] * images["read"] * (cached and not stored)
-    if not recipe.workers:
-        return once + dataset.iterations * (update + loading)
-    return once + dataset.iterations * max(update, loading / recipe.workers)
+    update, loading = update_seconds(dataset, recipe, network, images)
+    cached = recipe.train_source == "cached_2x"
+    once = images["train"] * images["read"] * (cached and not recipe.store)
+    return once + dataset.iterations * (max(update, loading) if recipe.workers else update + loading)
+
+
+def update_seconds(dataset: Dataset, recipe: Recipe, network: dict, images: dict) -> tuple[float, float]:
+    """Seconds of an update on the device that computes, and of loading its samples; arguments as `training_seconds`.
+
+    The longer one bounds a training with loading processes (recipe.workers); without, they follow one another.
+    """
+    constant, slope = network["update"]
+    decoded = recipe.train_source == "cached_2x" or recipe.store
+    sample = images["load"] + (0 if decoded else images["read"] / max(recipe.workers, 1))
+    return constant + slope * math.prod(dataset.crop), recipe.batch_size * sample
+
+
+def bounds(settings: Settings, measured: dict) -> list[dict]:
+    """What bounds the trainings on each data set, the network or the loader of samples.
+
+    Returns:
+        Dicts of dataset; `update`, seconds of the fastest and the slowest pair's update; `loading`, seconds of loading
+        its samples; `network` and `loader`, how many pairs each of them bounds; `workers`, how many processes would
+        load as fast as the fastest pair takes samples, by what one of them draws.
+    """
+    rows, recipe = [], settings.recipe
+    for name, dataset in settings.datasets.items():
+        images = measured["images"][name]
+        pairs = dict.fromkeys(pair for own, pair, _ in run_names(settings) if own == name)
+        seconds = [update_seconds(dataset, recipe, measured["networks"][pair], images) for pair in pairs]
+        updates, loading = [update for update, _ in seconds], seconds[0][1]
+        by_loader = sum(loading > update for update in updates)
+        one = loading if not recipe.workers else recipe.batch_size * images["draw"]
+        rows.append({
+            "dataset": name,
+            "update": [min(updates), max(updates)],
+            "loading": loading,
+            "network": len(updates) - by_loader,
+            "loader": by_loader,
+            "workers": math.ceil(one / min(updates)),
+        })  # fmt: skip
+    return rows
 
 
 def evaluation_seconds(dataset: Dataset, evaluation: Evaluation, network: dict, images: dict) -> float:
@@ -134,10 +167,14 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
 
 
 def _state(run: Run) -> str:
-    """Whether a run is `done`, only `trained`, or `missing`, by its records' settings."""
-    if run.evaluation_record():
+    """Whether a run is `done`, only `trained`, or `missing`, by its records' settings.
+
+    An evaluation of a version that kept no evidence is done again, as in the pipeline.
+    """
+    evaluated = run.evaluation_record()
+    if evaluated and (run.folder / evidence.NAME).exists():
         return "done"
-    return "trained" if run.training_record() else "missing"
+    return "trained" if evaluated or run.training_record() else "missing"
 
 
 def _due(settings: Settings, begun: set[str]) -> list[str]:

@@ -1,13 +1,13 @@
 """`rfbench plan`: what a configuration will cost on this machine, estimated before anything starts."""
 
 from rfbench.planning.detect import detection
-from rfbench.planning.estimate import stages
+from rfbench.planning.estimate import bounds, stages
 from rfbench.planning.sample import measure
 from rfbench.settings import Settings
 
 
 def plan(settings: Settings, jobs: int, detect: float | None = None) -> dict:
-    """The plan of a configuration: `stages` (see there), `measured`, runs by state, jobs at a time.
+    """The plan of a configuration: `stages` and `bounds` (see there), `measured`, runs by state, jobs at a time.
 
     Args:
         settings: a configuration.
@@ -25,6 +25,7 @@ def plan(settings: Settings, jobs: int, detect: float | None = None) -> dict:
             "missing": train["to_do"],
         },
         "stages": rows,
+        "bounds": bounds(settings, measured),
         "measured": measured,
         **({} if detect is None else {"points": detect, "detect": detection(settings, measured, detect)}),
     }

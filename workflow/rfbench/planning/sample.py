@@ -1,8 +1,8 @@
 """A quick sample of what a configuration's parts cost on this machine.
 
-Each pair's training step and forward pass at two small sizes (batch 1), counting one pair's parameters and FLOPs,
-reading and drawing samples, the evaluation of an image without its network, the preparation of two images, the start of
-one job.
+Each pair's update by a batch as configured, as trainings compute it, and its forward pass; reading samples, drawing
+them, and loading them by as many processes as configured; counting one pair's parameters and FLOPs, the evaluation of
+an image without its network, the preparation of two images, the start of one job.
 """
 
 import math
@@ -28,12 +28,15 @@ from rfbench.errors import RFBenchError
 from rfbench.evaluation.ground_truth import fit_diameter, fit_label
 from rfbench.evaluation.recording import Recorder
 from rfbench.evaluation.run import predict
-from rfbench.losses import dice_loss
 from rfbench.models import assemble
 from rfbench.names import BASELINE_PAIR
+from rfbench.precision import set_precision
 from rfbench.profiling import profile
 from rfbench.runs import manifest_path
-from rfbench.settings import Dataset, Settings, run_names, run_settings
+from rfbench.settings import Dataset, Recipe, Settings, run_names, run_settings
+from rfbench.training import memory
+from rfbench.training.loop import loader
+from rfbench.training.step import Update
 from rfbench.training.stream import TrainingStream
 
 BUDGET = 60  # seconds for the passes of all pairs together
@@ -47,16 +50,17 @@ def measure(settings: Settings) -> dict:
 
     Returns:
         `networks` by pair or variant, `images` by data set, `counting` (seconds to build one pair and count what its
-        profile counts), `start` (seconds of a job before its work), device, threads and the sides of the squares.
+        profile counts), `start` (seconds of a job before its work), device, threads and `halvings` of the crops' sides.
     """
     device = pick_device(settings.device)
     torch.set_num_threads(settings.recipe.threads)
     runs = [pair for _, pair, _ in run_names(settings)]
     pairs = dict.fromkeys([*runs, BASELINE_PAIR, *settings.pairs])
-    side = _affordable_side(settings, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
+    set_precision(tf32=settings.recipe.tf32, cudnn_benchmark=settings.recipe.cudnn_benchmark)
+    halvings = _affordable(settings, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
     console = Console(stderr=True)
     shown = {"console": console, "disable": not console.is_terminal}
-    networks = {pair: measure_network(settings, pair, device, side) for pair in track(pairs, "networks", **shown)}
+    networks = {pair: measure_network(settings, pair, device, halvings) for pair in track(pairs, "networks", **shown)}
     images = {name: measure_images(settings, name, device) for name in track(settings.datasets, "images", **shown)}
     start = time.perf_counter()
     # What a job imports before its work; `--help` would not import torch.
@@ -64,7 +68,7 @@ def measure(settings: Settings) -> dict:
     return {
         "device": device_name(device),
         "threads": settings.recipe.threads,
-        "sides": [SMALL, side],
+        "halvings": halvings,
         "start": time.perf_counter() - start,
         "counting": _counting(profile.configured(settings), device),
         "networks": networks,
@@ -80,57 +84,107 @@ def _counting(conditions: profile.Conditions, device: torch.device) -> float:
     return profile.clock(device) - started
 
 
-def _affordable_side(settings: Settings, pair: str, device: torch.device, limit: float) -> int:
-    """The largest side, doubled from 128 px up to the largest crop's, at which a step takes at most `limit` seconds."""
-    most = max(math.prod(dataset.crop) for dataset in settings.datasets.values())
-    model, _ = _network(settings, pair, device)
-    side = 2 * SMALL
-    while (2 * side) ** 2 <= most:
-        _step(model, side, device, settings.recipe.amp)
-        if 4 * _step(model, side, device, settings.recipe.amp)[0] > limit:
+def _sides(settings: Settings, pair: str) -> tuple[int, int]:
+    """(width, height) of the largest crop that a pair is trained on; of any, if it is only profiled."""
+    own = [settings.datasets[name].crop for name, trained, _ in run_names(settings) if trained == pair]
+    return max(own or [dataset.crop for dataset in settings.datasets.values()], key=math.prod)
+
+
+def _shorter(crop: tuple[int, int], halvings: int) -> tuple[int, int]:
+    """The crop with its sides halved so many times, none below SMALL."""
+    return tuple(max(side >> halvings, SMALL) for side in crop)
+
+
+def _two(crop: tuple[int, int], halvings: int) -> list[tuple[int, int]]:
+    """The smallest size and the shortened crop's; of a crop that is the smallest, this and its double."""
+    large = _shorter(crop, halvings)
+    return [(SMALL, SMALL), large] if large != (SMALL, SMALL) else [large, (2 * SMALL, 2 * SMALL)]
+
+
+def _affordable(settings: Settings, pair: str, device: torch.device, limit: float) -> int:
+    """How often a crop's sides are halved, so that an update takes at most `limit` seconds; never on a GPU."""
+    crop = _sides(settings, pair)
+    halvings = 0 if device.type == "cuda" else max(0, math.floor(math.log2(max(crop) / SMALL)))
+    update = _update(settings, pair, device)
+    while halvings:
+        _seconds(update, settings, _shorter(crop, halvings))
+        if 4 * _seconds(update, settings, _shorter(crop, halvings)) > limit:
             break
-        side *= 2
-    return side
+        halvings -= 1
+    return halvings
 
 
-def _network(settings: Settings, pair: str, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """A run's network and optimiser; its weights have torch's initial values, which no time depends on."""
+def _update(settings: Settings, pair: str, device: torch.device) -> Update:
+    """A run's update as it trains, but uncompiled; its weights have torch's initial values, no time depends on them."""
     datasets = [name for name, own, _ in run_names(settings) if own == pair]
     dataset = (datasets or list(settings.datasets))[0]  # a pair that is only profiled has no run
     run = run_settings(settings, dataset, pair, 0)
     options = run.model.operator_options
     model = assemble(run.pair, run.model.backbone, len(run.dataset.lesions), operator_options=options).to(device)
-    optimizer = run.recipe.optimizer.model_dump()
-    return model, getattr(torch.optim, optimizer.pop("type"))(model.parameters(), **optimizer)
+    return Update(model.train(), run.recipe.model_copy(update={"compile": False}))
 
 
-def measure_network(settings: Settings, pair: str, device: torch.device, side: int, passes: int = 2) -> dict:
-    """Measure one pair at SMALL and at `side` pixels, batch 1, the fastest of `passes` after one to warm up.
+def _seconds(update: Update, settings: Settings, crop: tuple[int, int]) -> float:
+    """Seconds of an update by a batch as configured, of crops of this size."""
+    shape = settings.recipe.batch_size, 3, *reversed(crop)
+    image, label = profile.synthetic_batch(shape, update.device)
+    started = profile.clock(update.device)
+    update(image, label, settings.recipe.optimizer.lr)
+    return profile.clock(update.device) - started
+
+
+@torch.inference_mode()
+def _forward(model: torch.nn.Module, size: tuple[int, int], device: torch.device) -> float:
+    """Seconds of a network's pass over one image."""
+    image = torch.randn(1, 3, *reversed(size), device=device)
+    started = profile.clock(device)
+    model(image)
+    return profile.clock(device) - started
+
+
+def measure_network(settings: Settings, pair: str, device: torch.device, halvings: int, passes: int = 2) -> dict:
+    """Measure one pair's update and forward pass, each the fastest of `passes` after one to warm up.
+
+    Args:
+        halvings: of the crop's sides, where an update as configured takes too long; 0 measures what is trained.
 
     Returns:
-        step and forward: constant and seconds per pixel; optimizer: seconds an update; bytes of the weights and of a
-        checkpoint.
+        update: constant and seconds per pixel of a crop, of an update by a batch as configured; forward: the same of a
+        pass over one image; measured: the (width, height) of crops that they were measured at; bytes of the
+        weights and of a checkpoint; memory: None, or what to do where an update as configured needs more than there is.
     """
-    model, optimizer = _network(settings, pair, device)
-    _step(model, SMALL, device, settings.recipe.amp)
-    optimizer.step()
-    started = profile.clock(device)
-    optimizer.step()
-    update = profile.clock(device) - started
-    steps, forwards = [], []
-    for size in (SMALL, side):
-        timed = [_step(model, size, device, settings.recipe.amp) for _ in range(passes)]
-        steps.append((size**2, min(step for step, _ in timed)))
-        forwards.append((size**2, min(forward for _, forward in timed)))
-    state = [tensor for entry in optimizer.state.values() for tensor in entry.values() if torch.is_tensor(tensor)]
+    crop, short = _sides(settings, pair), None
+    update = _update(settings, pair, device)
+    sizes = _two(crop, halvings)
+    try:
+        updates = _timed(lambda size: _seconds(update, settings, size), sizes, passes)
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        short = memory.reason(error, settings.recipe)
+        update = _update(settings, pair, device)
+        sizes = _two(crop, halvings + 2)
+        updates = _timed(lambda size: _seconds(update, settings, size), sizes, passes)
+    model = update.model.eval()
     weights = _bytes(model.state_dict().values())
+    state = [tensor for entry in update.optimizer.state.values() for tensor in entry.values()]
     return {
-        "step": line(*steps),
-        "forward": line(*forwards),
-        "optimizer": update,
+        "update": line(*updates),
+        "forward": line(*_timed(lambda size: _forward(model, size, device), sizes, passes)),
+        "measured": sizes,
         "bytes": weights,
-        "checkpoint": weights + _bytes(state),
+        "checkpoint": weights + _bytes(filter(torch.is_tensor, state)),
+        "memory": short,
     }
+
+
+def _timed(work: Callable, sizes: list[tuple[int, int]], passes: int) -> list[tuple[int, float]]:
+    """(pixels, seconds) of the fastest pass at each size, after one to warm up."""
+    timed = []
+    for size in sizes:
+        work(size)
+        timed.append((math.prod(size), min(work(size) for _ in range(passes))))
+    return timed
 
 
 def line(small: tuple[float, float], large: tuple[float, float]) -> tuple[float, float]:
@@ -142,19 +196,6 @@ def line(small: tuple[float, float], large: tuple[float, float]) -> tuple[float,
     return y0 - slope * x0, slope
 
 
-def _step(model: torch.nn.Module, side: int, device: torch.device, amp: str) -> tuple[float, float]:
-    """Seconds of a forward and backward pass over one square image, and of the forward pass alone."""
-    image = torch.randn(1, 3, side, side, device=device)
-    label = torch.zeros(1, side, side, dtype=torch.long, device=device)
-    model.train()
-    started = profile.clock(device)
-    with torch.autocast(device.type, torch.float16 if amp == "float16" else torch.bfloat16, enabled=amp != "none"):
-        logits = model(image)
-    forward = profile.clock(device)
-    dice_loss(logits.float(), label).backward()
-    return profile.clock(device) - started, forward - started
-
-
 def _bytes(tensors) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
@@ -163,9 +204,9 @@ def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
     """Measure a data set's images: as prepared, else on generated ones, scaled to the real ones by their pixels.
 
     Returns:
-        Numbers of images by split; seconds an image to prepare, read, draw a sample of it once it is decoded, judge
-        (all of an evaluation but the network); bytes an image, as prepared and of a training image decoded (stored);
-        measured_on.
+        Numbers of images by split; seconds an image to prepare, read, draw a sample of it once it is decoded (by one
+        process), load one (by those of recipe.workers together), judge (all of an evaluation but the network); bytes an
+        image, as prepared and of a training image decoded (stored); measured_on.
 
     Raises:
         RFBenchError: own data (kind folder) that are not prepared, so that the sizes of their images are unknown.
@@ -177,7 +218,9 @@ def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
         row = next(rows.itertuples())
         read = _fastest(lambda: read_native(manifest.parent, row))
         image, label = read_native(manifest.parent, row)
-        draw = _drawing(TrainingStream(manifest, dataset, settings.recipe, seed=0), image, label, ratio)
+        stream = TrainingStream(manifest, dataset, settings.recipe, seed=0)
+        draw = _drawing(stream, image, label, ratio)
+        load = _loading(stream, dataset, settings.recipe) if settings.recipe.workers else draw
         judge = _fastest(lambda: _judge(dataset, image, label, device), passes=1)
         kept = sum((manifest.parent / path).stat().st_size for path in (row.image, row.label))
         if dataset.kind == "synthetic":  # the generated archive stays, two images of it
@@ -188,6 +231,7 @@ def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
         "prepare": prepare * ratio,
         "read": read * ratio,
         "draw": draw,
+        "load": load,
         "judge": judge * (ratio if native else 1),
         "bytes": round(kept * ratio),
         "stored": round(bytes_of(rows["width"], rows["height"] * ratio).mean()),
@@ -204,6 +248,17 @@ def _drawing(stream: TrainingStream, image, label, ratio: float) -> float:
     stream.read = lambda folder, row: real
     draws = range(2 * len(stream.copies))
     return _fastest(lambda: [stream[draw] for draw in draws]) / len(draws)
+
+
+def _loading(stream: TrainingStream, dataset: Dataset, recipe: Recipe) -> float:
+    """Seconds a sample that the loader of a training delivers, once its processes are at work."""
+    first, timed = recipe.workers, 2 * recipe.workers  # batches
+    batches = iter(loader(stream, range((first + timed) * recipe.batch_size), recipe, dataset.crop))
+    for _ in range(first):
+        next(batches)
+    started = time.perf_counter()
+    delivered = sum(len(images) for images, _ in batches)
+    return (time.perf_counter() - started) / delivered
 
 
 def _images_to_measure(settings: Settings, name: str, folder: Path) -> tuple[Path, float, float]:
@@ -232,12 +287,15 @@ def _images_to_measure(settings: Settings, name: str, folder: Path) -> tuple[Pat
 def _counts(settings: Settings, name: str) -> dict[str, int]:
     """Numbers of images by split: configured, counted in the manifest, or the official release's."""
     dataset, prepared = settings.datasets[name], manifest_path(settings.results, name)
-    if dataset.synthetic:
-        return dataset.synthetic.model_dump(include={"train", "val", "test"})
-    if prepared.exists():
+    if not dataset.synthetic and prepared.exists():
         splits = read_manifest(prepared)["split"]
         return {split: int((splits == split).sum()) for split in ("train", "val", "test")}
-    return dict(DDR_IMAGES if dataset.kind == "ddr" else IDRID_IMAGES)
+    if dataset.synthetic:
+        counts = dataset.synthetic.model_dump(include={"train", "val", "test"})
+    else:
+        counts = dict(DDR_IMAGES if dataset.kind == "ddr" else IDRID_IMAGES)
+    held = dataset.validation.count if dataset.validation else 0
+    return counts | {"train": counts["train"] - held, "val": counts["val"] + held}
 
 
 def _judge(dataset: Dataset, image, label, device: torch.device) -> None:

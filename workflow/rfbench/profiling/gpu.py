@@ -8,42 +8,33 @@ import gc
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 from rfbench import devices, provenance
 from rfbench.devices import pick_device
-from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model
 from rfbench.models.fuse import has_shorter_form
 from rfbench.names import BASELINE_PAIR, LESIONS
 from rfbench.precision import set_precision
-from rfbench.profiling.profile import Conditions, clock, compiled, profile, synthetic_batch
+from rfbench.profiling.profile import Conditions, clock, profile, synthetic_batch
 from rfbench.profiling.suite import TRAINED, Suite
+from rfbench.settings import Training
+from rfbench.training.step import Update
 
 COMPILED = (BASELINE_PAIR, "m2mrf_a", "m2mrf_c")
 WARM_UP = 10  # steps that compile and try kernels; no time of theirs counts
 
 
-@dataclass(frozen=True)
-class Step:
-    """How a training step is computed."""
-
-    tf32: bool = False
-    bfloat16: bool = False
-    channels_last: bool = False
-    fused_optimizer: bool = False
-    compiled: bool = False
-
-
 STEPS = {  # the slowest one last: what the time cuts off is the end of its curve
-    "stock_tf32": Step(tf32=True),  # for its time alone, a tenth of the steps
-    "ours": Step(tf32=True, bfloat16=True, channels_last=True, fused_optimizer=True, compiled=True),
-    "stock": Step(),  # mmseg's, as the authors trained: float32
+    "stock_tf32": Training(tf32=True),  # for its time alone, a tenth of the steps
+    "ours": Training(tf32=True, amp="bfloat16", channels_last=True, compile=True),
+    "stock": Training(),  # as the authors trained: float32
 }
+"""The published recipe as it stands, with TF32, and with all that a GPU computes faster; `training.step.Update` runs
+them, as it runs trainings."""
 
 
 def measure(suite: Suite, only: tuple[str, ...], minutes: float, output: Path) -> dict:
@@ -97,22 +88,23 @@ def release() -> None:
 
 
 def compare_steps(suite: Suite, pair: str, deadline: float) -> dict:
-    """Training of the same network on the same batches, computed in the ways of STEPS.
+    """Training of the same network on the same batches, computed as the recipes of STEPS say.
 
     Returns:
         The pair; by step `losses`, `seconds` (all steps), `median_seconds` (without WARM_UP), `memory`, `complete`
         (no step was left out for want of time); and see `compare`.
     """
     runs = {}
-    for name, step in STEPS.items():
+    for name, recipe in STEPS.items():
         iterations = suite.iterations if name != "stock_tf32" else max(suite.iterations // 10, 2 * WARM_UP)
-        runs[name] = _train(suite, pair, step, iterations, deadline)
+        runs[name] = _train(suite, pair, recipe, iterations, deadline)
         release()
-    return {"pair": pair, **runs, "steps": {name: asdict(step) for name, step in STEPS.items()}, **compare(runs)}
+    recipes = {name: recipe.model_dump(mode="json") for name, recipe in STEPS.items()}
+    return {"pair": pair, **runs, "steps": recipes, **compare(runs)}
 
 
 def compare(runs: dict[str, dict]) -> dict:
-    """Our step against stock's.
+    """Our update against stock's.
 
     Returns:
         `ratio` (stock seconds / own) and `ratio_to_tf32`; over the last quarter of the steps that both have,
@@ -145,47 +137,27 @@ def told(block: dict) -> str:
     )
 
 
-def _train(suite: Suite, pair: str, step: Step, iterations: int, deadline: float) -> dict:
-    """The published optimiser at its first learning rate, on batch i of the stream in step i."""
+def _train(suite: Suite, pair: str, recipe: Training, iterations: int, deadline: float) -> dict:
+    """The recipe at its first learning rate, on batch i of the stream in update i."""
     device = pick_device(suite.device)
-    set_precision(tf32=step.tf32, cudnn_benchmark=True)
+    set_precision(tf32=recipe.tf32, cudnn_benchmark=True)
     torch.manual_seed(0)
     with torch.device(device):
         model = build_model(pair, suite.backbone, len(LESIONS)).train()
-    memory_format = torch.channels_last if step.channels_last else torch.contiguous_format
-    model = model.to(memory_format=memory_format)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=step.fused_optimizer or None
-    )
-    forward = compiled(model) if step.compiled else model
-    losses, seconds, warm = [], [], min(WARM_UP, iterations // 2)
+    update, losses, seconds, warm = Update(model, recipe), [], [], min(WARM_UP, iterations // 2)
     for iteration in range(iterations):
         if device.type == "cuda" and iteration == warm:  # cuDNN's trials need more room than what it settles on
             torch.cuda.reset_peak_memory_stats()
         image, label = synthetic_batch((suite.batch, 3, suite.crop[1], suite.crop[0]), device, iteration)
-        image = image.contiguous(memory_format=memory_format)
         start = clock(device)
-        losses.append(_update(forward, optimizer, image, label, step))
+        losses.append(update(image, label, recipe.optimizer.lr))
         seconds.append(clock(device) - start)
         if time.monotonic() > deadline and len(losses) >= 2:
             break
     return {
-        "losses": [loss.item() for loss in losses],
+        "losses": torch.cat(losses).tolist(),
         "seconds": seconds,
         "median_seconds": statistics.median(seconds[min(warm, len(seconds) // 2) :]),
         "complete": len(losses) == iterations,
         "memory": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
     }
-
-
-def _update(
-    forward: Callable, optimizer: torch.optim.Optimizer, image: torch.Tensor, label: torch.Tensor, step: Step
-) -> torch.Tensor:
-    """One parameter update; the loss before it."""
-    with torch.autocast(image.device.type, torch.bfloat16, enabled=step.bfloat16):
-        logits = forward(image)
-    loss = dice_loss(logits, label)
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.detach()

@@ -24,14 +24,15 @@ import operators
 from rfbench import devices
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
-from rfbench.losses import dice_loss
 from rfbench.models import assemble, build_model, count_parameters
 from rfbench.models.fuse import fuse
 from rfbench.names import BASELINE_PAIR, LESIONS, PRECISIONS
 from rfbench.precision import set_precision
 from rfbench.profiling import flops
 from rfbench.profiling.memory import saved_bytes
-from rfbench.settings import Settings
+from rfbench.settings import Settings, Training
+from rfbench.training.compiling import compiled
+from rfbench.training.step import Update
 
 PAPER = {"backbone": "hrnetv2_w48", "size": [512, 512], "batch": 1, "dtype": "float32"}  # of flops_w48, memory_w48
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.float32, torch.bfloat16), strict=True))
@@ -152,15 +153,6 @@ def _share(network: nn.Module, tensors: dict) -> None:
         parameter.data = tensors.setdefault((name, parameter.shape), parameter.data)
 
 
-def compiled(model: nn.Module) -> nn.Module:
-    """The model under `torch.compile`, which after eight versions of one forward would silently run the next eagerly.
-
-    Every pair and type is a version of the same forward.
-    """
-    torch._dynamo.config.recompile_limit = 256
-    return torch.compile(model)
-
-
 def count(conditions: Conditions, pair: str, device: torch.device) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
     # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
@@ -199,13 +191,14 @@ def _cost(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> tuple
 
 
 def _peak(conditions: Conditions, model: nn.Module) -> int:
-    """Most bytes that the GPU holds in a training step (forward, Dice, backward), weights and gradients included."""
+    """Most bytes that the GPU holds in a training step (`Update` without its optimiser), with weights and gradients."""
     device = next(model.parameters()).device
     image, label = synthetic_batch(conditions.shape, device)
-    image = image.to(DTYPES[conditions.dtype], memory_format=conditions.memory_format)
+    image = image.to(DTYPES[conditions.dtype])
+    update = Update(model.train(), Training(channels_last=conditions.channels_last))
     for _ in range(2):  # in the first step cuDNN tries algorithms that need more room than the one it takes
         torch.cuda.reset_peak_memory_stats()
-        dice_loss(model.train()(image), label).backward()
+        update.backward(image, label)
         model.zero_grad()
     return torch.cuda.max_memory_allocated()
 

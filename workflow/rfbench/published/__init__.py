@@ -26,6 +26,7 @@ class Table:
     dataset: str  # as results.csv names it
     number: str
     title: str
+    since: bool = False  # of the rows that the papers do not have, since they came later, beside the baseline
 
 
 TABLES = {
@@ -33,6 +34,8 @@ TABLES = {
     "table2_us": Table("ddr", "DDR", "2-US", "Table 2, upsampling operators on DDR"),
     "table3": Table("ddr", "DDR", "3", "Table 3, operator pairs on DDR"),
     "table5": Table("idrid", "IDRiD", "5", "Table 5, operator pairs on IDRiD"),
+    "table_since_ddr": Table("ddr", "DDR", "", "Operators since the paper, on DDR", since=True),
+    "table_since_idrid": Table("idrid", "IDRiD", "", "Operators since the paper, on IDRiD", since=True),
     "table_own": Table("folder", "", "", "Operator pairs on own data"),
 }
 
@@ -58,9 +61,9 @@ def published_costs() -> dict[tuple[str, str], float]:
     return dict(zip(zip(data["row"], data["metric"], strict=True), data["value"], strict=True))
 
 
-def names_for(layouts: set[str]) -> list[str]:
-    """Names of the tables that data sets of these layouts appear in."""
-    return [name for name, table in TABLES.items() if table.layout in layouts]
+def names_for(layouts: set[str], since: bool) -> list[str]:
+    """Names of the tables of data sets of these layouts; `since`: with those of operators since the paper."""
+    return [name for name, table in TABLES.items() if table.layout in layouts and (since or not table.since)]
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import pandas as pd
 from rfbench.published import PAPER_NAMES, published_ablation
 from rfbench.report import plotting, tables
 from rfbench.report.plotting import plt
-from rfbench.report.tables import options_of
+from rfbench.report.reading import options_of
 
 METRICS = [column for column in tables.COLUMNS if column[0] != "ap_untrained"]
 

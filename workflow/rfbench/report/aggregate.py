@@ -12,20 +12,15 @@ import operators
 from rfbench import kept, runs
 from rfbench.names import METRICS
 from rfbench.report.deviations import deviations
+from rfbench.report.reading import COLUMNS
 from rfbench.settings import Settings, network, swept_options, variants
-
-COLUMNS = [
-    *("dataset", "pair", "seed", "metric", "lesion", "value", "n", "state", "reason"),
-    *("kind", "layout", "split", "eval_size", "synthetic", "base", "options"),
-    *("row", "downsample", "upsample", "backbone", "recipe", "deviations"),
-    *("settings", "manifest", "commit", "dirty", "torch", "device", "kept"),
-]
 
 
 def aggregate(settings: Settings) -> pd.DataFrame:
     """Rows of every configured run.
 
     `base` and `options` say which pair a run of a sweep varies and all options of its operators; else they are empty.
+    `since` says where an operator that is not in the papers' comparison was published.
 
     A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
     or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.
@@ -54,6 +49,7 @@ def _rows(settings: Settings, run: runs.Run) -> list[dict]:
         "base": base if swept else "",
         "options": " ".join(f"{option}={value}" for option, value in swept.items()),
         "row": about.published_name + (f", {variant.option} {variant.value}" if variant else ""),
+        "since": about.since,
         "downsample": about.down,
         "upsample": about.up,
         "backbone": run.settings.model.backbone,

@@ -1,4 +1,4 @@
-"""Figures of the metrics: per row, per lesion, against costs, against the published values.
+"""Figures of the metrics: per row, per lesion, against the baseline, against costs, against the published values.
 
 Each function takes one data set's part of results/metrics.csv and returns a figure.
 """
@@ -23,6 +23,7 @@ from rfbench.report.plotting import (
     seeds,
     signs,
 )
+from rfbench.report.ranking import PRIMARY, differences_to_baseline
 from rfbench.report.rows import lesions, order
 from rfbench.report.tables import conditions
 
@@ -91,6 +92,45 @@ def draw_lesions(metrics: pd.DataFrame, metric: str = "ap") -> plt.Figure:
         axes.set_visible(False)
     figure.supxlabel("average precision (exact), %", size=6.5)
     head(figure, metrics, "bars: mean, SD over n seeds; dots: seeds; beside each row: n, seeds done/configured")
+    return figure
+
+
+def draw_differences(metrics: pd.DataFrame, differences: pd.DataFrame | None) -> plt.Figure:
+    """Each row's mean minus the baseline's with both 95 % intervals, one panel for mAP (exact) and one for mAUPR.
+
+    Args:
+        metrics: the data set's metrics.
+        differences: content of differences.csv, which has the intervals for new patients.
+    """
+    found = differences_to_baseline(metrics, differences)
+    rows = [row for row in order(metrics) if row != BASELINE_ROW]
+    pairs = metrics.drop_duplicates("row").set_index("row")["pair"]
+    figure, panels = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, (12 + 4.2 * len(rows)) * MM))
+    handles = {}
+    intervals = (
+        ("new patients, too, 95 %", "population_low", "population_high", {"color": GREY, "lw": 0.8}),
+        ("retraining on the same images, 95 %", "low", "high", {"color": ACCENT, "lw": 2.4}),
+    )
+    for axes, heading in zip(panels, ("mAP", "mAUPR"), strict=True):
+        for place, row in enumerate(rows):
+            own = found.get(heading, {}).get(pairs[row])
+            if own is None or np.isnan(own.mean):
+                axes.annotate("no runs to compare", (0.02, place), xycoords=("axes fraction", "data"), va="center",
+                              size=4.5)  # fmt: skip
+                continue
+            for name, low, high, style in intervals:
+                ends = [getattr(own, low), getattr(own, high)]
+                if not np.isnan(ends).any():
+                    (handles[name],) = axes.plot(ends, [place, place], solid_capstyle="butt", **style)
+            (handles["difference of the means"],) = axes.plot(own.mean, place, "D", color="black", ms=2.5, mew=0)
+        axes.axvline(0, color="0.3", lw=0.7, ls="--", zorder=0.9)
+        axes.set_xlabel(f"{METRICS[PRIMARY[heading]]}, points".replace(" (", "\n("))
+        axes.grid(axis="x", color="0.9", lw=0.5)
+        axes.set_axisbelow(True)
+    _name_rows(panels[0], metrics, rows)
+    panels[1].tick_params(axis="y", length=0)
+    legend(figure, handles)
+    head(figure, metrics, f"minus {BASELINE_ROW}; beside each row: n, seeds done/configured")
     return figure
 
 

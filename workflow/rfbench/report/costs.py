@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench import provenance
+from rfbench.errors import print_lines
 from rfbench.names import BASELINE_ROW
 from rfbench.published import published_costs, read_published
 from rfbench.report.plotting import ACCENT, CONTRAST, MM, WIDTH, entitle, legend, plt, save
@@ -159,4 +160,4 @@ def render(profile: dict, suffix: str, tables: Path, figures: Path) -> None:
     provenance.write_text(tables / f"profile{suffix}.md", to_markdown(frame, profile))
     save(draw_speed(frame, profile), figures, f"profile_speed{suffix}")
     written = f"{tables}/profile{suffix}.csv, .md; {figures}/profile_speed{suffix}.png, .pdf"
-    print(f"{written}: {len(frame)} pairs", file=sys.stderr)
+    print_lines([f"{written}: {len(frame)} pairs"], file=sys.stderr)

@@ -11,6 +11,7 @@ from rfbench.errors import RFBenchError
 from rfbench.names import BASELINE_ROW
 from rfbench.published import read_published
 from rfbench.report.plotting import ACCENT, COLOURS, GREY, MM, WIDTH, head, legend, means, seeds, signs
+from rfbench.report.reading import read_numbers
 from rfbench.report.rows import lesions, order
 from rfbench.runs import run_folder
 
@@ -68,7 +69,7 @@ def points_of(results: Path, run: pd.Series) -> pd.DataFrame:
     path = run_folder(results, run["dataset"], run["pair"], run["seed"]) / "pr_curves.csv"
     if not path.exists():
         raise RFBenchError(f"{path}: not found, though its run is done. --results names the folder that has runs/.")
-    return pd.read_csv(path)
+    return read_numbers(path, ("lesion", "curve"), ("recall", "precision"), "rfbench evaluate")
 
 
 def _draw_polygon(axes: plt.Axes, points: pd.DataFrame, lesion: str) -> None:
@@ -137,7 +138,8 @@ def losses_of(results: Path, metrics: pd.DataFrame, row: str) -> list[tuple[str,
     for run in runs.itertuples():
         path = run_folder(results, run.dataset, run.pair, run.seed) / "curve.csv"
         if path.exists():
-            found.append((run.state, pd.read_csv(path).set_index("iteration")["loss"]))
+            curve = read_numbers(path, (), ("iteration", "loss"), "rfbench train")
+            found.append((run.state, curve.set_index("iteration")["loss"]))
     return found
 
 

@@ -3,7 +3,7 @@
 from rfbench.published.protocol import PUBLISHED_DATASETS
 from rfbench.settings import RunSettings, Training, plain
 
-ROUNDING = ("threads", "cudnn_benchmark", "channels_last")  # change low bits alone
+ROUNDING = ("threads", "cudnn_benchmark", "channels_last", "compile")  # change low bits alone
 
 
 def deviations(run: RunSettings) -> list[str]:
@@ -16,6 +16,8 @@ def deviations(run: RunSettings) -> list[str]:
     if dataset.synthetic:
         size = f"{dataset.synthetic.factor:g} of the real size"
         found.append(f"synthetic images at {size}, lesions' contrast x{dataset.synthetic.contrast:g}")
+    if dataset.validation:
+        found.append(f"{dataset.validation.count} of the training images held out (seed {dataset.validation.seed})")
     published = PUBLISHED_DATASETS.get(dataset.layout, {})
     own = dataset.model_dump(mode="json")
     found += [f"{key} {plain(own[key])}" for key, value in published.items() if own[key] != value]

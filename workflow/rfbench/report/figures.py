@@ -12,23 +12,29 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot as plt
 
+from rfbench.names import BASELINE_ROW
 from rfbench.report import charts, curves, lesion_charts, lesions
 from rfbench.report.plotting import STYLE, save
-from rfbench.report.tables import read_profile
+from rfbench.report.reading import read_profile
 
 LIST = "figures.txt"
 
 
-def drawings(metrics: pd.DataFrame, results: Path, profile: dict | None) -> dict[str, Callable[[], plt.Figure]]:
+def drawings(
+    metrics: pd.DataFrame, results: Path, profile: dict | None, differences: pd.DataFrame | None = None
+) -> dict[str, Callable[[], plt.Figure]]:
     """What to draw for one data set, by the figure's name.
 
     Args:
         metrics: the data set's part of results/metrics.csv.
         results: the results folder (training and precision-recall curves).
         profile: content of profile.json; without it, no figure of costs.
+        differences: content of differences.csv; without it, no intervals for new patients.
     """
     found = {metric: partial(charts.draw_metric, metrics, metric) for metric in charts.METRICS}
     found["lesions"] = partial(charts.draw_lesions, metrics)
+    if (metrics["row"] == BASELINE_ROW).any() and metrics["pair"].nunique() > 1:
+        found["differences"] = partial(charts.draw_differences, metrics, differences)
     if lesions.has_lesions(metrics):
         found["sizes"] = partial(lesion_charts.draw_sizes, metrics)
         found["froc"] = partial(lesion_charts.draw_froc, metrics)
@@ -44,13 +50,14 @@ def drawings(metrics: pd.DataFrame, results: Path, profile: dict | None) -> dict
     return found
 
 
-def draw_all(metrics: pd.DataFrame, results: Path, folder: Path) -> list[Path]:
+def draw_all(metrics: pd.DataFrame, results: Path, folder: Path, differences: pd.DataFrame | None = None) -> list[Path]:
     """Draw every figure of every data set that has a finished run.
 
     Args:
         metrics: content of results/metrics.csv.
         results: the results folder (training curves, profile.json).
         folder: where the figures go.
+        differences: content of differences.csv.
     """
     folder.mkdir(parents=True, exist_ok=True)
     profile, written = read_profile(results), []
@@ -59,6 +66,6 @@ def draw_all(metrics: pd.DataFrame, results: Path, folder: Path) -> list[Path]:
             if not (rows["state"] == "done").any():
                 print(f"{dataset}: no finished run, no figure", file=sys.stderr)
                 continue
-            for name, draw in drawings(rows, results, profile).items():
+            for name, draw in drawings(rows, results, profile, differences).items():
                 written += save(draw(), folder, f"{dataset}_{name}")
     return written

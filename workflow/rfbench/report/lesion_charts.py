@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from rfbench.evaluation.counts import FROC_THRESHOLDS
-from rfbench.evaluation.evidence import AT_HALF
-from rfbench.evaluation.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS, RATES, SIZES
+from rfbench.lesions.counts import FROC_THRESHOLDS
+from rfbench.lesions.evidence import AT_HALF
+from rfbench.lesions.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS, RATES, SIZES
 from rfbench.report.lesions import SIZE_NAMES, counted
 from rfbench.report.plotting import MM, WIDTH, head, interval, legend, signs
 from rfbench.report.rows import lesions

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rfbench import provenance
-from rfbench.evaluation.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS, SIZES
+from rfbench.lesions.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS, SIZES
 from rfbench.report import rendering, tables
 from rfbench.report.rows import lesions, order
 

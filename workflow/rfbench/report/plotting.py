@@ -3,6 +3,7 @@
 Figures are exactly one column (85 mm) wide: legends stand inside that width, below the axes.
 """
 
+import io
 import textwrap
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 import seaborn as sns
 from scipy import stats
 
+from rfbench.files import write_whole
 from rfbench.report.rows import order
 
 mpl.use("Agg")
@@ -131,8 +133,10 @@ def _fits(labels: list[str], columns: int) -> bool:
 def save(figure: plt.Figure, folder: Path, name: str) -> list[Path]:
     """Write a figure as PNG and PDF without dates, so that the same data give the same bytes."""
     sns.despine(figure)
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
-    figure.savefig(paths[0], metadata={"Software": None})
-    figure.savefig(paths[1], metadata={"CreationDate": None, "Producer": None})
+    dateless = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+    for ending, metadata in dateless.items():
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=ending, metadata=metadata)
+        write_whole(folder / f"{name}.{ending}", drawn.getvalue())
     plt.close(figure)
-    return paths
+    return [folder / f"{name}.{ending}" for ending in dateless]

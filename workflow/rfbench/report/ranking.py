@@ -65,11 +65,12 @@ def rank(rows: list[dict], data: pd.DataFrame, differences: pd.DataFrame | None 
         data: all of the data set's metrics.
         differences: content of differences.csv, which has the population intervals.
     """
-    scores = scores_of(data)
+    scores, found = scores_of(data), differences_to_baseline(data, differences)
     for row in rows:
         row["ranked"] = row["n"] == row["configured"] >= 2 and not row["synthetic"]
-        row["differences"] = {}
-    _compare(rows, scores, baseline_pair(data), _of(differences, data))
+        row["differences"] = {
+            heading: own[row["pair"]] for heading, own in found.items() if row["configured"] and row["pair"] in own
+        }
     rivals = [row for row in rows if row["ranked"]]
     if len(rivals) < 2:
         return
@@ -78,6 +79,28 @@ def rank(rows: list[dict], data: pd.DataFrame, differences: pd.DataFrame | None 
             _tell_apart(rivals, heading, resolved(scores.tables[metric, "mean"]), scores)
     for heading in ("Param", "FPS"):
         _mark_costs([row["cells"][heading] for row in rivals if row["cells"][heading].n], most=heading == "FPS")
+
+
+def differences_to_baseline(
+    data: pd.DataFrame, differences: pd.DataFrame | None = None
+) -> dict[str, dict[str, Difference]]:
+    """Every other pair's difference to the baseline by heading and pair; nothing where the baseline is no pair.
+
+    Arguments as `rank` has them. Intervals for new patients are taken only from lines of these very metrics.
+    """
+    scores, baseline, stored, found = scores_of(data), baseline_pair(data), _of(differences, data), {}
+    for heading, metric in PRIMARY.items() if baseline is not None else ():
+        if (metric, "mean") not in scores.tables:
+            continue
+        got, found[heading] = retraining(scores.tables[metric, "mean"], scores.pairs.index(baseline)), {}
+        for place, pair in enumerate(scores.pairs):
+            if pair == baseline:
+                continue
+            line, own = stored.get((metric, pair), {}), (got.difference[place], got.low[place], got.high[place])
+            current = line.get("reference") == baseline and abs(line["difference"] - own[0]) <= SAME
+            beyond = [line["population_low"], line["population_high"]] if current else []
+            found[heading][pair] = Difference(*map(float, own), *beyond)
+    return found
 
 
 def baseline_pair(data: pd.DataFrame) -> str | None:
@@ -92,24 +115,6 @@ def _of(differences: pd.DataFrame | None, data: pd.DataFrame) -> dict[tuple[str,
         return {}
     own = differences[(differences["dataset"] == data["dataset"].iloc[0]) & (differences["lesion"] == "mean")]
     return {(line["metric"], line["pair"]): line for line in own.to_dict("records")}
-
-
-def _compare(rows: list[dict], scores: Scores, baseline: str | None, stored: dict[tuple[str, str], dict]) -> None:
-    """Give every configured row but the baseline its differences by heading."""
-    if baseline is None:
-        return
-    for heading, metric in PRIMARY.items():
-        if (metric, "mean") not in scores.tables:
-            continue
-        got = retraining(scores.tables[metric, "mean"], scores.pairs.index(baseline))
-        for row in rows:
-            if not row["configured"] or row["pair"] == baseline:
-                continue
-            place, line = scores.pairs.index(row["pair"]), stored.get((metric, row["pair"]), {})
-            own = [float(values[place]) for values in (got.difference, got.low, got.high)]
-            current = line.get("reference") == baseline and abs(line["difference"] - own[0]) <= SAME
-            beyond = [line["population_low"], line["population_high"]] if current else []
-            row["differences"][heading] = Difference(*own, *beyond)
 
 
 def _tell_apart(rivals: list[dict], heading: str, apart: np.ndarray, scores: Scores) -> None:

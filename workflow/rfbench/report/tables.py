@@ -4,15 +4,11 @@ What a table holds is decided here; rendering.py writes it as CSV, Markdown and 
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from rfbench import provenance
-from rfbench.errors import RFBenchError
 from rfbench.names import BASELINE_ROW
 from rfbench.published import TABLES, Table, published_costs, published_means, read_published
 from rfbench.report.ranking import rank
@@ -64,11 +60,19 @@ class Cell:
 
 
 def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """Metrics of the table: its data sets; its rows, and those that no table of the paper on them has."""
+    """Metrics of the table: its data sets; its rows, and those that no table of the paper on them has.
+
+    Operators since the paper are in the tables of their own only, with the baseline.
+    """
+    if table.since:
+        later = (metrics["since"] != "") | (metrics["row"] == BASELINE_ROW)
+        return metrics[(metrics["layout"] == table.layout) & later]
     siblings = [other for other in TABLES.values() if other.layout == table.layout]
     printed = {row for other in siblings for row, _ in published_means(other)}
     own = {row for row, _ in published_means(table)}
     rows = metrics["row"].isin(own) | ~metrics["row"].isin(printed)
+    if table.number:
+        rows &= metrics["since"] == ""
     return metrics[(metrics["layout"] == table.layout) & rows]
 
 
@@ -183,6 +187,7 @@ def notes(metrics: pd.DataFrame, table: Table, profile: dict | None = None) -> d
         "all_synthetic": bool(data["synthetic"].all()),
         "baseline": BASELINE_ROW,
         "labelled": [f"{row.row}: {row.downsample} / {row.upsample}" for row in labelled.itertuples()],
+        "since": _since(part) if table.since else [],
         "speed": _speed(profile),
         "unprofiled": sorted(set(part["pair"]) - set(profile["pairs"])) if profile else [],
     }
@@ -240,6 +245,12 @@ def artefacts(data: pd.DataFrame) -> list[str]:
     return [f"{row.pair} seed {row.seed} {row.lesion}" for row in flagged.itertuples()]
 
 
+def _since(part: pd.DataFrame) -> list[str]:
+    """Where the rows' operators were published, and what was followed where paper and code differ."""
+    later = part[part["since"] != ""].drop_duplicates("row")
+    return [f"{row.row}: {row.since}" for row in later.itertuples()]
+
+
 def _speed(profile: dict | None) -> str | None:
     """How the speeds were measured."""
     return profile and f"{conditions(profile)}; median of {profile['rounds']} rounds, smallest–largest"
@@ -259,45 +270,3 @@ def conditions(profile: dict) -> str:
 def _union(joined: pd.Series) -> list[str]:
     """Every entry of "; "-joined texts once, in order of appearance."""
     return list(dict.fromkeys(entry for text in joined.unique() if text for entry in text.split("; ")))
-
-
-def read_metrics(path: Path) -> pd.DataFrame:
-    """Read results/metrics.csv.
-
-    Raises:
-        RFBenchError: the file is missing or is not one that `rfbench aggregate` wrote.
-    """
-    if not path.exists():
-        raise RFBenchError(f"{path}: not found. Run `snakemake`, or `rfbench aggregate`, which writes it.")
-    metrics = pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "n": [""]})
-    missing = {"layout", "dataset", "pair", "seed", "metric", "lesion", "value", "n", "state"} - set(metrics.columns)
-    if missing:
-        raise RFBenchError(
-            f"{path}: expected the columns of `rfbench aggregate`, missing {', '.join(sorted(missing))}."
-        )
-    if "kept" not in metrics:
-        metrics["kept"] = ""  # written before anything could be kept
-    return metrics
-
-
-def options_of(text: str) -> dict[str, str]:
-    """The column `options` of metrics.csv as a mapping."""
-    return dict(word.split("=", 1) for word in text.split())
-
-
-def read_differences(results: Path) -> pd.DataFrame | None:
-    """Content of a results folder's differences.csv; None, said aloud, if there is none yet."""
-    path = results / "differences.csv"
-    if not path.exists():
-        print(f"{path}: not found; no intervals for new patients. `rfbench statistics` writes it.", file=sys.stderr)
-        return None
-    return pd.read_csv(path)
-
-
-def read_profile(results: Path) -> dict | None:
-    """Content of a results folder's profile.json; None, said aloud, if the pairs are not profiled yet."""
-    path = results / "profile.json"
-    if not path.exists():
-        print(f"{path}: not found; Param and FPS stay empty. `rfbench profile` writes it.", file=sys.stderr)
-        return None
-    return provenance.read_json(path)

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from pydantic import Field
 
-from rfbench import provenance
+from rfbench import provenance, records
+from rfbench.checked import Foreign, checked
 from rfbench.errors import RFBenchError
-from rfbench.report.tables import COLUMNS, INDEX, read_metrics
+from rfbench.report.reading import read_metrics, read_profile
+from rfbench.report.tables import COLUMNS, INDEX
 from rfbench.runs import manifest_path, run_folder
 
 METRICS = {heading: metric for metric, heading, _, _ in COLUMNS}
@@ -45,15 +48,15 @@ def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Tr
         RFBenchError: no such table, row or metric; the message lists the ones it has.
     """
     row, index = _cell_row(path, pair, heading, dataset), _index(path)
-    results = Path(os.path.relpath(path.parent / index["results"]))
+    results = Path(os.path.relpath(path.parent / index.results))
     found = Trace([f"{path}: {row['row']} ({pair}) on {row['dataset']} ({row['data']}), {heading}"])
     if heading in COSTS:
         _follow_cost(found, row, heading, results / "profile.json")
         return found
-    metrics_path = Path(os.path.relpath(path.parent / index["metrics"]))
+    metrics_path = Path(os.path.relpath(path.parent / index.metrics))
     metrics = read_metrics(metrics_path)
     found.lines.append(f"metrics: {metrics_path}")
-    if provenance.sha256(metrics_path) != index["metrics_sha256"]:
+    if provenance.sha256(metrics_path) != index.metrics_sha256:
         found.problems.append(f"{path} is stale: {metrics_path} has changed since. Run `snakemake tables`.")
     runs = metrics[(metrics["dataset"] == row["dataset"]) & (metrics["pair"] == pair)]
     values = [_run(found, results, seed, rows, METRICS[heading]) for seed, rows in runs.groupby("seed")]
@@ -64,7 +67,7 @@ def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Tr
 def _follow_cost(found: Trace, row: pd.Series, heading: str, path: Path) -> None:
     """Describe the profile behind Param or FPS, and compare."""
     column, key, unit = COSTS[heading]
-    profile = provenance.read_json(path) if path.exists() else {"pairs": {}}
+    profile = read_profile(path.parent) or {"pairs": {}}
     costs = profile["pairs"].get(row["pair"])
     value = costs[key] / unit if costs else math.nan
     printed = _number(row[column])
@@ -75,11 +78,19 @@ def _follow_cost(found: Trace, row: pd.Series, heading: str, path: Path) -> None
         found.problems.append(f"{heading}: the table's cell is not what {path} says. Run `snakemake tables`.")
 
 
-def _index(path: Path) -> dict:
+class Index(Foreign):
+    """Where the tables of a folder come from: paths relative to it, and the digest of the metrics."""
+
+    metrics: str = Field(description="the path of a metrics file")
+    metrics_sha256: str = Field(description="a digest")
+    results: str = Field(description="the path of a results folder")
+
+
+def _index(path: Path) -> Index:
     index = path.with_name(INDEX)
     if not index.exists():
         raise RFBenchError(f"{index}: not found; it says where {path.name} comes from. Run `snakemake tables`.")
-    return provenance.read_json(index)
+    return checked(Index, provenance.read_json(index), lambda key: f"{index}, {key}", "`snakemake tables` writes it.")
 
 
 def _cell_row(path: Path, pair: str, heading: str, dataset: str | None) -> pd.Series:
@@ -120,7 +131,7 @@ def _run(found: Trace, results: Path, seed: int, rows: pd.DataFrame, metric: str
         found.lines += ["", f"seed {seed}: {first['state']} – {first['reason'] or 'no reason recorded'}"]
         found.lines += [f"  record      {path}"] if path.exists() else []
         return None
-    record = provenance.read_json(path)
+    record = records.read_evaluation(path)
     measured = record["untrained"]["ap"] if metric == "ap_untrained" else record["metrics"][metric]
     value, listed = measured["mean"], rows.loc[(rows["metric"] == metric) & (rows["lesion"] == "mean"), "value"].item()
     if not math.isclose(value, listed, rel_tol=1e-12):

@@ -16,7 +16,7 @@ from rfbench.names import BASELINE_ROW
 from rfbench.published import PAPER_NAMES, PUBLISHED
 from rfbench.report import power as power_table
 from rfbench.report import rendering
-from rfbench.report.tables import options_of
+from rfbench.report.reading import options_of
 from rfbench.statistics import retraining, spread, verdicts
 from rfbench.statistics.scores import Scores, scores_of
 

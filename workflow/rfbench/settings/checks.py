@@ -12,6 +12,7 @@ from rfbench.settings.sentences import near, plain
 from rfbench.settings.types import MAX_SIZE
 
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
+IDRID_TRAINING = 54  # images
 LONGEST_NAME = 100  # of a pair's variant, part of file names
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", tuple: "a list",
           dict: "a mapping", type(None): "null"}  # fmt: skip
@@ -47,9 +48,26 @@ def _dataset_problems(name: str, dataset: Dataset, settings: Settings) -> list[s
     if dataset.layout == "idrid" and made and made.val:
         problems.append(f".synthetic.val: expected 0, since IDRiD has no validation split, found {made.val}.")
     without = dataset.layout == "idrid" or (made is not None and not made.val)
-    if settings.evaluation.split == "val" and without:
-        problems.append(": evaluation.split is val, but this data set has no validation images.")
+    if settings.evaluation.split == "val" and without and dataset.validation is None:
+        problems.append(
+            ": evaluation.split is val, but this data set has no validation images. The key validation makes some of "
+            "the training images."
+        )
+    problems += _validation_problems(dataset)
     return problems + _size_problems(dataset, settings.recipe.ratio[1])
+
+
+def _validation_problems(dataset: Dataset) -> list[str]:
+    """What is known of a validation part before the data set is; own data, only their preparation knows."""
+    part, made = dataset.validation, dataset.synthetic
+    if part is None:
+        return []
+    if dataset.kind == "ddr" or (made and made.val):
+        return [".validation: expected none, since this data set has validation images of its own (split val)."]
+    training = made.train if made else IDRID_TRAINING if dataset.kind == "idrid" else None
+    if training is not None and part.count >= training:
+        return [f".validation.count: expected fewer than the {training} training images, found {part.count}."]
+    return []
 
 
 def _size_problems(dataset: Dataset, ratio: float) -> list[str]:

@@ -55,6 +55,11 @@ def _left_out(value: Any) -> bool:
     return value is None
 
 
+def _as_before_there_was_the_key(value: Any) -> bool:
+    """Whether a key has its default and so stays out: settings, and their digests, are those of before the key."""
+    return value in (0, "image")
+
+
 def _because(why: str) -> dict:
     return {"why": why}
 
@@ -83,6 +88,15 @@ class Synthetic(Section):
     """Contrast of the lesions as a factor of IDRiD's; tables state it."""
 
 
+class Validation(Section):
+    """A part of the training images that nothing is trained on, as the split val; for data sets that have none."""
+
+    count: Annotated[Whole, Field(ge=1)]
+    """Images, fewer than the training images."""
+    seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0
+    """Seed that they are drawn with."""
+
+
 class Protocol(Section):
     """What of a data set's section can change the numbers of a training."""
 
@@ -94,6 +108,9 @@ class Protocol(Section):
     lesions: Annotated[tuple[Lesion, ...], Field(min_length=1, max_length=255), EachOnce()] = LESIONS
     """Lesions in painting order, one output of the network each; only kind folder may have others than EX, HE, SE,
     MA."""
+    validation: Annotated[Validation | None, Field(exclude_if=_left_out)] = None
+    """A part of the training images that nothing is trained on, as the split val; for data sets that have none. Such a
+    preparation needs a `results` folder of its own."""
     scale: Annotated[Size, Field(json_schema_extra=_because("OpenCV resamples no longer side"))]
     """Width and height that an image is fitted into (aspect kept) before the random ratio, and for evaluation."""
     crop: Annotated[Size, Field(json_schema_extra=_because("OpenCV resamples no longer side"))]
@@ -243,8 +260,21 @@ class Training(Section):
     """Range of the random resize, as a factor of the data set's scale."""
     cat_max_ratio: Annotated[Number, Field(gt=0, le=1)] = 0.75
     """Largest share of one class that a random crop may have."""
+    foreground: Annotated[Number, Field(ge=0, le=1, exclude_if=_as_before_there_was_the_key)] = 0.0
+    """Share of the crops that are placed on a lesion, random among those of a random class of the image; the others lie
+    anywhere, as published, where most show no lesion."""
     photometric: Flag = True
     """Random brightness, contrast, saturation and hue (mmseg's PhotoMetricDistortion)."""
+    dice: Annotated[Literal["image", "batch"], Field(exclude_if=_as_before_there_was_the_key)] = "image"
+    """image sums the Dice loss over each image and averages; batch sums over all images of a (micro-)batch, so that an
+    image without a lesion of a class counts with those that have one."""
+    cross_entropy: Annotated[Number, Field(ge=0, exclude_if=_as_before_there_was_the_key)] = 0.0
+    """Weight of binary cross-entropy, the mean over pixels and lesions, that is added to the Dice loss, as nnU-Net adds
+    both. A lesion that a network has unlearned gives Dice no gradient, but cross-entropy does."""
+    initial_probability: Annotated[Annotated[Number, Field(gt=0, lt=1)] | None, Field(exclude_if=_left_out)] = None
+    """Probability that the untrained network gives every lesion at every pixel, by the biases of its last convolution
+    (RetinaNet's prior, Lin et al. 2017). Null stands for the published 0.5, from where a short training has far to go
+    to lesions of a thousandth of the pixels."""
     power: Annotated[Number, Field(ge=0)] = 0.9
     """Exponent of the polynomial decay of the learning rate."""
     min_lr: Annotated[Number, Field(ge=0)] = 0.0001
@@ -257,6 +287,9 @@ class Training(Section):
     """Let cuDNN time its algorithms and take the fastest, which may be another one next time, with other low bits."""
     channels_last: Flag = False
     """Keep the channels of a pixel side by side in memory, in which order GPUs convolve faster. Low bits change."""
+    compile: Annotated[Flag, Field(exclude_if=_as_before_there_was_the_key)] = False
+    """Let torch.compile write the network's code: faster on a GPU, minutes later. Where no compiler works, the training
+    goes on without and its record says why (compile_fallback). Low bits change."""
     threads: Annotated[Whole, Field(ge=1, le=1024, json_schema_extra=_because("no machine has more cores"))] = 1
     """CPU threads of one training or evaluation. Fixed per job, since their number changes low bits."""
 

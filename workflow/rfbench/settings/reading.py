@@ -27,13 +27,13 @@ def read(path: str | Path) -> dict:
     return written
 
 
-def load(path: str | Path) -> Settings:
-    """Read a configuration file, check and complete it.
+def load(path: str | Path, registry: bool = True) -> Settings:
+    """Read a configuration file, check and complete it; `registry` as `complete` has it.
 
     Raises:
         ConfigError: the file cannot be read (see `read`), or is not valid (see `complete`).
     """
-    return complete(read(path), str(path))
+    return complete(read(path), str(path), registry)
 
 
 def complete(written: Mapping[str, Any], origin: str = "configuration", registry: bool = True) -> Settings:

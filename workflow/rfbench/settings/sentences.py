@@ -21,17 +21,18 @@ _KINDS = {"int_type": "a whole number", "float_type": "a number", "finite_number
           "bool_type": "true or false", "string_type": "a text", "string_unicode": "a text", "tuple_type": "a list",
           "dict_type": "a mapping", "model_type": "a mapping"}  # fmt: skip
 _LIMITS = {"greater_than": ("more than", "gt"), "greater_than_equal": ("at least", "ge"),
-           "less_than_equal": ("at most", "le"), "too_short": ("at least", "min_length"),
-           "too_long": ("at most", "max_length")}  # fmt: skip
+           "less_than": ("less than", "lt"), "less_than_equal": ("at most", "le"),
+           "too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}  # fmt: skip
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?e[-+]?\d{1,2}", re.IGNORECASE)  # YAML wants a point and the exponent's sign
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 
 
-def sentences(error: ValidationError) -> list[str]:
+def sentences(error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
     """What is wrong, one sentence a problem, in the order of the keys; a section's missing keys share one, unknown too.
 
     Args:
-        error: what validating a mapping as a configuration raised.
+        error: what validating a mapping raised.
+        model: as what it was validated; a whole configuration (Settings) by default.
     """
     from rfbench.settings.models import Settings
 
@@ -43,7 +44,7 @@ def sentences(error: ValidationError) -> list[str]:
         # A default that waits for a wrong key, or a list that is short of its wrong entries, is no problem of its own.
         within = any(other[: len(place)] == place != other for other, _ in problems)
         if kind != "default_factory_not_called" and not (kind in ("too_short", "too_long") and within):
-            found.append(_sentence(place, problems[place, kind], *_at(place, Settings)))
+            found.append(_sentence(place, problems[place, kind], *_at(place, model or Settings)))
     return list(dict.fromkeys(found))
 
 

@@ -52,8 +52,11 @@ def source_path(dataset: Dataset) -> Path:
 
 def preparation(dataset: Dataset) -> list[str]:
     """Arguments of `rfbench prepare` for one data set."""
+    part = dataset.validation
+    held = [] if part is None else ["--validation", str(part.count), "--validation-seed", str(part.seed)]
     if dataset.synthetic:
         made = dataset.synthetic.model_dump(mode="json")
-        return ["synthetic", *(word for key, value in made.items() for word in (f"--{key}", str(value)))]
+        return ["synthetic", *(word for key, value in made.items() for word in (f"--{key}", str(value))), *held]
     lesions = ["--lesions", *dataset.lesions] if dataset.kind == "folder" else []
-    return [dataset.kind, f"--source={source_path(dataset)}", *lesions]  # of one word, as a path may begin with a dash
+    # The path in one word, as it may begin with a dash; the lesions last, as they are several.
+    return [dataset.kind, f"--source={source_path(dataset)}", *held, *lesions]

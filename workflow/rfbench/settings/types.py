@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from rfbench.names import LESION, MIN_SIZE
+from rfbench.names import LESION, MIN_SIZE, NAME
 
 MAX_SIZE = 32767  # px: OpenCV resamples no longer side
 
@@ -65,7 +65,7 @@ Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Line = Annotated[str, Field(strict=True, pattern=LINE)]
 Folder = Annotated[str, Field(strict=True, pattern=FOLDER)]
-Name = Annotated[str, Field(strict=True, pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]  # part of file names
+Name = Annotated[str, Field(strict=True, pattern=f"^{NAME}$")]
 Lesion = Annotated[str, Field(strict=True, pattern=f"^{LESION}$")]
 Sha256 = Annotated[str, Field(strict=True, pattern="^[0-9a-f]{8,64}$"), BeforeValidator(_lower)]
 Side = Annotated[Whole, Field(ge=MIN_SIZE, le=MAX_SIZE)]

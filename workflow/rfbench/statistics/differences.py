@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import counts, evidence, truth
+from rfbench.lesions import counts, evidence, truth
 from rfbench.runs import manifest_path, run_folder
 from rfbench.statistics import comparison, jackknife
 from rfbench.statistics.population import UNKNOWN, Population, population

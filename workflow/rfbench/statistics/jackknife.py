@@ -6,10 +6,10 @@ subtraction.
 
 import numpy as np
 
-from rfbench.evaluation import counts, histogram
-from rfbench.evaluation.evidence import AT_HALF, Evidence
-from rfbench.evaluation.lesion_metrics import RATES, SIZES, size_class
-from rfbench.evaluation.truth import Truth
+from rfbench.lesions import counts, histogram
+from rfbench.lesions.evidence import AT_HALF, Evidence
+from rfbench.lesions.lesion_metrics import RATES, SIZES, size_class
+from rfbench.lesions.truth import Truth
 
 _BLOCK = 8  # images at a time: all of them would not fit the cache
 BY_SIZE = ("lesion_recall", *(f"lesion_recall_{size}" for size in SIZES))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation.lesion_metrics import SIZES
+from rfbench.lesions.lesion_metrics import SIZES
 from rfbench.names import METRICS
 
 # Of metrics.csv what pairs are compared by; the rest are counts, points of curves and diagnostics.

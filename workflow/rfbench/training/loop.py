@@ -7,7 +7,7 @@ checkpoint; so a training that was killed ends, on a CPU, with the bytes of one 
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -81,28 +81,42 @@ def batches(
     model: nn.Module, run: RunSettings, technical: Recipe, manifest: Path, done: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalised images (N, 3, H, W) and labels (N, H, W) of every update from number `done` on, on the device."""
-    recipe, dataset = run.recipe, run.dataset
+    recipe, dataset, device = run.recipe, run.dataset, device_of(model)
     width, height = dataset.crop
-    loader = DataLoader(
-        TrainingStream(manifest, dataset, recipe, run.seed, technical.store),
-        batch_size=recipe.batch_size,
-        sampler=range(done * recipe.batch_size, dataset.iterations * recipe.batch_size),  # draws
-        num_workers=technical.workers,
-        prefetch_factor=batches_ahead(dataset.crop, recipe.batch_size, technical.workers),
-        collate_fn=_collate,
-        generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
-    )
-    device = device_of(model)
-    for images, labels in loader:
+    stream = TrainingStream(manifest, dataset, recipe, run.seed, technical.store)
+    draws = range(done * recipe.batch_size, dataset.iterations * recipe.batch_size)
+    for images, labels in loader(stream, draws, technical, dataset.crop, pinned=device.type == "cuda"):
         yield model.normalise(images, (height, width)), pad_labels(labels, (height, width), device)
 
 
-def _collate(samples: list[dict]) -> tuple[list[Tensor], list[Tensor]]:
-    """Images (3, h, w) and label maps (h, w), which may be smaller than the crop."""
-    return (
-        [sample["inputs"] for sample in samples],
-        [sample["data_samples"].gt_sem_seg.data[0] for sample in samples],
+def loader(
+    stream: TrainingStream, draws: Sequence[int], recipe: Recipe, crop: tuple[int, int], *, pinned: bool = False
+) -> DataLoader:
+    """Batches of samples, as lists of images uint8 (3, h, w) and of label maps uint8 (h, w).
+
+    Args:
+        stream: where the samples are from.
+        draws: which of them, in this order.
+        recipe: of it `batch_size` and `workers` count.
+        crop: (width, height) of the samples.
+        pinned: in page-locked memory, so that a copy to the GPU runs beside what it computes.
+    """
+    return DataLoader(
+        stream,
+        batch_size=recipe.batch_size,
+        sampler=draws,
+        num_workers=recipe.workers,
+        prefetch_factor=batches_ahead(crop, recipe.batch_size, recipe.workers),
+        collate_fn=_side_by_side,
+        generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
+        pin_memory=pinned,
     )
+
+
+def _side_by_side(samples: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    """Images (3, h, w) and label maps (h, w) of a batch, each of its own size: they may be smaller than the crop."""
+    images, labels = zip(*samples, strict=True)
+    return list(images), list(labels)
 
 
 def learning_rate(done: int, total: int, recipe: Training) -> float:

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from rfbench.losses import dice_loss
+from rfbench.losses import cross_entropy, dice_loss
 from rfbench.precision import AUTOCAST
 from rfbench.settings import Training
+from rfbench.training.compiling import compiled
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -18,14 +19,17 @@ class Update:
 
     Args:
         model: on the device that computes.
-        recipe: of it `optimizer`, `micro_batches`, `amp` and `channels_last` count.
+        recipe: of it `optimizer`, `micro_batches`, `dice`, `cross_entropy`, `amp`, `channels_last` and `compile`
+            count.
     """
 
     def __init__(self, model: nn.Module, recipe: Training) -> None:
         self.parts, self.dtype = recipe.micro_batches, AUTOCAST[recipe.amp]
+        self.over_batch, self.cross_entropy = recipe.dice == "batch", recipe.cross_entropy
         self.device = device_of(model)
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.forward = model.to(memory_format=self.layout)
+        self.model = model.to(memory_format=self.layout)
+        self.forward = compiled(self.model) if recipe.compile else self.model
         options = recipe.optimizer.model_dump() | ({"fused": True} if self.device.type == "cuda" else {})
         self.optimizer = getattr(torch.optim, options.pop("type"))(model.parameters(), **options)
         # Gradients of float16 fall below its smallest number unless the loss is scaled; bfloat16's do not.
@@ -54,7 +58,9 @@ class Update:
         """Add a micro-batch's share to the gradients; its loss, float32 whatever the network computes in."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             logits = self.forward(images.contiguous(memory_format=self.layout))
-        loss = dice_loss(logits, label)
+        loss = dice_loss(logits, label, over_batch=self.over_batch)
+        if self.cross_entropy:
+            loss = loss + self.cross_entropy * cross_entropy(logits, label)
         self.scaler.scale(loss / self.parts).backward()
         return loss.detach()
 

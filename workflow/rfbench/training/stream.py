@@ -4,7 +4,6 @@ Nothing is written to disk and no state is kept between samples, so a resumed tr
 uninterrupted one would have read.
 """
 
-import contextlib
 import math
 import shutil
 from pathlib import Path
@@ -13,6 +12,7 @@ import cv2
 import mmcv
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from rfbench.data import augment
@@ -21,10 +21,6 @@ from rfbench.data.manifest import read_manifest
 from rfbench.data.store import fill, read_stored
 from rfbench.errors import RFBenchError
 from rfbench.settings import Protocol, Training
-
-with contextlib.redirect_stdout(None):  # mmseg prints that an optional package is not there
-    from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
 
 SHARED_MEMORY = Path("/dev/shm")  # where a loader's processes leave their samples
 AHEAD = 2  # batches that each of them prepares; torch's default
@@ -41,9 +37,9 @@ class TrainingStream(Dataset):
         stored: read decoded images from the store beside the manifest (`rfbench.data.store`), which is checked and
             filled first; the samples are the same.
 
-    Item `draw` (0, 1, 2, …) is a dict of `inputs`, the crop, uint8 (3, h, w) in BGR order, and `data_samples`, an mmseg
-    SegDataSample whose `gt_sem_seg.data` is the label map, uint8 (1, h, w): a byte a pixel on its way from a loader's
-    process to the device, where the loss makes int64 of it. A crop of a small image is smaller than configured.
+    Item `draw` (0, 1, 2, …) is the crop, uint8 (3, h, w) in BGR order, and its label map, uint8 (h, w): a byte a pixel
+    on its way from a loader's process to the device, where int64 is made of it. A crop of a small image is smaller than
+    configured.
     """
 
     def __init__(self, manifest: Path, dataset: Protocol, recipe: Training, seed: int, stored: bool = False) -> None:
@@ -52,35 +48,44 @@ class TrainingStream(Dataset):
         self.seed = seed
         self.copies = augment.COPIES if recipe.copies == "six" else augment.COPIES[:1]
         self.scale, self.crop = dataset.scale, dataset.crop
-        self.ratio, self.cat_max_ratio = recipe.ratio, recipe.cat_max_ratio
+        self.ratio, self.cat_max_ratio, self.foreground = recipe.ratio, recipe.cat_max_ratio, recipe.foreground
         self.photometric = recipe.photometric
         self.cache_scale = (2 * self.scale[0], 2 * self.scale[1]) if recipe.train_source == "cached_2x" else None
         self.read = read_stored if stored else read_native
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # shrunk copies, or maps of the store's files
+        self._lesions: dict[int, augment.Lesions] = {}  # of the images so far
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
         cv2.setNumThreads(1)  # one core a process, which is what a job asks for; a loader's forked processes inherit it
         if stored:
             fill(manifest)
 
-    def __getitem__(self, draw: int) -> dict:
+    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
         image, label = self.sample(draw)
-        inputs = np.empty((3, *label.shape), np.uint8)
-        cv2.split(image, list(inputs))  # into its planes
-        sample = SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(label[None].copy())))
-        return {"inputs": torch.from_numpy(inputs), "data_samples": sample}
+        planes = np.empty((3, *label.shape), np.uint8)
+        cv2.split(image, list(planes))
+        return torch.from_numpy(planes), torch.from_numpy(label.copy())
 
     def sample(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
         """The augmented crop of a draw, uint8 (h, w, 3) in BGR order, and its label map, uint8 (h, w)."""
         image_index, copy_index = divmod(self._pick(draw), len(self.copies))
-        image, label = map(self.copies[copy_index], self._read(image_index))
+        native, native_label = self._read(image_index)
+        if self.foreground and image_index not in self._lesions:
+            self._lesions[image_index] = augment.find_lesions(native_label)
+        image, label = map(self.copies[copy_index], (native, native_label))
         # mmcv's and mmseg's transforms draw from this generator.
         rng = np.random.RandomState(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0])
         size = augment.draw_size(rng, label.shape[::-1], self.scale, self.ratio)
         label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
-        window = augment.draw_window(rng, label, self.crop, self.cat_max_ratio)
+        window = self._window(rng, label, image_index, copy_index)
         image = cv2.resize(image, size)[window]
         return augment.distort(rng, image) if self.photometric else image, label[window]
+
+    def _window(self, rng: np.random.RandomState, label: np.ndarray, image: int, copy: int) -> augment.Window:
+        """Where the crop lies; without `recipe.foreground` nothing is drawn for it, so a draw stays what it was."""
+        if self.foreground and rng.random_sample() < self.foreground and self._lesions[image]:
+            return augment.draw_window_on_lesion(rng, self._lesions[image], copy, label.shape, self.crop)
+        return augment.draw_window(rng, label, self.crop, self.cat_max_ratio)
 
     def _pick(self, draw: int) -> int:
         """Position of a draw in its epoch's own permutation of all images and copies."""

@@ -6,6 +6,7 @@ is written whole when the training has ended.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rfbench.errors import RFBenchError
 from rfbench.models.initial import initial_model
 from rfbench.precision import arithmetic, set_precision
 from rfbench.settings import Recipe, RunSettings, needs_gpu
-from rfbench.training import memory
+from rfbench.training import compiling, memory
 from rfbench.training.loop import Curve, Diverged, run_updates
 from rfbench.training.watchdog import TimedOut, Watchdog, count_timeout
 from rfbench.training.workfolder import finish, finished, keep_only_own, locked, newest_checkpoint, reported
@@ -55,32 +56,39 @@ def train(
         torch.set_num_threads(run.recipe.threads)
         set_precision(tf32=run.recipe.tf32, cudnn_benchmark=run.recipe.cudnn_benchmark)
         read_manifest(manifest, "train", run.dataset.lesions)  # named before anything starts
-        identity = _identity(run, manifest, chosen)
+        fallback = compiling.problem(chosen) if run.recipe.compile else None
+        if fallback:
+            print(f"recipe.compile: torch.compile does not work here, so training goes on without ({fallback})",
+                  file=sys.stderr)  # fmt: skip
+        identity = _identity(run, manifest, chosen, compiled=run.recipe.compile and not fallback)
         with locked(work):
             identity = keep_only_own(work, identity)
             outcome = finished(work)
             if outcome is None:
-                outcome = _train(run, recipe, chosen, manifest, work, output, identity, weights)
+                outcome = _train(run, recipe, chosen, manifest, work, output, identity, weights, fallback)
             _publish(*outcome, work, output)
     return outcome[0]
 
 
-def _identity(run: RunSettings, manifest: Path, device: torch.device) -> dict:
+def _identity(run: RunSettings, manifest: Path, device: torch.device, *, compiled: bool) -> dict:
     """All that decides a training's numbers, mostly as digests: only checkpoints of the same are its own."""
     return {
         "settings": run.digest,
         "manifest": provenance.sha256(manifest),
         "code": stages.code_digest("train", run.pair),
-        "arithmetic": arithmetic(device, run.recipe.amp, run.recipe.tf32),
+        "arithmetic": arithmetic(device, run.recipe.amp, run.recipe.tf32, compiled),
     }
 
 
 def _train(run: RunSettings, technical: Recipe, device: torch.device, manifest: Path, work: Path, output: Path,
-           identity: dict, weights: Path | None) -> tuple[dict, dict]:  # fmt: skip
+           identity: dict, weights: Path | None, fallback: str | None) -> tuple[dict, dict]:  # fmt: skip
     """Train until an end of whatever kind; the record and its times."""
     started, checkpoint = time.monotonic(), newest_checkpoint(work)
     watchdog = Watchdog(technical.time_limit, run.dataset.iterations)
     record = _draft(run, identity, device)
+    if run.recipe.compile:
+        record["compile_fallback"] = fallback
+    computed = run.model_copy(update={"recipe": run.recipe.model_copy(update={"compile": False})}) if fallback else run
 
     def ended(state: str, reason: str | None) -> tuple[dict, dict]:
         record.update(state=state, reason=reason)
@@ -92,7 +100,7 @@ def _train(run: RunSettings, technical: Recipe, device: torch.device, manifest: 
     with watchdog.guard(lambda reason: _publish(*ended("timeout", reason), work, output)):
         model, record["pretrained"] = initial_model(run, weights)
         state, reason = _drive(
-            model, run, technical, device, manifest=manifest, work=work, checkpoint=checkpoint, watchdog=watchdog
+            model, computed, technical, device, manifest=manifest, work=work, checkpoint=checkpoint, watchdog=watchdog
         )
     record, times = ended(state, reason)
     if device.type == "cuda":

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rfbench import flocks, provenance
-from rfbench.errors import RFBenchError
+from rfbench import flocks, provenance, records
+from rfbench.errors import RFBenchError, print_lines
 
 BEGUN_ELSEWHERE = ", begun elsewhere"
 KEPT = 2  # checkpoints: should the last be damaged, the one before serves
@@ -60,7 +60,9 @@ def keep_only_own(work: Path, identity: dict) -> dict:
     mark, begun = work / "identity.json", any(work.glob("iter_*.pth"))
     kept = provenance.read_json(mark) if mark.exists() else None
     if kept and {**kept, "arithmetic": ""} != {**identity, "arithmetic": ""}:
-        print(f"{work}: what it holds is of other settings, data or code; training starts anew", file=sys.stderr)
+        print_lines(
+            [f"{work}: what it holds is of other settings, data or code; training starts anew"], file=sys.stderr
+        )
         (work / "finished.json").unlink(missing_ok=True)
         drop_checkpoints(work)
     elif kept and begun:
@@ -87,13 +89,13 @@ def finished(work: Path) -> tuple[dict, dict] | None:
     """Record and times, if this very training has finished here: Snakemake deletes what an orphan left as output."""
     if not (work / "finished.json").exists():
         return None
-    kept, weights = provenance.read_json(work / "finished.json"), work / "model.pth"
-    expected = kept["record"]["checkpoint_sha256"]
+    (record, times), weights = records.read_finished(work / "finished.json"), work / "model.pth"
+    expected = record["checkpoint_sha256"]
     if expected and not (weights.exists() and provenance.sha256(weights) == expected):
-        print(f"{weights}: not the weights of the finished training; it is trained again", file=sys.stderr)
+        print_lines([f"{weights}: not the weights of the finished training; it is trained again"], file=sys.stderr)
         return None
     drop_checkpoints(work)
-    return kept["record"], kept["times"]
+    return record, times
 
 
 def newest_checkpoint(work: Path) -> Path | None:
@@ -102,7 +104,7 @@ def newest_checkpoint(work: Path) -> Path | None:
         digest = path.with_suffix(".sha256")
         if digest.exists() and digest.read_text().strip() == provenance.sha256(path):
             return path
-        print(f"{path}: damaged, the checkpoint before it is used", file=sys.stderr)
+        print_lines([f"{path}: damaged, the checkpoint before it is used"], file=sys.stderr)
     return None
 
 

@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import truth
-from rfbench.evaluation.truth import ImageLesions, Truth, field_of_view
+from rfbench.lesions import truth
+from rfbench.lesions.truth import ImageLesions, Truth, field_of_view
 from rfbench.names import LESIONS
 
-from .maps import label_map
+from ..evaluation.maps import label_map
 
 LABELS = st.tuples(st.integers(1, 10), st.integers(1, 12)).flatmap(
     lambda shape: arrays.arrays(np.uint8, shape, elements=st.integers(0, 3))
@@ -130,11 +130,11 @@ def test_unreadable_files_are_named(tmp_path, damage):
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_regions_of_the_whole_of_idrid(real_idrid):
+def test_regions_of_the_whole_of_idrid(idrid):
     """The paper counts EX 11716, HE 1903, SE 150 and MA 3505, on which mask it does not say: these are painted."""
     counts = np.zeros(4, int)
-    for path in sorted(real_idrid.glob("labels/*/*.png")):
+    for path in sorted(idrid.parent.glob("labels/*/*.png")):
         counts += np.bincount(ImageLesions.of(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)).kind, minlength=4)
     assert counts.tolist() == [11716, 1903, 150, 3503]
-    image = cv2.imread(str(real_idrid / "images/test/IDRiD_60.jpg"))
+    image = cv2.imread(str(idrid.parent / "images/test/IDRiD_60.jpg"))
     assert field_of_view(image) == pytest.approx(3412, abs=40)

@@ -1,14 +1,14 @@
 """The lesions of label maps, and lesions.npz, which holds those of a data set once for all its runs. No torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from rfbench.evaluation import store
-from rfbench.evaluation.runs import Runs, components, expand, sums
+from rfbench.lesions import npz
+from rfbench.lesions.runlength import Runs, components, expand, sums
 
 NAME = "lesions.npz"
 FRAME = (4288, 2848)  # width and height of IDRiD's images …
@@ -165,7 +165,7 @@ def joined(parts: Sequence[np.ndarray], dtype: type, shape: tuple[int, ...] = ()
 
 def write(path: str | Path, truth: Truth) -> None:
     """Write lesions.npz; the same bytes for the same lesions."""
-    store.write(path, vars(truth))
+    npz.write(path, truth)
 
 
 def read(path: str | Path) -> Truth:
@@ -174,5 +174,4 @@ def read(path: str | Path) -> Truth:
     Raises:
         RFBenchError: it is missing, damaged or of another version.
     """
-    names = [field.name for field in fields(Truth)]
-    return Truth(**store.read(path, names, "the lesions of a data set", "Run snakemake, which writes it."))
+    return npz.read(path, Truth, "the lesions of a data set", "Run snakemake, which writes it.")

@@ -7,9 +7,9 @@ images, are not given: only the counts are.
 import numpy as np
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation.counts import FROC_THRESHOLDS
-from rfbench.evaluation.evidence import AT_HALF, TENTHS, Evidence
-from rfbench.evaluation.truth import Truth
+from rfbench.lesions.counts import FROC_THRESHOLDS
+from rfbench.lesions.evidence import AT_HALF, TENTHS, Evidence
+from rfbench.lesions.truth import Truth
 
 # Areas at IDRiD's native size: a tenth of its training lesions is below 74 px and a tenth above 1920; 256 px is about
 # the median.

@@ -1,29 +1,33 @@
-"""Named arrays in a compressed file: the same bytes for the same arrays. No torch."""
+"""Records of arrays in a compressed file: the same bytes for the same arrays. No torch."""
 
 import io
 import zipfile
-from collections.abc import Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from rfbench.errors import RFBenchError
 from rfbench.files import write_whole
 
+Record = TypeVar("Record")
+"""A dataclass whose fields are arrays."""
 
-def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as .npz, whole, by rename; numpy dates every member 1980, so equal arrays give equal bytes."""
+
+def write(path: str | Path, record: Record) -> None:
+    """Write a record as .npz, whole, by rename; numpy dates every member 1980, so equal arrays give equal bytes."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **vars(record))
     write_whole(path, buffer.getvalue())
 
 
-def read(path: str | Path, names: Collection[str], what: str, advice: str) -> dict[str, np.ndarray]:
-    """Read the arrays of these names.
+def read(path: str | Path, kind: type[Record], what: str, advice: str) -> Record:
+    """Read a record.
 
     Args:
         path: file of `write`.
-        names: of all its arrays.
+        kind: its class.
         what: what the file should be, for the message.
         advice: what to do if it is not.
 
@@ -37,7 +41,7 @@ def read(path: str | Path, names: Collection[str], what: str, advice: str) -> di
         raise RFBenchError(f"{path}: expected {what}, found no file. {advice}") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RFBenchError(f"{path}: expected {what}, found an unreadable file ({error}). {advice}") from error
-    if found.keys() != set(names):
-        differing = ", ".join(sorted(found.keys() ^ set(names)))
+    if found.keys() != (names := {field.name for field in fields(kind)}):
+        differing = ", ".join(sorted(found.keys() ^ names))
         raise RFBenchError(f"{path}: expected {what}, found other arrays ({differing}). {advice}")
-    return found
+    return kind(**found)

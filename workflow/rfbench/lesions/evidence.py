@@ -6,13 +6,13 @@ themselves are in the data set's lesions.npz (truth.py), in the same order.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rfbench.evaluation import counts, histogram, store
-from rfbench.evaluation.truth import joined
+from rfbench.lesions import counts, histogram, npz
+from rfbench.lesions.truth import joined
 
 NAME = "evidence.npz"
 TENTHS = (0, 1, 2, 5)  # of a lesion's pixels, for its scores; 0 is a single pixel
@@ -166,7 +166,7 @@ def _offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def write(path: str | Path, evidence: Evidence) -> None:
     """Write evidence.npz; the same bytes for the same evidence."""
-    store.write(path, vars(evidence))
+    npz.write(path, evidence)
 
 
 def read(path: str | Path) -> Evidence:
@@ -175,5 +175,4 @@ def read(path: str | Path) -> Evidence:
     Raises:
         RFBenchError: it is missing, damaged or of another version.
     """
-    names = [field.name for field in fields(Evidence)]
-    return Evidence(**store.read(path, names, "the evidence of a run", "Evaluate the run again: run snakemake."))
+    return npz.read(path, Evidence, "the evidence of a run", "Evaluate the run again: run snakemake.")

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from rfbench.evaluation import counts, histogram, pixels
+from rfbench.evaluation import pixels
+from rfbench.lesions import counts, histogram
 
 ONE = int(np.float32(1).view(np.int32))
 

@@ -15,12 +15,12 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
 from rfbench.errors import RFBenchError
-from rfbench.evaluation import counts, evidence, histogram, lesion_metrics, truth
 from rfbench.evaluation.lesions import match
 from rfbench.evaluation.recording import Recorder
+from rfbench.lesions import counts, evidence, histogram, lesion_metrics, truth
 from rfbench.names import LESIONS
 
-from .maps import KINDS, label_map, score_maps
+from ..evaluation.maps import KINDS, label_map, score_maps
 
 THRESHOLDS = counts.FROC_THRESHOLDS
 
@@ -169,7 +169,7 @@ def test_written_and_read_again_the_same_bytes_twice(tmp_path):
 def test_reading_needs_no_torch(tmp_path):
     evidence.write(tmp_path / "a.npz", recorded(images(2, ["plain"] * 2)).evidence())
     code = (
-        "import sys; from rfbench.evaluation import evidence, lesion_metrics, truth;"
+        "import sys; from rfbench.lesions import evidence, lesion_metrics, truth;"
         f"print(evidence.read({str(tmp_path / 'a.npz')!r}).metrics()['f'].shape, 'torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -284,12 +284,12 @@ def test_other_lesions_are_refused():
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "saturated"])
-def test_real_labels_with_made_up_scores(real_idrid, tmp_path, kind):
+def test_real_labels_with_made_up_scores(idrid, tmp_path, kind):
     rng = np.random.default_rng(0)
     recorder = Recorder(LESIONS)
     chosen = {}
     for stem in ("IDRiD_64", "IDRiD_81"):
-        label = cv2.imread(str(real_idrid / f"labels/test/{stem}.png"), cv2.IMREAD_GRAYSCALE)
+        label = cv2.imread(str(idrid.parent / f"labels/test/{stem}.png"), cv2.IMREAD_GRAYSCALE)
         small = cv2.resize(label, (720, 478), interpolation=cv2.INTER_NEAREST)
         scores = np.stack([cv2.resize(v, label.shape[::-1]) for v in score_maps(rng, small, kind)])
         recorder.update(stem, torch.from_numpy(scores), torch.from_numpy(label), truth.DIAMETER)

@@ -1,0 +1,45 @@
+"""`rfbench probe-report`: tables and figures of the probe, of what is there."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rfbench.commands.importing import importing
+from rfbench.probe import records
+from rfbench.probe.settings import Probe, load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--config", type=Path, required=True, help="configuration with a section `probe`")
+    parser.add_argument("--table", type=Path, help="records as probe.csv (default: gathered from the results folder)")
+    parser.add_argument("--output", type=Path, help="folder of tables/ and figures/ (default: the configured reports)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    probe = load(args.config)
+    reports = args.output or probe.reports
+    if args.table:
+        table, holes = records.read(args.table, probe.protocol), {}
+    else:
+        table, holes = records.gather(probe.protocol, probe.groups, probe.results)
+        records.write(table, table_path(probe))
+    with importing():
+        from rfbench.probe import analysis, figures, report
+
+    outcome = analysis.conclude(table, probe.protocol, probe.pairs, probe.chosen.arms)
+    pairs = report.ordered(probe.pairs)
+    report.write(reports / "tables", table, outcome, probe.protocol, holes, pairs)
+    figures.draw_all(reports / "figures", table, outcome, probe.protocol, pairs)
+    for name, reason in holes.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    said = ", ".join(f"{name} {verdict}" for name, verdict in outcome.verdicts.items())
+    print(f"{reports}/tables/probe.csv, .md, .tex; {reports}/figures/probe_*: {report.state(outcome)}; {said}",
+          file=sys.stderr)  # fmt: skip
+    return 0
+
+
+def table_path(probe: Probe) -> Path:
+    """Of the table of all records, beside their folder."""
+    return probe.results.with_name(f"{probe.results.name}.csv")
