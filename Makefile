@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: benchmark env test test-all fuzz lint lock schema record help
 
 benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
-	snakemake --cores all
+	PYTHONPATH=workflow$${PYTHONPATH:+:$$PYTHONPATH} snakemake --cores all --logger rfbench
 	@echo "The report: reports/report.html, one file for any browser. Tables: reports/tables, figures: reports/figures."
 	@echo "All are SYN: synthetic data, no ranking of operators."
 

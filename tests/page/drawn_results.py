@@ -118,7 +118,15 @@ def _leave(folder: Path, rng: np.random.Generator, points: int, seed: int) -> No
     steps = np.arange(20, 4001, 20)
     losses = pd.DataFrame({"iteration": steps, "loss": 0.4 + np.exp(-steps / 900), "lr": 0.01})
     losses.to_csv(folder / "curve.csv", index=False)
-    record = {"checkpoint_sha256": f"{seed:064x}", "identity": {"code": "c0dec0dec0de"}}
+    images = pd.DataFrame(
+        [{"stem": f"image_{k:02}", "lesion": lesion, "tp": int(rng.integers(0, 50)), "predicted": 60,
+          "positives": 0 if k % 9 == 0 else 80} for k in range(27) for lesion in LESIONS]
+    )  # fmt: skip
+    images.to_csv(folder / "per_image.csv", index=False)
+    record = {
+        "checkpoint_sha256": f"{seed:064x}",
+        "identity": {"code": "c0dec0dec0de", "manifest": "ba9876543210" + 52 * "0"},
+    }
     (folder / "evaluation.json").write_text(json.dumps(record))
 
 

@@ -180,8 +180,8 @@ def published(dataset: str, measures: dict[str, Measure], shown: dict[str, Sign]
         max(max(p["x"], p.get("high", p["y"])) for p in points),
     ]
     domain = [math.floor(ends[0] - 1), math.ceil(ends[1] + 1)]
-    x = quantity("x", "published mAUPR, % (mean of 3)", domain=domain)
-    y = quantity("y", "our mAUPR, %", domain=domain)
+    x = quantity("x", "published mAUPR, % (mean of 3)", domain=domain, nice=False)
+    y = quantity("y", "our mAUPR, %", domain=domain, nice=False)
     tooltip = told(
         ("row", "operators"), ("x", "published"), ("y", "ours"), ("low", "from"), ("high", "to"), ("n", "runs")
     )

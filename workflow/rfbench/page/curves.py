@@ -10,7 +10,7 @@ from rfbench.page.grids import Column, Entry, Grid, Group, number, plain
 from rfbench.report import curves, plotting, rows
 from rfbench.runs import run_folder
 
-POINTS = 48  # of a curve: what a chart of this size can show
+POINTS = 40  # of a curve: what a chart of this size can show
 DASHES = ((), (1, 0.6), (0.4, 0.4))  # in the units of a legend's sign
 
 

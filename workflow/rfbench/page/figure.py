@@ -77,7 +77,8 @@ def view(values: list[dict], *layers: dict) -> dict:
 
 
 def quantity(field: str, title: str, **scale) -> dict:
-    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True, **scale}}
+    return {"field": field, "type": "quantitative", "title": title, "axis": {"tickCount": 6},
+            "scale": {"zero": False, "nice": True, **scale}}  # fmt: skip
 
 
 def told(*fields: tuple[str, str]) -> list[dict]:

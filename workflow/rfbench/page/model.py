@@ -36,6 +36,7 @@ class DataSet:
         metrics: a table for each metric.
         figures: by name, or why there is none.
         statistics: differences to the baseline, or why there are none.
+        blind, contrast: the lists of examples, or why there are none.
         origins: of its rows.
     """
 
@@ -50,6 +51,8 @@ class DataSet:
     metrics: tuple[Grid, ...]
     figures: dict[str, Figure | Hole]
     statistics: Grid | Hole
+    blind: Grid | Hole
+    contrast: Grid | Hole
     origins: tuple[Origin, ...]
 
 
@@ -155,6 +158,8 @@ def _dataset(
         metrics=tuple(grids.measured(name, metric, group) for metric, group in by_metric.items()),
         figures=_figures(name, data, results, profile, found, counted),
         statistics=sections.differences_of(data, differences),
+        blind=sections.blind_set(data, results),
+        contrast=sections.contrast_set(data, results),
         origins=tuple(origins.origins(data, rows, results, files)),
     )
 

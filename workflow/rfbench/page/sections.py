@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from rfbench import provenance
+from rfbench.evaluation import truth
 from rfbench.names import BASELINE_ROW
-from rfbench.page.grids import Column, Entry, Grid, Hole, anchor, number, p_value, plain, span
+from rfbench.page.grids import Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
 from rfbench.page.measures import MEAN
-from rfbench.report import ablation, costs, power, ranking, tables, verdicts
+from rfbench.report import ablation, costs, examples, power, ranking, tables, verdicts
+from rfbench.report.lesions import SIZE_NAMES
+from rfbench.runs import manifest_path, run_folder
 from rfbench.statistics import power as seeds
 from rfbench.statistics import verdicts as words
 
@@ -156,3 +160,43 @@ def probe(path: Path) -> Grid | Hole:
         return Hole(f"no {path}: the controlled experiment has not been run")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     return plain("probe", "The controlled experiment", [Column(name) for name in frame], frame.to_numpy().tolist())
+
+
+def blind_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
+    """The regions of the blind set of one data set."""
+    name, done = data["dataset"].iloc[0], data[data["state"] == "done"]
+    lesions = manifest_path(results, name).with_name(truth.NAME)
+    records = (run_folder(results, *run) / "evaluation.json"
+               for run in done[["dataset", "pair", "seed"]].drop_duplicates().itertuples(index=False))  # fmt: skip
+    record = next((path for path in records if path.exists()), None)
+    if record is None or not lesions.exists():
+        return Hole(f"the blind set of {name} takes {lesions} and the record of a run, whose manifest digest it hashes")
+    regions = examples.blind(truth.read(lesions), provenance.read_json(record)["identity"]["manifest"])
+    lines = [
+        [one.lesion, f"{SIZE_NAMES[one.size]} px", one.stem, ", ".join(map(str, one.box)), one.digest[:12]]
+        for one in regions
+    ]
+    columns = [Column("lesion", words=True), Column("area", words=True), Column("image", words=True),
+               Column("left, top, width, height"), Column("SHA-256", words=True)]  # fmt: skip
+    return plain(f"{name}.blind", f"{name}: the blind set", columns, lines)
+
+
+def contrast_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
+    """The images of the contrast set of one data set, and where each difference stands."""
+    name, baseline = data["dataset"].iloc[0], ranking.baseline_pair(data)
+    found = examples.contrast(results, data, baseline) if baseline else []
+    if not found:
+        return Hole(f"the contrast set of {name} takes per_image.csv of the baseline's and another pair's first seed")
+    groups = []
+    for lesion in dict.fromkeys(one.lesion for one in found):
+        own = [one for one in found if one.lesion == lesion]
+        lines = [
+            [Entry(one.row), Entry(str(one.images)), Entry(str(one.left_out)),
+             *(Entry(f"{gap:+.1f} {stem}") for stem, gap in one.picked), *[Entry("–")] * (5 - len(one.picked))]
+            for one in own
+        ]  # fmt: skip
+        groups.append(Group(tuple(map(tuple, lines)), lesion, lesion))
+    columns = (Column("RF operators", words=True), Column("images"), Column("left out", "without the lesion"),
+               *(Column(f"{percentile} %") for percentile in examples.PERCENTILES))  # fmt: skip
+    caption = f"{name}: F − the baseline's by image, points, at percentiles; seed {found[0].seed}"
+    return Grid(f"{name}.contrast", caption, columns, tuple(groups))

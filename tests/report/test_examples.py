@@ -1,0 +1,74 @@
+"""The lists of examples against their rule, written out slowly."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rfbench.evaluation.truth import ImageLesions, Truth
+from rfbench.report import examples
+from rfbench.runs import run_folder
+
+MANIFEST = "ab" * 32
+
+
+@pytest.fixture
+def truth() -> Truth:
+    """Twenty images of random specks of two classes."""
+    rng, found = np.random.default_rng(5), []
+    for _ in range(20):
+        label = np.zeros((60, 80), np.uint8)
+        for kind, number in ((1, 12), (2, 2)):
+            for _ in range(number):
+                top, left, height, width = rng.integers(0, 50), rng.integers(0, 60), *rng.integers(1, 20, 2)
+                label[top : top + height, left : left + width] = kind
+        found.append(ImageLesions.of(label))
+    stems = [f"IDRiD_{k}" for k in range(20)]
+    return Truth.of(["EX", "MA"], stems, [(80, 60)] * 20, [3412.0] * 20, found)
+
+
+def test_the_blind_set_is_the_three_smallest_digests_of_each_stratum(truth):
+    bins = {"lt74": (0, 74), "74_255": (74, 256), "256_1920": (256, 1921), "gt1920": (1921, 10**9)}
+    expected = []
+    for kind, lesion in enumerate(("EX", "MA")):
+        for size, (low, high) in bins.items():
+            named = []
+            for k in range(len(truth.area)):
+                if truth.kind[k] == kind and low <= truth.area[k] < high:
+                    stem = truth.stems[truth.image[k]]
+                    left, top, width, height = truth.box[k]
+                    text = f"{MANIFEST}|{stem}|{lesion}|{left},{top},{width},{height}"
+                    named.append((hashlib.sha256(text.encode()).hexdigest(), stem))
+            taken = []
+            for code, stem in sorted(named):
+                if stem not in [own for _, own in taken] and len(taken) < 3:
+                    taken.append((code, stem))
+            expected += [(lesion, size, stem, code) for code, stem in taken]
+    found = examples.blind(truth, MANIFEST)
+    assert len(found) > 12
+    assert [(one.lesion, one.size, one.stem, one.digest) for one in found] == expected
+
+
+def test_another_manifest_chooses_others(truth):
+    first, second = (examples.blind(truth, text) for text in (MANIFEST, "cd" * 32))
+    assert [one.stem for one in first] != [one.stem for one in second]
+
+
+def test_the_contrast_set_stands_at_the_percentiles(tmp_path):
+    gaps = [-0.5, -0.2, 0.0, 0.1, 0.3]
+    for pair, gap in (("base", np.zeros(5)), ("other", np.array(gaps))):
+        folder = run_folder(tmp_path, "IDRiD", pair, 0)
+        folder.mkdir(parents=True)
+        # 100 pixels of 100: F = tp / 100. The last image has no lesion.
+        images = [{"stem": f"i{k}", "lesion": "MA", "tp": round(100 * (0.5 + gap[k])), "predicted": 100,
+                   "positives": 100} for k in (3, 0, 4, 1, 2)]  # fmt: skip
+        images.append({"stem": "i9", "lesion": "MA", "tp": 0, "predicted": 7, "positives": 0})
+        pd.DataFrame(images).to_csv(folder / "per_image.csv", index=False)
+    data = pd.DataFrame([{"dataset": "IDRiD", "pair": pair, "row": pair.title(), "seed": seed, "state": "done"}
+                         for pair in ("base", "other") for seed in (0, 1)])  # fmt: skip
+    (found,) = examples.contrast(tmp_path, data, "base")
+    assert (found.row, found.lesion, found.seed, found.images, found.left_out) == ("Other", "MA", 0, 5, 1)
+    assert [stem for stem, _ in found.picked] == ["i0", "i1", "i2", "i3", "i4"]
+    assert [gap for _, gap in found.picked] == pytest.approx([100 * gap for gap in gaps])
+    assert examples.contrast(tmp_path, data, "absent") == []
