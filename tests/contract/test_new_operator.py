@@ -26,6 +26,7 @@ def _registry(monkeypatch):
     operators._forget()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_registry")
 def test_the_written_operator_is_in_the_house_style_and_keeps_every_fast_clause(tmp_path):
     file, pair = write_operator("box_pool", tmp_path)
@@ -45,6 +46,7 @@ def test_the_written_operator_is_in_the_house_style_and_keeps_every_fast_clause(
             clause.check(subject)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_registry")
 @pytest.mark.parametrize(("name", "pair"), [("BoxPool", "box_bilinear"), ("GatedCopy", "strideconv_gatedcopy")])
 def test_the_worked_examples_of_the_contract_keep_it(name, pair, tmp_path):

@@ -58,6 +58,7 @@ def test_prepared_twice(tmp_path):
     assert tiny.snapshot(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_another_seed_replaces_every_file(tmp_path):
     for seed in (1, 2):
         prepare_synthetic(tmp_path / "both", train=3, test=2, factor=0.1, seed=seed, progress=False)
@@ -77,6 +78,7 @@ def test_arguments_out_of_range(key, value):
         Plan(**({"train": 1, "test": 1, "factor": 0.1, "seed": 0} | {key: value}))
 
 
+@pytest.mark.slow
 def test_ddr_goes_through_its_own_ingestion_in_every_form(tmp_path):
     options = {"layout": "ddr", "train": 2, "val": 1, "test": 1, "factor": 0.05, "seed": 3, "progress": False}
     snapshots = []
@@ -185,6 +187,7 @@ def test_file_formats_are_idrids():
         assert (image.mode, image.format, image.size) == ("RGB", "JPEG", (429, 285))
 
 
+@pytest.mark.slow
 def test_lesion_statistics(rendered):
     """Against the table measured on IDRiD, docs/datasets.md; the widths allow for 40 images."""
     ln_count = {"EX": (4.47, 1.10), "HE": (2.77, 0.98), "SE": (1.06, 0.75), "MA": (3.42, 0.93)}

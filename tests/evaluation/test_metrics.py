@@ -192,6 +192,7 @@ def crowded():
     return st.one_of(near, st.just(int(np.float32(1).view(np.int32))))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(st.tuples(crowded(), st.booleans()), min_size=1, max_size=25), min_size=1, max_size=3))
 def test_bounds_contain_sklearns_ap(data):

@@ -71,6 +71,7 @@ def test_the_orientation_tag_is_obeyed(pixels, tmp_path):
     assert np.array_equal(read_photograph(tmp_path / "turned.png")[..., ::-1], np.rot90(pixels, -1))
 
 
+@pytest.mark.slow
 def test_unreadable_photographs_are_named_and_the_others_are_done(checkpoint, pixels, tmp_path, capsys):
     image = Image.fromarray(pixels)
     image.save(tmp_path / "good.jpg")
@@ -102,6 +103,7 @@ def test_two_photographs_of_one_name_are_refused_before_anything_is_written(chec
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_its_record_and_holds_the_maps_of_one_network(checkpoint, pixels, tmp_path, capsys):
     def predict(name: str, *words: str) -> int:
         Image.fromarray(pixels).save(tmp_path / name)
@@ -135,6 +137,7 @@ def test_wrong_options_are_one_sentence(words, message, checkpoint, tmp_path, ca
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_a_word_of_scale_idrids_is_taken_and_said(checkpoint, pixels, tmp_path, capsys):
     content = torch.load(checkpoint)
     bare = {key: content["meta"][key] for key in ("pair", "backbone", "operator_options")}
@@ -212,6 +215,7 @@ def test_one_odd_image_does_not_end_the_batch(predict, pixels, tmp_path):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_what_is_done_stays_recorded_when_the_command_is_killed(predict, pixels, tmp_path, monkeypatch):
     paths = [tmp_path / f"{name}.png" for name in "ab"]
     for path in paths:

@@ -84,6 +84,7 @@ def test_our_checkpoint_needs_no_other_word_and_scores_as_in_the_pipeline(ours, 
     assert f"{100 * record['metrics']['ap']['MA']:6.2f}" in printed
 
 
+@pytest.mark.slow
 def test_an_authors_checkpoint_stands_beside_the_best_of_three(theirs, idrid, tmp_path, capsys):
     words = ["--pair", "m2mrf_c", "--backbone", "hrnetv2_embedded", "--checkpoint", theirs, "--data", idrid]
     assert run(*words, "--output", tmp_path / "score.json", "--save-predictions", tmp_path / "maps") == 0
@@ -103,6 +104,7 @@ def test_an_authors_checkpoint_stands_beside_the_best_of_three(theirs, idrid, tm
     }
 
 
+@pytest.mark.slow
 def test_saved_predictions_are_the_probabilities_in_16_bits(ours, synthetic, tmp_path):
     run("--checkpoint", ours, "--data", synthetic, "--save-predictions", tmp_path)
     row = read_manifest(synthetic / "manifest.csv", "test").iloc[0]
@@ -124,6 +126,7 @@ def test_options_precede_and_contradictions_are_refused(ours, synthetic, capsys,
         assert f"found {option} {value}. Leave it out." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_written_is_named(ours, synthetic, capsys):
     output = synthetic / "manifest.csv" / "score.json"
     assert run("--checkpoint", ours, "--data", synthetic, "--output", output) == 1

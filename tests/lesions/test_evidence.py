@@ -57,6 +57,7 @@ def check_metrics(recorder: Recorder, kept: evidence.Evidence) -> None:
     assert kept.pixels.sum() == details["EX"]["pixels"]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
 def test_every_metric_is_in_the_evidence(seed, kinds):
@@ -99,6 +100,7 @@ def test_hits_and_false_regions_are_those_of_match_at_every_threshold(seed, kind
                 assert kept.froc[i, c, t].tolist() == [regions, false]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.floats(0, 1, width=32))
 def test_lesion_scores_tell_coverage_at_any_threshold(seed, kind, threshold):

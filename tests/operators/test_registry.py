@@ -62,6 +62,7 @@ def test_the_table_lists_every_pair():
     assert [row["pair"] for row in table_rows()] == operators.available()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "number"), [([], "69,932,536"), (["--json"], "69932536"), (["--csv"], "69932536")])
 def test_the_table_prints_in_every_form(form, number, capsys):
     parser = argparse.ArgumentParser()
@@ -180,6 +181,7 @@ PAIRS = (Pair("patch_bilinear", "Patch", "Bilinear"),)
 """
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_its_pairs(outside):
     file = outside(OUTSIDE)
     assert "patch_bilinear" in operators.available()

@@ -9,11 +9,13 @@ import pandas as pd
 from rfbench import names
 from rfbench.lesions.counts import FROC_THRESHOLDS
 from rfbench.lesions.lesion_metrics import SIZES
-from rfbench.names import LESIONS
+from rfbench.names import LESIONS, METRICS
 from rfbench.published import read_published
 from rfbench.report.reading import COLUMNS
 from rfbench.runs import run_folder
 from rfbench.statistics.differences import differences
+
+from ..recorded import ORIGIN
 
 COUNTS = {"lesions": 40.0, "regions": 50.0, "regions_false": 20.0}
 LAYOUTS = {"IDRiD": "idrid", "DDR": "ddr"}
@@ -123,10 +125,12 @@ def _leave(folder: Path, rng: np.random.Generator, points: int, seed: int) -> No
           "positives": 0 if k % 9 == 0 else 80} for k in range(27) for lesion in LESIONS]
     )  # fmt: skip
     images.to_csv(folder / "per_image.csv", index=False)
+    identity = {"settings": "5e7", "code": "c0dec0dec0de", "manifest": "ba9876543210" + 52 * "0"}
     record = {
-        "checkpoint_sha256": f"{seed:064x}",
-        "identity": {"code": "c0dec0dec0de", "manifest": "ba9876543210" + 52 * "0"},
-    }
+        "checkpoint_sha256": f"{seed:064x}", "state": "done", "reason": None, "settings": {}, "identity": identity,
+        "provenance": ORIGIN, "training_provenance": ORIGIN, "evaluation": {}, "n_images": 27, "details": {},
+        "metrics": {metric: {} for metric in METRICS},
+    }  # fmt: skip
     (folder / "evaluation.json").write_text(json.dumps(record))
 
 
@@ -141,5 +145,6 @@ def _profile(rng: np.random.Generator, pairs: int) -> dict:
     return {"backbone": "hrnetv2_w48", "size": [512, 512], "batch": 1, "dtype": "float32", "channels_last": False,
             "threads": 1, "rounds": 3, "baseline": names.BASELINE_PAIR, "memory_kind": "saved for backward",
             "paper": None, "pairs": found,
-            "provenance": {"device": "cpu", "commit": "0" * 40, "dirty": False, "versions": {"torch": "2.13.0"}},
+            "provenance": {"device": "cpu", "commit": "0" * 40, "dirty": False, "python": "3.11",
+                           "versions": {"torch": "2.13.0"}},
             }  # fmt: skip

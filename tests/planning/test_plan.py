@@ -240,6 +240,7 @@ def test_short_passes_of_the_profile_are_repeated_and_the_baseline_is_always_tim
     assert estimate.profile_seconds(conditions, networks, counting=4.0) == pytest.approx(seconds)
 
 
+@pytest.mark.slow
 def test_pairs_that_are_only_profiled_are_measured(tmp_path, monkeypatch):
     """`paper_rows_only` trains fewer pairs than it profiles."""
     text = {**SMALLEST, "pairs": "all", "paper_rows_only": True, "results": str(tmp_path)}
@@ -278,6 +279,7 @@ def test_durations(seconds, text):
     assert command.duration(seconds) == text
 
 
+@pytest.mark.slow
 def test_the_smallest_benchmark_is_planned_as_a_user_does(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALLEST | {"results": str(tmp_path / "results"), "device": "cpu"}))

@@ -62,6 +62,7 @@ def test_networks_hold_their_common_parameters_once_and_none_of_their_own_twice(
     assert not any(second[name] in first.values() for name in second if "scatter" in name)
 
 
+@pytest.mark.slow
 def test_ratios_follow_from_the_seconds_of_each_round(record):
     base = record["baseline_seconds"]
     assert len(base) == record["rounds"] == 3
@@ -87,6 +88,7 @@ def test_counts_are_those_of_the_real_network(record):
     assert row["flops_w48"] > 1e11 > row["flops"] > row["fused"]["flops"] > 0
 
 
+@pytest.mark.slow
 def test_options_override_the_configuration(config_file, tmp_path):
     words = ["--pairs", "lip_bilinear", "--size", "64", "64", "--batch", "2", "--rounds", "1", "--dtype", "bfloat16"]
     words += ["--channels-last", "--fused", "none"]

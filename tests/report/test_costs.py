@@ -68,6 +68,7 @@ def test_nothing_in_the_figure_covers_or_leaves_it(profile, pairs):
     costs.plt.close("all")
 
 
+@pytest.mark.slow
 def test_command_writes_the_same_bytes_twice_and_needs_no_torch(profile, tmp_path):
     (tmp_path / "profile.json").write_text(json.dumps(profile))
     files = ["profile.csv", "profile.md", "profile_speed.png", "profile_speed.pdf"]

@@ -192,6 +192,7 @@ def test_without_evidence_there_is_no_population_interval(experiment, tmp_path):
     assert "12 finished runs have no evidence.npz" in notes[0]
 
 
+@pytest.mark.slow
 def test_a_single_run_without_evidence_costs_its_own_pair_alone(experiment):
     path = experiment.path("m2mrf_c", 1)
     content = path.read_bytes()
@@ -243,6 +244,7 @@ def test_an_absent_lesion_leaves_the_means_and_is_named(tmp_path):
     assert np.isfinite(row["population_low"])
 
 
+@pytest.mark.slow
 def test_a_lesion_in_four_images_has_no_population_interval_and_neither_has_the_mean(tmp_path):
     label = draw_labels(2)
     label[:2][label[:2] == 4] = 0
@@ -289,6 +291,7 @@ def test_no_finished_run_gives_an_empty_table(experiment):
     assert table.empty
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_bytes_twice_and_needs_no_torch(experiment, tmp_path):
     """Not even where it is not installed: an import of it fails here."""
     source = experiment.results / "metrics.csv"

@@ -38,7 +38,7 @@ rule probe_fusion:
         protocol=PROBE.protocol_digest,
         code=PROBE.group_code,
     shell:
-        "rfbench probe --config {resources.config:q} --group {wildcards.arm}/{wildcards.network} 2> {log:q}"
+        "rfbench probe --config {resources.config:q} --group {wildcards.arm:q}/{wildcards.network:q} 2> {log:q}"
 
 
 use rule probe_fusion as probe_serial with:
@@ -65,7 +65,7 @@ rule probe_copy:
         protocol=PROBE.protocol_digest,
         code=PROBE.group_code,
     shell:
-        "rfbench probe --config {resources.config:q} --group {wildcards.arm}/{wildcards.network}--{wildcards.change}"
+        "rfbench probe --config {resources.config:q} --group {wildcards.arm:q}/{wildcards.network:q}--{wildcards.change:q}"
         " 2> {log:q}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench import provenance
-from rfbench.evaluation import truth
+from rfbench.lesions import truth
 from rfbench.names import BASELINE_ROW
 from rfbench.page.grids import Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
 from rfbench.page.measures import MEAN
