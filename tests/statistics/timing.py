@@ -6,6 +6,7 @@ take for the pixels' part of it alone, one run of each size timed: every metric 
 """
 
 import argparse
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -84,10 +85,14 @@ def lay_out(results: Path, runs: int) -> pd.DataFrame:
         truth.write(results / "data" / dataset / truth.NAME, there)
         drawn = [draw_evidence(there, rng) for _ in range(KEPT)]
         rows = [rows_of(own, there) for own in drawn]
+        for k, own in enumerate(drawn):
+            evidence.write(results / f"{dataset}{k}.npz", own)
         for place in range(PAIRS * seeds):
             pair, seed = f"pair{place // seeds:02}", place % seeds
             own = rng.integers(KEPT)
-            evidence.write(results / "runs" / dataset / pair / f"seed{seed}" / evidence.NAME, drawn[own])
+            folder = results / "runs" / dataset / pair / f"seed{seed}"
+            folder.mkdir(parents=True)
+            shutil.copy(results / f"{dataset}{own}.npz", folder / evidence.NAME)
             common = {**dict.fromkeys(COLUMNS, ""), "dataset": dataset, "pair": pair, "row": pair, "seed": seed,
                       "state": "done", "n": images}  # fmt: skip
             found += [{**common, **row} for row in rows[own]]
