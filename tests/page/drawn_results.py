@@ -141,5 +141,6 @@ def _profile(rng: np.random.Generator, pairs: int) -> dict:
     return {"backbone": "hrnetv2_w48", "size": [512, 512], "batch": 1, "dtype": "float32", "channels_last": False,
             "threads": 1, "rounds": 3, "baseline": names.BASELINE_PAIR, "memory_kind": "saved for backward",
             "paper": None, "pairs": found,
-            "provenance": {"device": "cpu", "commit": "0" * 40, "dirty": False, "versions": {"torch": "2.13.0"}},
+            "provenance": {"device": "cpu", "commit": "0" * 40, "dirty": False, "python": "3.11",
+                           "versions": {"torch": "2.13.0"}},
             }  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rfbench.evaluation.truth import ImageLesions, Truth
+from rfbench.lesions.truth import ImageLesions, Truth
 from rfbench.report import examples
 from rfbench.runs import run_folder
 

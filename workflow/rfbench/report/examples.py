@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rfbench.evaluation.lesion_metrics import SIZES, size_class
-from rfbench.evaluation.truth import Truth
+from rfbench.lesions.lesion_metrics import SIZES, size_class
+from rfbench.lesions.truth import Truth
 from rfbench.runs import run_folder
 
 REGIONS = 3  # of each lesion and size
