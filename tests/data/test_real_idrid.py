@@ -14,6 +14,7 @@ from rfbench.data.files import sha256
 from rfbench.data.ingest import ingest
 from rfbench.data.labels import decode_label, decode_mask
 from rfbench.data.prepare import prepare_idrid, read_manifest
+from rfbench.data.validation import Validation, hold_out
 from rfbench.names import LESIONS
 
 from . import tiny_archive as tiny
@@ -50,6 +51,15 @@ def test_palette_mask_keeps_its_pixels(source):
     grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
     assert set(np.unique(grey)) == {0, 76}
     assert np.array_equal(decode_mask(content), grey > 0)
+
+
+def test_the_ten_images_on_which_a_recipe_was_chosen(source):
+    """Those of results/measured/idrid_small_recipe.csv: another draw would make its numbers those of other images."""
+    held = hold_out(idrid.scan(source.names())[0], Validation(10, 0))
+    assert [item.stem for item in held if item.split == "val"] == [
+        f"IDRiD_{number:02}" for number in (2, 8, 15, 19, 26, 30, 33, 39, 42, 47)
+    ]
+    assert [sum(item.split == split for item in held) for split in ("train", "val", "test")] == [44, 10, 27]
 
 
 @pytest.mark.slow

@@ -122,6 +122,18 @@ def test_the_table_says_first_whether_the_probe_is_void(tmp_path):
     assert "- Hole at fusion/strideconv_bilinear--permuted: not run yet." in text
 
 
+def test_support_of_h2_that_is_a_smaller_loss_is_called_so(tmp_path):
+    drawn = table(PROTOCOL, PAIRS, {"m2mrf_a": 0.1, "indexnet": 0.4}, among={"m2mrf_a": 0.1, "indexnet": 0.1})
+    outcome = analysis.conclude(drawn, PROTOCOL, PAIRS, ())
+    found = {gain.pair: gain for gain in outcome.gains}
+    assert found["m2mrf_a"].h2 == found["indexnet"].h2 == analysis.SUPPORTED
+    assert found["m2mrf_a"].among.mean - found["m2mrf_a"].alone.mean == pytest.approx(found["m2mrf_a"].coexisting.mean)
+    assert outcome.hollow == ["m2mrf_a"]
+    text = rendered(tmp_path, drawn)
+    assert "For M2MRF-A both are losses" in text
+    assert "of M2MRF-A both are losses" in (tmp_path / "probe.tex").read_text()
+
+
 def test_numbers_of_the_table_are_those_of_the_records(tmp_path):
     drawn = table(PROTOCOL, PAIRS, {"m2mrf_a": 0.5})
     text = rendered(tmp_path, drawn)
@@ -137,7 +149,9 @@ def test_numbers_of_the_table_are_those_of_the_records(tmp_path):
     assert flat.loc[("fusion", "m2mrf_a"), "cells1"] == pytest.approx(
         chosen[chosen["cells"] == 1]["ap"].mean(), abs=1e-5
     )
-    assert (tmp_path / "probe.tex").read_text().count(r"\begin{tabular}") == 2
+    tex = (tmp_path / "probe.tex").read_text()
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{table}") == 2
+    assert "IDRiD: Spearman's correlation" in tex
 
 
 def test_the_report_of_a_table_alone(tmp_path, capsys):

@@ -14,7 +14,7 @@ import yaml
 
 from rfbench import cli, provenance
 from rfbench.errors import RFBenchError
-from rfbench.probe import records, run
+from rfbench.probe import keeping, records, run
 from rfbench.probe.groups import Group, tuning_runs
 
 from ..checkout import ROOT
@@ -239,3 +239,35 @@ def test_an_unknown_group_and_an_unknown_pair_are_sentences(capsys):
     )
     assert cli.main(["probe", "--pairs", "blur_bilinea"]) == 1
     assert "Did you mean 'blur_bilinear'?" in capsys.readouterr().err
+
+
+def test_runs_of_earlier_code_count_once_a_person_says_why(smallest, monkeypatch, tmp_path):
+    probe, own = smallest(), Group("fusion", "maxpool_bilinear")
+    finished(probe, own)
+    folder, before = own.folder(probe.results), {}
+    for path in [*folder.glob("*seed*.json"), folder / "group.json"]:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "earlier"}))
+        before[path] = path.read_bytes()
+    times = provenance.read_json(folder / "times.json")
+    today = run.identity_of(probe.protocol, own)["code"]
+    assert keeping.repeats(probe) == {("earlier", today): pytest.approx(sum(times.values()))}
+    assert keeping.refusal(probe) == ""
+    monkeypatch.setattr(keeping, "HOURS", 0)
+    assert "hours of finished runs would be repeated for a change of code alone" in keeping.refusal(probe)
+    config = tmp_path / "probe.yaml"
+    section = {"pairs": ["maxpool_bilinear"], "arms": ["fusion"], "copies": [], "protocol": CHANGES}
+    config.write_text(yaml.safe_dump({"probe": section | {"results": str(probe.results)}}))
+    assert cli.main(["keep", "--because", "a docstring's field", "--config", str(config)]) == 0
+    assert keeping.refusal(probe) == ""
+    assert keeping.reasons(probe.results) == ["a docstring's field"]
+    accepted = keeping.accepted(probe.results)
+    assert accepted == {today: {"earlier"}}
+    list(run.run_group(probe.protocol, own, probe.results, accepted))
+    assert all(path.read_bytes() == content for path, content in before.items() if path.name != "group.json")
+    (folder / "seed1.json").unlink()
+    list(run.run_group(probe.protocol, own, probe.results, accepted))  # beside the others, in today's code
+    assert provenance.read_json(folder / "seed1.json")["code"] == today
+    _, holes = records.gather(probe.protocol, [own], probe.results, accepted)
+    assert holes == {}
+    with pytest.raises(RFBenchError, match="expected records of one version of the code"):
+        records.gather(probe.protocol, [own], probe.results)

@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 
 import pytest
+import torch
 
 from rfbench import cli
 from rfbench.errors import RFBenchError
@@ -103,16 +104,30 @@ def test_a_checks_process_is_given_all_that_is_asked(monkeypatch, tmp_path):
     assert json.loads((tmp_path / "losses.json").read_text()) == {"state": "passed", "figure": "well"}
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_compiler_that_computes_something_else_is_seen(monkeypatch, wrong):
+    """Here one that leaves the network as it is, or drops what is below zero."""
+    from rfbench.profiling import acceptance
+
+    def compiling(model):
+        return (lambda images: model(images).relu()) if wrong else model
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    differences = acceptance.compiled_differences(SMALL, torch.device("cpu"))
+    assert set(differences) == {"strideconv_bilinear", "m2mrf_c"}
+    assert all((difference > 0.1) == wrong for difference in differences.values())
+
+
 @pytest.mark.slow
 def test_the_rehearsal_on_a_cpu(tmp_path):
-    """All checks as a user runs them; what needs a GPU is skipped, compiling needs a compiler."""
+    """All checks as a user runs them; what needs a GPU is skipped."""
     output = tmp_path / "acceptance.json"
     status = cli.main(["gpu", *ASKED.options(), "--accept", "--minutes", "30", "--output", str(output)])
     checks = json.loads(output.read_text())["checks"]
     states = {name: check["state"] for name, check in checks.items()}
     figures = {name: check["figure"] for name, check in checks.items()}
-    assert {name for name, state in states.items() if state == "skipped"} - {"compiled"} == {
-        "device", "memory", "jobs", "checkpoint",
+    assert {name for name, state in states.items() if state == "skipped"} == {
+        "device", "memory", "compiled", "jobs", "checkpoint",
     }  # fmt: skip
     assert [name for name in ("losses", "speed", "pairs", "resume") if states[name] != "passed"] == [], figures
     assert status == int("failed" in states.values()), "a machine of few cores may be bound by its loader"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what asks for names and locks alone need not wait for torch
     import torch
 
 _claimed: list[Gpu] = []  # by this process
+HANDED_ON = "RFBENCH_GPUS_CLAIMED"  # in the environment of processes whose parent has claimed for them
 
 
 def visible() -> list[str]:
@@ -49,6 +50,8 @@ def claim(count: int = 1) -> list[str]:
         RFBenchError: it may use fewer.
     """
     found = gpus.usable()
+    if not _claimed and HANDED_ON in os.environ:
+        _claimed.extend(found)
     if _claimed or not found:
         return [gpu.uuid for gpu in _claimed]
     if len(found) < count:
@@ -104,6 +107,12 @@ def _take(folder: Path, found: list[Gpu], count: int) -> list[Gpu]:
     return []
 
 
+def hand_on() -> None:
+    """Let the processes that this one becomes, or starts, compute on what it has claimed, which it goes on to hold."""
+    flocks.hand_on()
+    os.environ[HANDED_ON] = "yes"
+
+
 def claim_for(name: str, count: int = 1) -> None:
     """Claim what a configuration's `device` asks for, before anything asks CUDA."""
     if offered(name):
@@ -126,8 +135,13 @@ def pick_device(name: str) -> "torch.device":
         if name == "cuda" or _claimed:
             raise RFBenchError(f"device: {name} is configured, but {_why_not()} `device: cpu` computes without.")
         return torch.device("cpu")
-    _compare()
-    return torch.device("cuda")
+    if HANDED_ON not in os.environ:
+        _compare()
+        return torch.device("cuda")
+    own = int(os.environ["LOCAL_RANK"])  # torchrun's: one process a device
+    _compare(own)
+    torch.cuda.set_device(own)
+    return torch.device("cuda", own)
 
 
 def _why_not() -> str:
@@ -155,17 +169,17 @@ def driver_problem() -> str | None:
 LEAST_DRIVER = {"12": 525, "13": 580}  # by CUDA's major version, whose minor versions all run on it
 
 
-def _compare() -> None:
-    """Compare the first device that CUDA shows with the claim."""
+def _compare(number: int = 0) -> None:
+    """Compare a device that CUDA shows, by its number there, with the claim."""
     import torch
 
-    shown = str(torch.cuda.get_device_properties(0).uuid)
+    shown = str(torch.cuda.get_device_properties(number).uuid)
     if not _claimed:
         raise RFBenchError(
             f"CUDA shows the GPU {shown}, which neither nvidia-smi nor {gpus.PROC} lists, so no job can claim it for "
             "itself. Give containers NVIDIA_DRIVER_CAPABILITIES=compute,utility, or name it in CUDA_VISIBLE_DEVICES."
         )
-    expected = _claimed[0]
+    expected = _claimed[number]
     if expected.uuid.startswith(("GPU-", "MIG-")) and not expected.is_called(shown):
         raise RFBenchError(
             f"claimed the GPU {expected.uuid}, but CUDA shows {shown}: something asked CUDA before the claim. Other "

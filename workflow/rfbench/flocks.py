@@ -72,6 +72,12 @@ def release(file: IO) -> None:
     file.close()
 
 
+def hand_on() -> None:
+    """Let what this process becomes by exec go on to hold its locks."""
+    for file in _HELD:
+        os.set_inheritable(file.fileno(), True)
+
+
 def holder(path: Path) -> str:
     """The process that wrote itself into a lock's file last."""
     return path.read_text().strip() or "unknown"

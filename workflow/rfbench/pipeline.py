@@ -63,13 +63,14 @@ class Pipeline:
         self.run = str(run_folder(self.results, "{dataset}", "{pair}", "{seed}"))  # Snakemake's wildcards
         recipe, device = self.settings.recipe, self.settings.device
         self.threads = recipe.threads
-        self.training_cores = recipe.threads + recipe.workers
+        self.training_cores = recipe.gpus * recipe.threads + recipe.workers
         # A resource of the rule, no parameter: to turn the store on or off would prepare, and so train, again.
         self.store = "yes" if recipe.store else "no"
         # A job that computes on a GPU asks for one of the pool; on a CPU it asks for none.
         offered = 0 if self.rendering_only else len(devices.offered(device))
         self.gpus = int(device == "cuda" or offered > 0)
-        self.gpu_pool = max(offered, 1)  # where there is none, a job of `device: cuda` says so itself
+        self.training_gpus = self.gpus * recipe.gpus
+        self.gpu_pool = max(offered, recipe.gpus)  # where there is none, a job of `device: cuda` says so itself
         if not self.gpus:
             for name, value in keep_freed_memory().items():
                 os.environ.setdefault(name, value)  # for the jobs: a process reads it when it starts

@@ -16,7 +16,10 @@ wildcard_constraints:
 if PROBE.alone:
 
     onstart:
-        PROBE.start()
+        try:
+            PROBE.start()
+        except RFBenchError as error:
+            raise WorkflowError(str(error))
 
 
 rule probe_fusion:

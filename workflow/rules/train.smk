@@ -12,7 +12,7 @@ rule train:
         CONDA
     threads: PIPELINE.training_cores
     resources:
-        gpu=PIPELINE.gpus,
+        gpu=PIPELINE.training_gpus,
     params:
         settings=PIPELINE.run_digest,
         code=PIPELINE.run_code("train"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rfbench import kept
 from rfbench.errors import RFBenchError, print_lines
-from rfbench.settings import load
+from rfbench.settings import load, read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    settings = load(args.config)
     if not args.because.strip():
         raise RFBenchError("--because: expected a reason, found an empty text.")
+    if "probe" in read(args.config):
+        return keep_probe(args)
+    settings = load(args.config)
     repeats = kept.repeats(settings)
     if not repeats:
         print_lines([f"{args.config}: no finished run is of earlier code; there is nothing to keep"], file=sys.stderr)
@@ -38,6 +40,17 @@ def run(args: argparse.Namespace) -> int:
     _record(args.config, repeats)
     for row in decided:
         print(f"  {row['stage']}: code {row['old']} counts as {row['new']}", file=sys.stderr)
+    return 0
+
+
+def keep_probe(args: argparse.Namespace) -> int:
+    """The same for the runs of a probe. Snakemake asks its groups, which then find every run done."""
+    from rfbench.probe import keeping
+    from rfbench.probe.settings import load as load_probe
+
+    probe = load_probe(args.config)
+    decided = keeping.keep(probe, args.because, datetime.date.today().isoformat())
+    print(f"{probe.results}/kept.csv: {len(decided)} versions of the code count as today's", file=sys.stderr)
     return 0
 
 

@@ -32,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
     probe = chosen(args)
     groups = [named(name, probe.groups) for name in args.group] if args.group else probe.groups
     with importing():
+        from rfbench.probe import keeping
         from rfbench.probe.run import run_group
 
+    accepted = keeping.accepted(probe.results)
     protocol, console = probe.protocol, Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     total = sum(len(tuning_runs(group, protocol)) + len(judged_runs(group, protocol, 0)) for group in groups)
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         for group in groups:
             progress.update(task, description=group.name)
             try:
-                for _ in run_group(protocol, group, probe.results):
+                for _ in run_group(protocol, group, probe.results, accepted):
                     progress.advance(task)
             except RFBenchError as error:  # the other groups do not wait for it
                 failed.append(str(error))
@@ -56,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
 def show(probe: Probe) -> None:
     """Print where the pairs of arm fusion stand."""
-    from rfbench.probe import analysis, records, report
+    from rfbench.probe import analysis, keeping, records, report
 
     protocol, reference = probe.protocol, probe.protocol.analysis.reference
-    table, _ = records.gather(protocol, probe.groups, probe.results)
+    table, _ = records.gather(protocol, probe.groups, probe.results, keeping.accepted(probe.results))
     outcome = analysis.conclude(table, protocol, probe.pairs, probe.chosen.arms)
     for control in outcome.controls:
         word = {True: "passed", False: "FAILED", None: "open"}[control.passed]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from rfbench.commands.importing import importing
-from rfbench.probe import records
+from rfbench.probe import keeping, records
 from rfbench.probe.settings import Probe, load
 
 
@@ -21,16 +21,17 @@ def run(args: argparse.Namespace) -> int:
     probe = load(args.config)
     reports = args.output or probe.reports
     if args.table:
-        table, holes = records.read(args.table, probe.protocol), {}
+        table, holes, kept = records.read(args.table, probe.protocol), {}, []
     else:
-        table, holes = records.gather(probe.protocol, probe.groups, probe.results)
+        kept, accepted = keeping.reasons(probe.results), keeping.accepted(probe.results)
+        table, holes = records.gather(probe.protocol, probe.groups, probe.results, accepted)
         records.write(table, table_path(probe))
     with importing():
         from rfbench.probe import analysis, figures, report
 
     outcome = analysis.conclude(table, probe.protocol, probe.pairs, probe.chosen.arms)
     pairs = report.ordered(probe.pairs)
-    report.write(reports / "tables", table, outcome, probe.protocol, holes, pairs)
+    report.write(reports / "tables", table, outcome, probe.protocol, holes, pairs, kept)
     figures.draw_all(reports / "figures", table, outcome, probe.protocol, pairs)
     for name, reason in holes.items():
         print(f"{name}: {reason}", file=sys.stderr)

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from rfbench import devices, kept, runs
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
-from rfbench.errors import print_lines
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.evaluation import ahead
 from rfbench.settings import Settings
 
@@ -23,10 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     settings = load_with_dataset(args.config, args.dataset)
+    from rfbench.training import ranks
     from rfbench.training.workfolder import reported
 
-    with reported(args.work):
-        devices.claim_for(settings.device)
+    count = settings.recipe.gpus
+    with reported(args.work) if ranks.leads() else nullcontext():
+        devices.claim_for(settings.device, count)
+        if count > 1 and not ranks.is_one_of_several():
+            if not devices.offered(settings.device):
+                raise RFBenchError(f"recipe.gpus: expected {count} GPUs that this process may use, found none.")
+            devices.hand_on()
+            ranks.start(count, _arguments(args))
     with importing():
         from rfbench.training.train import train
 
@@ -34,11 +42,23 @@ def run(args: argparse.Namespace) -> int:
     kept.remember(settings.results, "train", run.settings.pair)
     files = {"manifest": args.manifest, "work": args.work, "weights": args.weights}
     record = train(run.settings, settings.recipe, settings.device, output=args.output, **files)
+    if record["state"] == "followed":  # by a process that trained together with the one that has the record
+        return 0
     if record["state"] == "done":
         _evaluate_ahead(run, settings, train_record=args.output, **files)
     else:
         print_lines([f"{args.output}: {record['state']} ({record['reason']}); the tables show a hole"], file=sys.stderr)
     return 0
+
+
+def _arguments(args: argparse.Namespace) -> list[str]:
+    """The command line of this training, for the processes that compute it together."""
+    names = ("config", "dataset", "pair", "seed", "manifest", "work", "weights", "output")
+    given = {name: getattr(args, name) for name in names}
+    return [
+        "train",
+        *(word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))),
+    ]
 
 
 def _evaluate_ahead(run: runs.Run, settings: Settings, *, work: Path, **files: Path | None) -> None:

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import torch
 
-from rfbench.probe import data, run, scoring, training
-from rfbench.probe.groups import Group, judged_runs, tuning_runs
+from rfbench.probe import data, keeping, run, scoring, training
+from rfbench.probe.groups import MATCHED, Group, judged_runs, tuning_runs
 from rfbench.probe.protocol import Protocol
 from rfbench.probe.settings import Probe
 
@@ -37,13 +37,15 @@ def plan(probe: Probe, jobs: int) -> list[dict]:
 
 def count(probe: Probe, group: Group) -> tuple[int, int]:
     """Runs of a group, and how many have a record of today's experiment (whatever learning rate was chosen)."""
-    protocol, identity = probe.protocol, run.identity_of(probe.protocol, group)
-    del identity["code"]  # a widened network's is another pair's
+    protocol, accepted = probe.protocol, keeping.accepted(probe.results)
+    trained = training.matching(protocol, group.pair)[0] if group.copy == MATCHED else None
+    identity = run.identity_of(protocol, group, trained)
     runs = tuning_runs(group, protocol) + judged_runs(group, protocol, 0.0)
-    summary = run.own_record(group.folder(probe.results) / run.SUMMARY, identity)
+    summary = run.own_record(group.folder(probe.results) / run.SUMMARY, identity, accepted)
     if summary:  # networks that match as they are have no copies
         runs = runs[: len(tuning_runs(group, protocol)) + len(summary["states"])]
-    return len(runs), sum(run.own_record(each.path(probe.results), identity) is not None for each in runs)
+    done = [run.own_record(each.path(probe.results), identity, accepted) for each in runs]
+    return len(runs), sum(record is not None for record in done)
 
 
 def run_seconds(protocol: Protocol, group: Group, passes: int = 2) -> float:

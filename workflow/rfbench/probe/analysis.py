@@ -143,7 +143,8 @@ class Gain:
         tiny, large: gains in tiny and large AP.
         excess: gain in tiny minus gain in large AP.
         matched: gain in tiny AP with equal parameters.
-        coexisting: gain in tiny AP on images with a largest lesion minus that on those without.
+        among, alone: gains in tiny AP on images with a largest lesion, and on those without.
+        coexisting: the first minus the second.
         p_h1, p_h2: after Holm.
         h1, h2: verdicts.
     """
@@ -153,6 +154,8 @@ class Gain:
     large: Estimate
     excess: Estimate
     matched: Estimate
+    among: Estimate
+    alone: Estimate
     coexisting: Estimate
     p_h1: float
     p_h2: float
@@ -177,18 +180,21 @@ def _estimates(scores: Scores, pair: str) -> dict[str, Estimate]:
     analysis = scores.protocol.analysis
     own, reference = Group("fusion", pair), Group("fusion", analysis.reference)
     if not (scores.complete(own) and scores.complete(reference)):
-        return dict.fromkeys(("tiny", "large", "excess", "matched", "coexisting"), NOTHING)
+        return dict.fromkeys(("tiny", "large", "excess", "matched", "among", "alone", "coexisting"), NOTHING)
 
     def gain(sizes: Sequence[int], coexisting: str = "all") -> pd.Series:
         return difference(scores, own, reference, sizes, coexisting)
 
     tiny, large = gain(analysis.tiny), gain(analysis.large)
+    among, alone = gain(analysis.tiny, "yes"), gain(analysis.tiny, "no")
     values = {
         "tiny": tiny,
         "large": large,
         "excess": tiny - large,
         "matched": matched_gain(scores, pair),
-        "coexisting": gain(analysis.tiny, "yes") - gain(analysis.tiny, "no"),
+        "among": among,
+        "alone": alone,
+        "coexisting": among - alone,
     }
     return {name: NOTHING if each is None else estimate(each, analysis.level) for name, each in values.items()}
 
@@ -337,6 +343,11 @@ class Outcome:
     @property
     def void(self) -> list[str]:
         return [f"{control.name} ({control.arm})" for control in self.controls if control.passed is False]
+
+    @property
+    def hollow(self) -> list[str]:
+        """Pairs whose support of H2 is a smaller loss, no gain: H2 as registered asks for a difference alone."""
+        return [gain.pair for gain in self.gains if gain.h2 == SUPPORTED and not gain.among.high > 0]
 
     @property
     def undecided(self) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from rfbench import provenance, stages
-from rfbench.probe import settings
+from rfbench.errors import RFBenchError
+from rfbench.probe import keeping, settings
 from rfbench.probe.groups import Group
 from rfbench.probe.run import SUMMARY, identity_of
 
@@ -39,7 +40,9 @@ class ProbePipeline:
         self.protocol_digest = self.probe.protocol.digest
 
     def start(self) -> None:
-        """Before the first job: write the configuration for the jobs."""
+        """Before the first job: refuse to repeat hours for a change of code, write the configuration for the jobs."""
+        if refused := keeping.refusal(self.probe):
+            raise RFBenchError(f"Nothing was started: {refused}")
         if self.alone:
             provenance.write_text(self.config_file, yaml.safe_dump(self._written, sort_keys=False))
 

@@ -1,7 +1,7 @@
 """The records of a probe as one table (results/probe.csv), and which of its runs are missing, and why."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -20,11 +20,17 @@ COLUMNS = [
 WORDS = dict.fromkeys(("network", "copy", "pair", "control", "widened", "contrast", "coexisting", "protocol"), str)
 
 
-def gather(protocol: Protocol, groups: Sequence[Group], results: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+def gather(
+    protocol: Protocol, groups: Sequence[Group], results: Path, accepted: Mapping[str, Collection[str]] | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """All records of a probe's groups, one row a run, size, contrast and half of the images.
 
     Runs that choose a learning rate, and copies of pairs, have the rows of all contrasts and images alone. A run that
     diverged has one row, without a size.
+
+    Args:
+        protocol, groups, results: whose records, and where they lie.
+        accepted: earlier codes that count as a code, by its digest (`keeping.accepted`).
 
     Returns:
         The table (COLUMNS), and the holes: name of a group -> how many runs are missing, and why.
@@ -39,7 +45,7 @@ def gather(protocol: Protocol, groups: Sequence[Group], results: Path) -> tuple[
         for run in expected(protocol, group, summary):
             if (path := run.path(results)).exists():
                 found.append(_read(path, protocol))
-        _same_code(found, folder)
+        _same_code(found, folder, accepted or {})
         rows += [row for record in found for row in _rows(record, group)]
         if reason := _hole(folder, summary, sum(record["purpose"] != "tuning" for record in found)):
             holes[group.name] = reason
@@ -65,9 +71,9 @@ def _require(digest: object, protocol: Protocol, origin: str) -> None:
         )
 
 
-def _same_code(found: list[dict], folder: Path) -> None:
+def _same_code(found: list[dict], folder: Path, accepted: Mapping[str, Collection[str]]) -> None:
     codes = sorted({record["code"] for record in found})
-    if len(codes) > 1:
+    if codes and not any(set(codes) <= {code, *others} for code, others in {codes[0]: (), **accepted}.items()):
         raise RFBenchError(
             f"{folder}: expected records of one version of the code, found {', '.join(codes)}. Run the group again: "
             "those of today's code stay."

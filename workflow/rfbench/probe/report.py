@@ -19,8 +19,9 @@ NAME = "probe"
 
 
 def write(
-    folder: Path, table: pd.DataFrame, outcome: Outcome, protocol: Protocol, holes: dict[str, str], pairs: Sequence[str]
-) -> None:
+    folder: Path, table: pd.DataFrame, outcome: Outcome, protocol: Protocol, holes: dict[str, str],
+    pairs: Sequence[str], kept: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Write the tables.
 
     Args:
@@ -29,6 +30,7 @@ def write(
         outcome: what follows from them (`analysis.conclude`).
         holes: groups with missing runs, and why.
         pairs: in the order of the rows.
+        kept: why records of earlier code count (`keeping.reasons`).
     """
     scores = Scores(table, protocol)
     arms = list(dict.fromkeys(table["arm"]))
@@ -43,9 +45,10 @@ def write(
 
     provenance.write_text(folder / f"{NAME}.csv", to_csv(rows, outcome, said))
     about = {
-        "state": state(outcome), "outcome": outcome, "protocol": protocol, "registered": REGISTERED.name,
+        "state": state(outcome), "kept": kept, "outcome": outcome, "protocol": protocol, "registered": REGISTERED.name,
         "departures": departures(protocol), "holes": holes, "rows": rows, "arms": arms, "sweep": sweeps(scores, pairs),
         "losses": losses(scores, pairs), "digest": protocol.digest, "reference": row_name(protocol.analysis.reference),
+        "hollow": [row_name(pair) for pair in outcome.hollow],
         "headline": [row_name(pair) for pair in protocol.analysis.headline],
         "said": said, "points": points, "p_value": p_value, "correlation": correlation,
     }  # fmt: skip
@@ -159,7 +162,8 @@ def to_csv(rows: list[dict], outcome: Outcome, said: Callable[[str], str]) -> st
         estimates |= {f"cells{cells}": each for cells, each in row["sizes"].items()}
         judged: Gain | None = row["judged"]
         if judged:
-            estimates |= {"excess": judged.excess, "gain_matched": judged.matched, "coexisting": judged.coexisting}
+            estimates |= {"excess": judged.excess, "gain_matched": judged.matched, "gain_among": judged.among,
+                          "gain_alone": judged.alone, "coexisting": judged.coexisting}  # fmt: skip
             line |= {"p_h1": judged.p_h1, "H1": said(judged.h1), "p_h2": judged.p_h2, "H2": said(judged.h2)}
         for name, each in estimates.items():
             line |= {name: each.mean, f"{name}_low": each.low, f"{name}_high": each.high}

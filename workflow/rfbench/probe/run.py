@@ -5,7 +5,7 @@ own if protocol, code and network are today's.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +23,14 @@ SUMMARY = "group.json"
 ERROR = "error.json"
 
 
-def run_group(protocol: Protocol, group: Group, results: Path) -> Iterator[ProbeRun]:
+def run_group(
+    protocol: Protocol, group: Group, results: Path, accepted: Mapping[str, Collection[str]] | None = None
+) -> Iterator[ProbeRun]:
     """Do what is left of a group, and write its summary; yields each run once it is done, those found done too.
+
+    Args:
+        protocol, group, results: what to run, and where the records lie.
+        accepted: earlier codes that count as a code, by its digest (`keeping.accepted`).
 
     Raises:
         RFBenchError: a network cannot be built or trained (the folder's error.json says why), or a copy's own group
@@ -35,7 +41,7 @@ def run_group(protocol: Protocol, group: Group, results: Path) -> Iterator[Probe
     torch.set_num_threads(1)  # low bits depend on it
     with flocks.held(folder / "lock", "is running this group"):
         try:
-            yield from _run(protocol, group, results)
+            yield from _run(protocol, group, results, accepted or {})
         except Exception as error:  # an operator's own code may raise anything
             reason = str(error) if isinstance(error, RFBenchError) else f"{type(error).__name__}: {error}"
             provenance.write_json(folder / ERROR, {"state": "error", "reason": reason, "protocol": protocol.digest})
@@ -43,7 +49,9 @@ def run_group(protocol: Protocol, group: Group, results: Path) -> Iterator[Probe
         (folder / ERROR).unlink(missing_ok=True)
 
 
-def _run(protocol: Protocol, group: Group, results: Path) -> Iterator[ProbeRun]:
+def _run(
+    protocol: Protocol, group: Group, results: Path, accepted: Mapping[str, Collection[str]]
+) -> Iterator[ProbeRun]:
     trained, width = matching(protocol, group.pair) if group.copy == MATCHED else (group, None)
     identity = identity_of(protocol, group, trained) | {"widened": trained.network if width else None, "width": width}
     about = {"provenance": provenance.collect("cpu, 1 thread")}
@@ -51,7 +59,7 @@ def _run(protocol: Protocol, group: Group, results: Path) -> Iterator[ProbeRun]:
 
     def finish(run: ProbeRun) -> dict:
         path = run.path(results)
-        if record := own_record(path, identity):
+        if record := own_record(path, identity, accepted):
             return record
         started = time.process_time()
         record = identity | {"lr": run.lr, "seed": run.seed, "purpose": run.purpose} | about
@@ -64,7 +72,7 @@ def _run(protocol: Protocol, group: Group, results: Path) -> Iterator[ProbeRun]:
     for run in tuning_runs(group, protocol):
         scores.setdefault(run.lr, []).append(mean_ap(finish(run)))
         yield run
-    lr = chosen_rate(scores) if scores else rate_of(protocol, trained.own, results)
+    lr = chosen_rate(scores) if scores else rate_of(protocol, trained.own, results, accepted)
     states = {}
     if width != protocol.network.width:  # else the pair and the reference match as they are
         for run in judged_runs(group, protocol, lr):
@@ -88,12 +96,13 @@ def identity_of(protocol: Protocol, group: Group, trained: Group | None = None) 
     }  # fmt: skip
 
 
-def own_record(path: Path, identity: dict) -> dict | None:
-    """The record at a path, if it is of today's experiment."""
+def own_record(path: Path, identity: dict, accepted: Mapping[str, Collection[str]] | None = None) -> dict | None:
+    """The record at a path, if it is of today's experiment, and of today's code or one that counts as it."""
     if not path.exists():
         return None
-    record = provenance.read_json(path)
-    return record if all(record.get(key) == value for key, value in identity.items()) else None
+    record, codes = provenance.read_json(path), {identity["code"], *(accepted or {}).get(identity["code"], ())}
+    same = all(record.get(key) == value for key, value in identity.items() if key != "code")
+    return record if same and record.get("code") in codes else None
 
 
 def mean_ap(record: dict) -> float:
@@ -107,10 +116,12 @@ def chosen_rate(scores: dict[float, list[float]]) -> float:
     return max(sorted(scores), key=lambda rate: np.mean(scores[rate]))
 
 
-def rate_of(protocol: Protocol, own: Group, results: Path) -> float:
+def rate_of(
+    protocol: Protocol, own: Group, results: Path, accepted: Mapping[str, Collection[str]] | None = None
+) -> float:
     """The learning rate that a network's own group chose."""
     path = own.folder(results) / SUMMARY
-    if (summary := own_record(path, identity_of(protocol, own))) is None:
+    if (summary := own_record(path, identity_of(protocol, own), accepted)) is None:
         raise RFBenchError(
             f"{path}: expected the learning rate that {own.name} chose in this experiment, found none. "
             f"Run it first: rfbench probe --group {own.name}, or snakemake probe."

@@ -3,7 +3,7 @@
 from rfbench.published.protocol import PUBLISHED_DATASETS
 from rfbench.settings import RunSettings, Training, plain
 
-ROUNDING = ("threads", "cudnn_benchmark", "channels_last", "compile")  # change low bits alone
+ROUNDING = ("threads", "cudnn_benchmark", "channels_last", "compile", "gpus")  # change low bits alone
 
 
 def deviations(run: RunSettings) -> list[str]:

@@ -102,6 +102,11 @@ def _recipe_problems(settings: Settings) -> list[str]:
         problems.append(
             f"recipe.micro_batches: must divide batch_size {recipe.batch_size}, found {recipe.micro_batches}."
         )
+    elif recipe.batch_size // recipe.micro_batches % recipe.gpus:
+        problems.append(
+            f"recipe.gpus: must divide the {recipe.batch_size // recipe.micro_batches} images of a micro-batch, "
+            f"found {recipe.gpus}."
+        )
     if recipe.ratio[0] > recipe.ratio[1]:
         problems.append(f"recipe.ratio: expected [smallest, largest], found {list(recipe.ratio)}.")
     if optimizer.type != "SGD" and optimizer.momentum is not None:
@@ -120,6 +125,8 @@ def needs_gpu(recipe: Training) -> list[str]:
         problems.append("recipe.amp: float16 needs a GPU, found device cpu. Use bfloat16 or none.")
     if recipe.tf32:
         problems.append("recipe.tf32: needs a GPU, found device cpu. Leave it out.")
+    if recipe.gpus > 1:
+        problems.append(f"recipe.gpus: needs {recipe.gpus} GPUs, found device cpu. Leave it out.")
     return problems
 
 

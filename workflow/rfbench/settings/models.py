@@ -60,6 +60,11 @@ def _as_before_there_was_the_key(value: Any) -> bool:
     return value in (0, "image")
 
 
+def _one(value: Any) -> bool:
+    """Whether a number that was 1 before there was the key still is, and so stays out."""
+    return value == 1
+
+
 def _because(why: str) -> dict:
     return {"why": why}
 
@@ -290,6 +295,18 @@ class Training(Section):
     compile: Annotated[Flag, Field(exclude_if=_as_before_there_was_the_key)] = False
     """Let torch.compile write the network's code: faster on a GPU, minutes later. Where no compiler works, the training
     goes on without and its record says why (compile_fallback). Low bits change."""
+    gpus: Annotated[
+        Whole,
+        Field(
+            ge=1,
+            le=64,
+            exclude_if=_one,
+            json_schema_extra=_because("no machine has more"),
+        ),
+    ] = 1
+    """GPUs of one machine that compute one training together (torchrun, DistributedDataParallel), as the authors' four
+    did. Each takes an equal part of every micro-batch; batch norm is synchronised, so only low bits change, unless
+    `dice: batch`, whose sums are over each part."""
     threads: Annotated[Whole, Field(ge=1, le=1024, json_schema_extra=_because("no machine has more cores"))] = 1
     """CPU threads of one training or evaluation. Fixed per job, since their number changes low bits."""
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from rfbench import provenance
 from rfbench.models.normalise import pad_labels
 from rfbench.settings import Recipe, RunSettings, Training
+from rfbench.training.ranks import Ranks
 from rfbench.training.step import Update, device_of
 from rfbench.training.stream import TrainingStream, batches_ahead
 from rfbench.training.watchdog import TimedOut, Watchdog
@@ -37,6 +38,7 @@ def run_updates(
     work: Path,
     checkpoint: Path | None,
     watchdog: Watchdog,
+    ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
 ) -> None:
     """Train a network to its last update.
 
@@ -48,13 +50,14 @@ def run_updates(
         work: folder of checkpoints and of the curve.
         checkpoint: where to continue; None at the start.
         watchdog: the time limit.
+        ranks: the processes that train together; each calls this with the same arguments.
 
     Raises:
         Diverged, TimedOut: with the reason.
     """
     recipe, total, done = run.recipe, run.dataset.iterations, 0
     model.train()
-    update, curve = Update(model, recipe), Curve(work / "curve.csv", total)
+    update, curve = Update(model, recipe, ranks), Curve(work / "curve.csv", total, written=ranks.leads)
     if checkpoint:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
@@ -63,29 +66,38 @@ def run_updates(
         set_random_states(state["random_states"])
         done = watchdog.done = state["done"]
     curve.start(done)
-    for images, label in batches(model, run, technical, manifest, done):
+    for images, label in batches(model, run, technical, manifest, done, ranks):
         rate = learning_rate(done, total, recipe)
         curve.add(update(images, label, rate))
         done = watchdog.done = done + 1
         if done % technical.log_interval == 0 or done == total:
             curve.log(done, rate)
-        expired = watchdog.expired() and done < total
+        expired = done < total and (ranks.told(watchdog.expired()) if technical.time_limit else False)
         if expired or (done % technical.checkpoint_interval == 0 and done < total):
             state = {"done": done, "model": model.state_dict(), "update": update.state(), "curve": curve.state(done)}
-            save_checkpoint(work, {**state, "random_states": random_states()})
+            if ranks.leads:
+                save_checkpoint(work, {**state, "random_states": random_states()})
         if expired:
             raise TimedOut(watchdog.reason())
 
 
 def batches(
-    model: nn.Module, run: RunSettings, technical: Recipe, manifest: Path, done: int
+    model: nn.Module,
+    run: RunSettings,
+    technical: Recipe,
+    manifest: Path,
+    done: int,
+    ranks: Ranks = Ranks(),  # noqa: B008
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised images (N, 3, H, W) and labels (N, H, W) of every update from number `done` on, on the device."""
+    """Normalised images (N, 3, H, W) and labels (N, H, W) of every update from number `done` on, on the device.
+
+    N is this process's share of the batch.
+    """
     recipe, dataset, device = run.recipe, run.dataset, device_of(model)
     width, height = dataset.crop
     stream = TrainingStream(manifest, dataset, recipe, run.seed, technical.store)
-    draws = range(done * recipe.batch_size, dataset.iterations * recipe.batch_size)
-    for images, labels in loader(stream, draws, technical, dataset.crop, pinned=device.type == "cuda"):
+    draws = ranks.draws(range(done, dataset.iterations), technical)
+    for images, labels in loader(stream, draws, ranks.share(technical), dataset.crop, pinned=device.type == "cuda"):
         yield model.normalise(images, (height, width)), pad_labels(labels, (height, width), device)
 
 
@@ -128,19 +140,20 @@ class Curve:
     """The training curve: rows of iteration, mean loss since the last row, learning rate; in the file and on stderr.
 
     Losses stay on the device until a row or a checkpoint needs them. The rows so far are part of every checkpoint, so
-    the file is whole whenever a training was killed.
+    the file is whole whenever a training was killed. Of several processes that train together one writes.
     """
 
     HEADER = "iteration,loss,lr\n"
 
-    def __init__(self, path: Path, total: int) -> None:
-        self.path, self.total = path, total
+    def __init__(self, path: Path, total: int, *, written: bool = True) -> None:
+        self.path, self.total, self.written = path, total, written
         self.rows: list[str] = []
         self.pending: list[Tensor] = []  # each update's losses since the last row, by micro-batch
 
     def start(self, done: int) -> None:
         """Write the rows so far; speed is measured from here."""
-        provenance.write_text(self.path, "".join([self.HEADER, *self.rows]))
+        if self.written:
+            provenance.write_text(self.path, "".join([self.HEADER, *self.rows]))
         self.started, self.first = time.monotonic(), done
 
     def add(self, losses: Tensor) -> None:
@@ -165,6 +178,8 @@ class Curve:
         self.pending.clear()
         loss = sum(losses) / len(losses)
         self.rows.append(f"{done},{loss:.6f},{rate:.8f}\n")
+        if not self.written:
+            return
         with self.path.open("a") as file:
             file.write(self.rows[-1])
         speed = (done - self.first) / (time.monotonic() - self.started)

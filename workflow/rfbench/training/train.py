@@ -8,6 +8,7 @@ is written whole when the training has ended.
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from rfbench.precision import arithmetic, set_precision
 from rfbench.settings import Recipe, RunSettings, needs_gpu
 from rfbench.training import compiling, memory
 from rfbench.training.loop import Curve, Diverged, run_updates
+from rfbench.training.ranks import Ranks, joined, leads
 from rfbench.training.watchdog import TimedOut, Watchdog, count_timeout
 from rfbench.training.workfolder import finish, finished, keep_only_own, locked, newest_checkpoint, reported
 
@@ -47,27 +49,63 @@ def train(
         weights: ImageNet checkpoint of the backbone.
 
     Returns:
-        The record; `state` is done, diverged, timeout or oom (out of memory).
+        The record; `state` is done, diverged, timeout or oom (out of memory); of the processes that train together
+        the first has it, the others only `state` followed.
     """
-    with reported(work):
+    with reported(work) if leads() else nullcontext():
         chosen = pick_device(device)
-        if chosen.type == "cpu" and (problems := needs_gpu(run.recipe)):
-            raise RFBenchError(" ".join(problems))
-        torch.set_num_threads(run.recipe.threads)
-        set_precision(tf32=run.recipe.tf32, cudnn_benchmark=run.recipe.cudnn_benchmark)
-        read_manifest(manifest, "train", run.dataset.lesions)  # named before anything starts
-        fallback = compiling.problem(chosen) if run.recipe.compile else None
-        if fallback:
-            print(f"recipe.compile: torch.compile does not work here, so training goes on without ({fallback})",
-                  file=sys.stderr)  # fmt: skip
-        identity = _identity(run, manifest, chosen, compiled=run.recipe.compile and not fallback)
-        with locked(work):
-            identity = keep_only_own(work, identity)
-            outcome = finished(work)
-            if outcome is None:
-                outcome = _train(run, recipe, chosen, manifest, work, output, identity, weights, fallback)
-            _publish(*outcome, work, output)
+        with joined(chosen) as ranks:
+            if ranks.leads:
+                return _lead(run, recipe, chosen, ranks, manifest, work, output, weights)
+            return _follow(run, recipe, chosen, ranks, manifest=manifest, work=work, weights=weights)
+
+
+def _lead(run: RunSettings, recipe: Recipe, device: torch.device, ranks: Ranks, manifest: Path, work: Path,
+          output: Path, weights: Path | None) -> dict:  # fmt: skip
+    """Train as the process that holds the work folder."""
+    fallback = _prepare(run, device)
+    if fallback:
+        print(f"recipe.compile: torch.compile does not work here, so training goes on without ({fallback})",
+              file=sys.stderr)  # fmt: skip
+    read_manifest(manifest, "train", run.dataset.lesions)  # named before anything starts
+    identity = _identity(run, manifest, device, compiled=run.recipe.compile and not fallback)
+    with locked(work):
+        identity = keep_only_own(work, identity)
+        outcome = finished(work)
+        if outcome is None:
+            outcome = _train(run, recipe, device, ranks, manifest, work, output, identity, weights, fallback)
+        else:
+            ranks.told(None)
+        _publish(*outcome, work, output)
     return outcome[0]
+
+
+def _follow(run: RunSettings, recipe: Recipe, device: torch.device, ranks: Ranks, *, manifest: Path, work: Path,
+            weights: Path | None) -> dict:  # fmt: skip
+    """Train as one of the other processes, which write nothing; they end in the state that the first one records."""
+    fallback = _prepare(run, device)
+    begun = ranks.told(None)
+    if begun is None:  # trained before
+        return {"state": "followed"}
+    model, _ = initial_model(run, weights)
+    watchdog = Watchdog(recipe.time_limit, run.dataset.iterations)
+    _drive(model, _computed(run, fallback), recipe, device, ranks=ranks, manifest=manifest, work=work,
+           checkpoint=begun["checkpoint"], watchdog=watchdog)  # fmt: skip
+    return {"state": "followed"}
+
+
+def _prepare(run: RunSettings, device: torch.device) -> str | None:
+    """Refuse what the device cannot compute, set threads and precision; why nothing is compiled, if so."""
+    if device.type == "cpu" and (problems := needs_gpu(run.recipe)):
+        raise RFBenchError(" ".join(problems))
+    torch.set_num_threads(run.recipe.threads)
+    set_precision(tf32=run.recipe.tf32, cudnn_benchmark=run.recipe.cudnn_benchmark)
+    return compiling.problem(device) if run.recipe.compile else None
+
+
+def _computed(run: RunSettings, fallback: str | None) -> RunSettings:
+    """The run as it is computed, eagerly where compiling does not work."""
+    return run.model_copy(update={"recipe": run.recipe.model_copy(update={"compile": False})}) if fallback else run
 
 
 def _identity(run: RunSettings, manifest: Path, device: torch.device, *, compiled: bool) -> dict:
@@ -80,15 +118,14 @@ def _identity(run: RunSettings, manifest: Path, device: torch.device, *, compile
     }
 
 
-def _train(run: RunSettings, technical: Recipe, device: torch.device, manifest: Path, work: Path, output: Path,
-           identity: dict, weights: Path | None, fallback: str | None) -> tuple[dict, dict]:  # fmt: skip
+def _train(run: RunSettings, technical: Recipe, device: torch.device, ranks: Ranks, manifest: Path, work: Path,
+           output: Path, identity: dict, weights: Path | None, fallback: str | None) -> tuple[dict, dict]:  # fmt: skip
     """Train until an end of whatever kind; the record and its times."""
     started, checkpoint = time.monotonic(), newest_checkpoint(work)
     watchdog = Watchdog(technical.time_limit, run.dataset.iterations)
     record = _draft(run, identity, device)
     if run.recipe.compile:
         record["compile_fallback"] = fallback
-    computed = run.model_copy(update={"recipe": run.recipe.model_copy(update={"compile": False})}) if fallback else run
 
     def ended(state: str, reason: str | None) -> tuple[dict, dict]:
         record.update(state=state, reason=reason)
@@ -98,10 +135,12 @@ def _train(run: RunSettings, technical: Recipe, device: torch.device, manifest: 
         return record, {"seconds": round(time.monotonic() - started, 1), "resumed": checkpoint is not None}
 
     with watchdog.guard(lambda reason: _publish(*ended("timeout", reason), work, output)):
+        ranks.told({"checkpoint": checkpoint})
         model, record["pretrained"] = initial_model(run, weights)
         state, reason = _drive(
-            model, computed, technical, device, manifest=manifest, work=work, checkpoint=checkpoint, watchdog=watchdog
-        )
+            model, _computed(run, fallback), technical, device, ranks=ranks, manifest=manifest, work=work,
+            checkpoint=checkpoint, watchdog=watchdog,
+        )  # fmt: skip
     record, times = ended(state, reason)
     if device.type == "cuda":
         times["max_memory_allocated"] = torch.cuda.max_memory_allocated(device)
@@ -136,7 +175,7 @@ def _draft(run: RunSettings, identity: dict, device: torch.device) -> dict:
         "settings": run.model_dump(mode="json"),
         "identity": identity,
         "pretrained": None,
-        "batch_norm_images": run.recipe.batch_size // run.recipe.micro_batches,
+        "batch_norm_images": run.recipe.batch_size // run.recipe.micro_batches,  # synchronised over GPUs
         "checkpoint_sha256": None,
         "provenance": devices.provenance_on(device),
     }
