@@ -123,10 +123,19 @@ def _leave(folder: Path, rng: np.random.Generator, points: int, seed: int) -> No
           "positives": 0 if k % 9 == 0 else 80} for k in range(27) for lesion in LESIONS]
     )  # fmt: skip
     images.to_csv(folder / "per_image.csv", index=False)
-    record = {
-        "checkpoint_sha256": f"{seed:064x}",
-        "identity": {"code": "c0dec0dec0de", "manifest": "ba9876543210" + 52 * "0"},
+    origin = {
+        "commit": "c0ffee" * 6,
+        "dirty": False,
+        "device": "cpu",
+        "python": "3.11",
+        "versions": {"torch": "2.13.0"},
     }
+    record = {
+        "state": "done", "reason": None, "settings": {}, "checkpoint_sha256": f"{seed:064x}", "n_images": 27,
+        "identity": {"settings": "0123456789ab", "manifest": "ba9876543210" + 52 * "0", "code": "c0dec0dec0de"},
+        "provenance": origin, "training_provenance": origin, "evaluation": {}, "details": {},
+        "metrics": dict.fromkeys(names.METRICS, dict.fromkeys(LESIONS, 0.5)),
+    }  # fmt: skip
     (folder / "evaluation.json").write_text(json.dumps(record))
 
 

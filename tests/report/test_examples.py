@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
-from rfbench.lesions.truth import ImageLesions, Truth
 
+from rfbench.lesions.truth import ImageLesions, Truth
 from rfbench.report import examples
 from rfbench.runs import run_folder
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rfbench import provenance
+from rfbench import records
 from rfbench.lesions import truth
 from rfbench.names import BASELINE_ROW
 from rfbench.page.grids import Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
@@ -197,12 +197,12 @@ def blind_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
     """The regions of the blind set of one data set."""
     name, done = data["dataset"].iloc[0], data[data["state"] == "done"]
     lesions = manifest_path(results, name).with_name(truth.NAME)
-    records = (run_folder(results, *run) / "evaluation.json"
+    paths = (run_folder(results, *run) / "evaluation.json"
                for run in done[["dataset", "pair", "seed"]].drop_duplicates().itertuples(index=False))  # fmt: skip
-    record = next((path for path in records if path.exists()), None)
+    record = next((path for path in paths if path.exists()), None)
     if record is None or not lesions.exists():
         return Hole(f"the blind set of {name} takes {lesions} and the record of a run, whose manifest digest it hashes")
-    regions = examples.blind(truth.read(lesions), provenance.read_json(record)["identity"]["manifest"])
+    regions = examples.blind(truth.read(lesions), records.read_evaluation(record)["identity"]["manifest"])
     lines = [
         [one.lesion, f"{SIZE_NAMES[one.size]} px", one.stem, ", ".join(map(str, one.box)), one.digest[:12]]
         for one in regions
