@@ -351,8 +351,18 @@ def test_no_run_done(tmp_path):
 
 def test_the_probe_is_shown_where_it_was_run(tmp_path):
     drawn_results.draw(tmp_path, pairs=2, points=20)
-    (tmp_path / "probe.csv").write_text("pair,tiny\nm2mrf_c,0.0125\n")
-    assert Document(page_of(tmp_path)).frame("probe").to_numpy().tolist() == [["m2mrf_c", "0.0125"]]
+    names = ["tiny", "large", "gain_tiny", "gain_large"]
+    line = {"arm": "fusion", "network": "m2mrf_c", "row": "M2MRF-C", "n": 20, "H1": "", "H2": "supported"}
+    line |= {f"{name}{end}": value for name in names for end, value in (("", 0.25), ("_low", 0.125), ("_high", 0.5))}
+    line |= {"gain_large": "", "gain_large_low": "", "gain_large_high": "", "void": "A/A", "open": ""}
+    (tmp_path / "probe.csv").write_text(pd.DataFrame([line]).to_csv(index=False))
+    page = build(read_metrics(tmp_path / "metrics.csv"), tmp_path, tmp_path)
+    assert "VOID, control A/A failed" in page.probe.caption
+    shown = Document(render.render(page)).frame("probe").to_numpy().tolist()
+    gain = "+25.0 (+12.5 to +50.0)"
+    assert shown == [["M2MRF-C", "20", *["25.0 (12.5 to 50.0)"] * 2, gain, "–", "–", "supported"]]
+    (tmp_path / "probe.csv").write_text("pair,seed\nm2mrf_c,0\n")
+    assert isinstance(build(read_metrics(tmp_path / "metrics.csv"), tmp_path, tmp_path).probe, Hole)
 
 
 def row(name: str, mean: float, letters: str, mark: str = "", ranked: bool = True) -> dict:

@@ -165,7 +165,7 @@ class Pipeline:
 
     def probe_files(self) -> list[str]:
         """The controlled experiment's table, where somebody has run it."""
-        path = Path(self.results) / "probe.csv"
+        path = Path(self.reports) / "tables" / "probe.csv"
         return [str(path)] if path.exists() else []
 
     def profile_digest(self) -> str:

@@ -27,6 +27,7 @@ rule partial:
         tables=f"{REPORTS}/partial/tables",
         figures=f"{REPORTS}/partial/figures",
         page=f"{REPORTS}/partial/report.html",
+        probe=f"{REPORTS}/tables/probe.csv",
     shell:
         "(rfbench aggregate --output {params.metrics:q}"
         " && rfbench statistics --metrics {params.metrics:q} --results {params.results:q} --output {params.differences:q}"
@@ -34,4 +35,5 @@ rule partial:
         " && rfbench verdicts --metrics {params.metrics:q} --results {params.results:q} --output {params.tables:q}"
         " && rfbench figures --metrics {params.metrics:q} --results {params.results:q} --output {params.figures:q}"
         " && rfbench page --metrics {params.metrics:q} --results {params.results:q} --output {params.page:q}"
+        " --probe {params.probe:q}"
         ") 2> >(tee {log:q} >&2)"

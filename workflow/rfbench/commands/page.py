@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metrics", type=Path, help="metrics.csv, or a part of it (default: the one in the results folder)"
     )
     parser.add_argument("--tables", type=Path, help="folder of the tables (default: tables beside the page)")
+    parser.add_argument("--probe", type=Path, help="the probe's table as CSV (default: probe.csv among the tables)")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
 
 
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     results = args.results or args.metrics.parent
     metrics = read_metrics(args.metrics or results / "metrics.csv")
     beside = args.metrics.parent if args.metrics else results
-    page = build(metrics, results, args.tables or args.output.parent / "tables", differences=beside)
+    folder = args.tables or args.output.parent / "tables"
+    page = build(metrics, results, folder, differences=beside, probe=args.probe)
     print_lines([f"{args.output}: {render.write(args.output, page) / 1e6:.2f} MB"], file=sys.stderr)
     return 0

@@ -88,15 +88,18 @@ class Page:
         return [one for data in self.datasets for one in data.figures.values() if isinstance(one, Figure)]
 
 
-def build(metrics: pd.DataFrame, results: Path, folder: Path, differences: Path | None = None) -> Page:
+def build(
+    metrics: pd.DataFrame, results: Path, folder: Path, differences: Path | None = None, probe: Path | None = None
+) -> Page:
     """Gather the page.
 
     Args:
         metrics: content of metrics.csv.
-        results: the results folder: profile.json, differences.csv, probe.csv, curves and records of runs; whatever of
-            them is missing is a hole of the page with its reason.
+        results: the results folder: profile.json, differences.csv, curves and records of runs; whatever of them is
+            missing is a hole of the page with its reason.
         folder: of the tables that the commands name.
         differences: folder of differences.csv, where it is another one than `results`.
+        probe: the probe's table as CSV, where it is another one than probe.csv in `folder`.
     """
     profile, compared = read_profile(results), read_differences(differences or results)
     ours = verdicts.read_ours(metrics, profile)
@@ -121,7 +124,7 @@ def build(metrics: pd.DataFrame, results: Path, folder: Path, differences: Path 
         costs=sections.costs_of(profile),
         conditions=tables.conditions(profile) if profile else "",
         ablation=sections.sweep(metrics),
-        probe=sections.probe(results / "probe.csv"),
+        probe=sections.probe(probe or folder / "probe.csv"),
         size_classes=tuple(found_lesions.SIZE_NAMES.items()),
     )
 

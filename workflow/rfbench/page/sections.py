@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rfbench import provenance
+from rfbench import records
 from rfbench.lesions import truth
 from rfbench.names import BASELINE_ROW
 from rfbench.page.grids import Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
@@ -154,24 +154,55 @@ def sweep(metrics: pd.DataFrame) -> Grid | Hole:
     return plain("ablation", "Ablation: one option at a time, percent, mean ± SD over n runs", columns, lines)
 
 
+PROBED = ("tiny", "large", "gain_tiny", "gain_large")
+
+
 def probe(path: Path) -> Grid | Hole:
-    """The controlled experiment's table, as it was written."""
+    """The controlled experiment, from its table; what the controls decide stands before everything else."""
     if not path.exists():
-        return Hole(f"no {path}: the controlled experiment has not been run")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return plain("probe", "The controlled experiment", [Column(name) for name in frame], frame.to_numpy().tolist())
+        return Hole(f"no {path}, which `snakemake probe --configfile config/probe.yaml` writes")
+    frame = pd.read_csv(path, keep_default_na=False, na_values={column: [""] for column in ("n", *PROBED)})
+    if missing := {"arm", "row", "n", *PROBED, "H1", "H2", "void", "open"} - set(frame.columns):
+        return Hole(f"{path} is no table of `rfbench probe-report`: it has no column {', '.join(sorted(missing))}")
+    void, undecided = (next(iter(filter(None, frame[column].astype(str))), "") for column in ("void", "open"))
+    state = "all controls passed"
+    if void or undecided:
+        state = f"VOID, control {void} failed" if void else f"preliminary, control {undecided} is not done"
+    groups = []
+    for arm, own in frame.groupby("arm", sort=False):
+        lines = [
+            (row["row"], number(row["n"], ".0f"), *(_probed(row, name) for name in PROBED), row["H1"] or "–",
+             row["H2"] or "–")
+            for row in own.to_dict("records")
+        ]  # fmt: skip
+        groups.append(Group(tuple(tuple(Entry(str(cell)) for cell in line) for line in lines), f"arm: {arm}"))
+    columns = (
+        Column("RF operators", words=True), Column("n", "seeds"), Column("AP, tiny spots"), Column("AP, large spots"),
+        Column("− baseline, tiny"), Column("− baseline, large"),
+        Column("H1", "a gain at tiny spots, and more than at large", words=True),
+        Column("H2", "a larger gain beside large spots", words=True),
+    )  # fmt: skip
+    return Grid("probe", f"The probe: AP in points with 95 % intervals; {state}", columns, tuple(groups))
+
+
+def _probed(row: dict, name: str) -> str:
+    """An AP, or a gain in it, with its interval, in points."""
+    form = "+.1f" if name.startswith("gain") else ".1f"
+    low, high = (pd.to_numeric(row[f"{name}_{end}"], errors="coerce") for end in ("low", "high"))
+    ends = "" if low != low else f" ({100 * low:{form}} to {100 * high:{form}})"
+    return number(100 * row[name], form) + ends
 
 
 def blind_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
     """The regions of the blind set of one data set."""
     name, done = data["dataset"].iloc[0], data[data["state"] == "done"]
     lesions = manifest_path(results, name).with_name(truth.NAME)
-    records = (run_folder(results, *run) / "evaluation.json"
+    paths = (run_folder(results, *run) / "evaluation.json"
                for run in done[["dataset", "pair", "seed"]].drop_duplicates().itertuples(index=False))  # fmt: skip
-    record = next((path for path in records if path.exists()), None)
+    record = next((path for path in paths if path.exists()), None)
     if record is None or not lesions.exists():
         return Hole(f"the blind set of {name} takes {lesions} and the record of a run, whose manifest digest it hashes")
-    regions = examples.blind(truth.read(lesions), provenance.read_json(record)["identity"]["manifest"])
+    regions = examples.blind(truth.read(lesions), records.read_evaluation(record)["identity"]["manifest"])
     lines = [
         [one.lesion, f"{SIZE_NAMES[one.size]} px", one.stem, ", ".join(map(str, one.box)), one.digest[:12]]
         for one in regions
