@@ -119,7 +119,7 @@ def test_the_table_says_first_whether_the_probe_is_void(tmp_path):
     text = rendered(tmp_path, unfinished, holes={"fusion/strideconv_bilinear--permuted": "not run yet"})
     assert text.splitlines()[2].startswith("**Preliminary: control permuted (fusion), permuted (serial) is not done")
     assert "| supported (controls open) |" in text
-    assert "- Hole at fusion/strideconv_bilinear--permuted: not run yet." in text
+    assert "- Hole, not run yet: fusion/strideconv_bilinear--permuted." in text
 
 
 def test_support_of_h2_that_is_a_smaller_loss_is_called_so(tmp_path):
@@ -159,7 +159,9 @@ def test_the_report_of_a_table_alone(tmp_path, capsys):
     records.write(table(PROTOCOL, PAIRS, {}), tmp_path / "kept.csv")
     arguments = ["--config", str(ROOT / "config" / "probe.yaml"), "--table", str(tmp_path / "kept.csv")]
     assert cli.main(["probe-report", *arguments, "--output", str(tmp_path)]) == 0
-    assert "All controls passed; H1 falsified" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "All controls passed; H1 falsified" in said
+    assert re.search(r"no run in kept\.csv: .*fusion/lip_bilinear, ", said)
     assert "MaxPool/Bilinear" in (tmp_path / "tables" / "probe.md").read_text()
     for name in figures.NAMES:
         assert (tmp_path / "figures" / f"{name}.pdf").stat().st_size > 2_000

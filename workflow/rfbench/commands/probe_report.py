@@ -21,7 +21,8 @@ def run(args: argparse.Namespace) -> int:
     probe = load(args.config)
     reports = args.output or probe.reports
     if args.table:
-        table, holes, kept = records.read(args.table, probe.protocol), {}, []
+        table, kept = records.read(args.table, probe.protocol), []
+        holes = records.absent(table, probe.groups, args.table.name)
     else:
         kept, accepted = keeping.reasons(probe.results), keeping.accepted(probe.results)
         table, holes = records.gather(probe.protocol, probe.groups, probe.results, accepted)
@@ -33,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     pairs = report.ordered(probe.pairs)
     report.write(reports / "tables", table, outcome, probe.protocol, holes, pairs, kept)
     figures.draw_all(reports / "figures", table, outcome, probe.protocol, pairs)
-    for name, reason in holes.items():
-        print(f"{name}: {reason}", file=sys.stderr)
+    for reason, names in report.by_reason(holes).items():
+        print(f"{reason}: {', '.join(names)}", file=sys.stderr)
     said = ", ".join(f"{name} {verdict}" for name, verdict in outcome.verdicts.items())
     print(f"{reports}/tables/probe.csv, .md, .tex; {reports}/figures/probe_*: {report.state(outcome)}; {said}",
           file=sys.stderr)  # fmt: skip

@@ -52,6 +52,13 @@ def gather(
     return pd.DataFrame(rows, columns=COLUMNS), holes
 
 
+def absent(table: pd.DataFrame, groups: Sequence[Group], name: str) -> dict[str, str]:
+    """Holes of a kept table: the groups that it has no run of."""
+    found = set(zip(table["arm"], table["network"], table["copy"], strict=True))
+    there = ((group.arm, group.network, group.copy) in found for group in groups)
+    return {group.name: f"no run in {name}" for group, present in zip(groups, there, strict=True) if not present}
+
+
 def expected(protocol: Protocol, group: Group, summary: dict | None) -> list:
     """The runs that count: those that choose the learning rate, then those of the rate that its summary names."""
     return tuning_runs(group, protocol) + (judged_runs(group, protocol, summary["lr"]) if summary else [])

@@ -46,8 +46,8 @@ def write(
     provenance.write_text(folder / f"{NAME}.csv", to_csv(rows, outcome, said))
     about = {
         "state": state(outcome), "kept": kept, "outcome": outcome, "protocol": protocol, "registered": REGISTERED.name,
-        "departures": departures(protocol), "holes": holes, "rows": rows, "arms": arms, "sweep": sweeps(scores, pairs),
-        "losses": losses(scores, pairs), "digest": protocol.digest, "reference": row_name(protocol.analysis.reference),
+        "departures": departures(protocol), "holes": by_reason(holes), "rows": rows, "arms": arms,
+        "sweep": sweeps(scores, pairs), "losses": losses(scores, pairs), "digest": protocol.digest, "reference": row_name(protocol.analysis.reference),
         "hollow": [row_name(pair) for pair in outcome.hollow],
         "headline": [row_name(pair) for pair in protocol.analysis.headline],
         "said": said, "points": points, "p_value": p_value, "correlation": correlation,
@@ -66,6 +66,14 @@ def state(outcome: Outcome) -> str:
     if outcome.undecided:
         return f"Preliminary: control {', '.join(outcome.undecided)} is not done, so no verdict below holds yet"
     return "All controls passed"
+
+
+def by_reason(holes: dict[str, str]) -> dict[str, list[str]]:
+    """Reason -> the groups that it keeps from being complete."""
+    found: dict[str, list[str]] = {}
+    for name, reason in holes.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def row_name(network: str) -> str:
