@@ -357,7 +357,7 @@ def test_the_probe_is_shown_where_it_was_run(tmp_path):
     line |= {"gain_large": "", "gain_large_low": "", "gain_large_high": "", "void": "A/A", "open": ""}
     (tmp_path / "probe.csv").write_text(pd.DataFrame([line]).to_csv(index=False))
     page = build(read_metrics(tmp_path / "metrics.csv"), tmp_path, tmp_path)
-    assert "VOID, control A/A failed" in page.probe.caption
+    assert "VOID, failed controls: A/A" in page.probe.caption
     shown = Document(render.render(page)).frame("probe").to_numpy().tolist()
     gain = "+25.0 (+12.5 to +50.0)"
     assert shown == [["M2MRF-C", "20", *["25.0 (12.5 to 50.0)"] * 2, gain, "–", "–", "supported"]]

@@ -167,7 +167,7 @@ def probe(path: Path) -> Grid | Hole:
     void, undecided = (next(iter(filter(None, frame[column].astype(str))), "") for column in ("void", "open"))
     state = "all controls passed"
     if void or undecided:
-        state = f"VOID, control {void} failed" if void else f"preliminary, control {undecided} is not done"
+        state = f"VOID, failed controls: {void}" if void else f"preliminary, controls not done: {undecided}"
     groups = []
     for arm, own in frame.groupby("arm", sort=False):
         lines = [
