@@ -47,8 +47,8 @@ def write(
     about = {
         "state": state(outcome), "kept": kept, "outcome": outcome, "protocol": protocol, "registered": REGISTERED.name,
         "departures": departures(protocol), "holes": by_reason(holes), "rows": rows, "arms": arms,
-        "sweep": sweeps(scores, pairs), "losses": losses(scores, pairs), "digest": protocol.digest, "reference": row_name(protocol.analysis.reference),
-        "hollow": [row_name(pair) for pair in outcome.hollow],
+        "sweep": sweeps(scores, pairs), "losses": losses(scores, pairs), "digest": protocol.digest,
+        "reference": row_name(protocol.analysis.reference), "hollow": [row_name(pair) for pair in outcome.hollow],
         "headline": [row_name(pair) for pair in protocol.analysis.headline],
         "said": said, "points": points, "p_value": p_value, "correlation": correlation,
     }  # fmt: skip
