@@ -167,7 +167,7 @@ class _Cost(Foreign):
     fps_ratio_min: _Ratio
     fps_ratio_max: _Ratio
     params: int = Field(gt=0)
-    params_w48: int | None = Field(gt=0)
+    params_w48: int = Field(gt=0)
 
 
 class _Profile(Foreign):
