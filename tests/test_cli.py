@@ -174,6 +174,9 @@ def test_every_rule_calls_the_verb_of_its_name():
         for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", rules, re.S | re.M)
     }
     calls.pop("partial")  # aggregates, tabulates and draws what there is
+    # The target that a person names renders; the groups of its runs are rules by their priority.
+    probe = [calls.pop(name) for name in ("probe", "probe_fusion", "probe_copy")]
+    assert probe == [["probe-report"], ["probe"], ["probe"]]
     assert {"prepare", "train", "evaluate", "tables"} <= calls.keys()
     assert calls == {name: [name] for name in calls}
     assert calls.keys() <= cli.VERBS.keys()
