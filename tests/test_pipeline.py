@@ -263,8 +263,8 @@ WORDS = (  # edits that change no result
     ("workflow/rfbench/training/train.py", "import json\n", "import json  # of the checkpoint's meta\n"),
     (
         "workflow/rfbench/losses.py",
-        "target = label[:, None] == lesions",
-        "target = (\n        label[:, None]) == lesions",
+        "probability = logits.float().sigmoid()",
+        "probability = (\n        logits.float()).sigmoid()",
     ),
     ("workflow/rfbench/commands/train.py", "found ones are resumed", "those in it are resumed"),
     ("workflow/rfbench/data/prepare.py", '"""Check every item,', '"""Check all items,'),

@@ -56,9 +56,10 @@ def test_every_text_arrives_in_the_command_as_it_is(tmp_path, monkeypatch):
     stub.chmod(0o755)
     monkeypatch.delenv("RFBENCH_DATA", raising=False)
     results, reports = f"results {FOLDER}", f"reports {FOLDER}"
-    found = commands(tmp_path, "all") + commands(tmp_path, "partial")
+    found = commands(tmp_path, "all") + commands(tmp_path, "partial") + commands(tmp_path, "probe")
     for log in ("prepare", "train", "evaluate", "weights"):
         (tmp_path / results / "logs" / log).mkdir(parents=True)
+    (tmp_path / "results" / "probe" / "logs").mkdir(parents=True)  # where the probe has its results by default
     for command in found:
         shell = ["bash", "-c", f"set -euo pipefail; export PATH={stub.parent}:$PATH; {command}"]
         subprocess.run(shell, cwd=tmp_path, check=True, capture_output=True)

@@ -73,7 +73,10 @@ def test_two_processes_train_as_one_with_two_micro_batches_and_resume(manifest, 
     file.write_text(script)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", file]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in both processes: another number adds up in another order
     one = dict(trained(manifest, tmp_path / "one", Ranks(), micro_batches=2).named_parameters())
+    torch.set_num_threads(threads)
     both = [torch.load(work / f"rank{rank}.pth") for rank in (0, 1)]
     start = dict(initial_model(run_settings(make_settings(**RECIPE), "SYN", PAIR, 0), None)[0].named_parameters())
     assert any((one[name] - start[name]).abs().max() > 1e-3 for name in one), "it has trained"
