@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rfbench import devices, provenance
+from rfbench import devices, records
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
 from rfbench.evaluation import ahead
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         # The pipeline has checked the configuration's pairs, for which torch is imported.
         settings = load_with_dataset(args.config, args.dataset, registry=False)
         evaluation = evaluation_settings(settings, args.dataset)
-        training = provenance.read_json(args.record)
+        training = records.read_training(args.record)
         if record := ahead.take(training, evaluation, args.code, work=args.work, output=args.output):
             show(record)
             return 0

@@ -8,7 +8,7 @@ rule `evaluate` takes what it finds there, if it is of this very network, evalua
 import shutil
 from pathlib import Path
 
-from rfbench import provenance
+from rfbench import provenance, records
 from rfbench.settings import EvaluationSettings
 
 FOLDER = "evaluation"
@@ -33,7 +33,7 @@ def take(training: dict, evaluation: EvaluationSettings, code: str, *, work: Pat
     files = [folder / name for name in (RECORD, *BESIDE)]
     if not all(file.is_file() for file in files):
         return None
-    record = provenance.read_json(folder / RECORD)
+    record = records.read_evaluation(folder / RECORD)
     wanted = {key: training[key] for key in ("state", "settings", "identity", "checkpoint_sha256")}
     wanted |= {"evaluation": evaluation.model_dump(mode="json"), "code": code}
     if any(record.get(key) != value for key, value in wanted.items()):

@@ -12,6 +12,7 @@ from rfbench.files import kind
 from rfbench.probe.groups import Group, judged_runs, tuning_runs
 from rfbench.probe.protocol import Protocol
 from rfbench.probe.run import ERROR, SUMMARY
+from rfbench.records import read_error
 
 COLUMNS = [
     *("arm", "network", "copy", "pair", "control", "matched", "widened", "width", "parameters", "flops"),
@@ -92,7 +93,7 @@ def _hole(folder: Path, summary: dict | None, judged: int) -> str:
     if summary:
         return "" if judged == len(summary["states"]) else f"{judged} of {len(summary['states'])} runs found"
     if (folder / ERROR).exists():
-        return f"error: {provenance.read_json(folder / ERROR)['reason']}"
+        return f"error: {read_error(folder / ERROR)}"
     return f"not finished yet, {judged} runs done" if folder.exists() else "not run yet"
 
 
