@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.special import expit
 from sklearn.metrics import log_loss
+from sklearn.utils import compute_sample_weight
 
 from rfbench.losses import cross_entropy, dice_loss
 
@@ -77,6 +78,25 @@ def test_cross_entropy_is_that_of_scikit_learn():
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(np.mean(expected), rel=1e-3)
     assert cross_entropy(torch.from_numpy(logits), torch.from_numpy(label)).item() == pytest.approx(np.mean(expected))
+
+
+@pytest.mark.parametrize("most", [3, 1000])
+def test_cross_entropy_weighs_a_rare_lesion_up_as_scikit_learn_does(most):
+    """Below the cap both sides weigh the same ("balanced"); at the cap a pixel weighs so many times another."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(2, 3, 16, 16)).astype(np.float32)
+    label = rng.choice(4, size=(2, 16, 16), p=[0.4, 0.55, 0.05, 0])  # one frequent, one rare, one that is not there
+    expected = []
+    for lesion in range(3):
+        truth = label.ravel() == lesion + 1
+        times = min(max((~truth).sum() / max(truth.sum(), 1), 1), most)
+        score = expit(logits[:, lesion].ravel().astype(float))
+        expected.append(log_loss(truth, score, sample_weight=np.where(truth, times, 1), labels=[False, True]))
+        if lesion == 1 and most == 1000:
+            balanced = compute_sample_weight("balanced", truth)
+            assert expected[-1] == pytest.approx(log_loss(truth, score, sample_weight=balanced))
+    found = cross_entropy(torch.from_numpy(logits), torch.from_numpy(label), positive_weight=most)
+    assert found.item() == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_an_unlearned_lesion_gives_a_gradient_to_cross_entropy_alone():

@@ -315,6 +315,7 @@ def test_run_settings_hold_only_what_changes_a_run():
         ("recipe.dice", "batch"),
         ("recipe.initial_probability", 0.5),
         ("recipe.cross_entropy", 1),
+        ("recipe.positive_weight", 100),
         ("datasets.SYN.iterations", 3),
         ("datasets.SYN.synthetic.contrast", 2),
         ("model.backbone", "hrnetv2_reduced"),
@@ -325,13 +326,14 @@ def test_run_settings_hold_only_what_changes_a_run():
 
 def test_keys_that_came_later_stay_out_of_settings_that_do_not_use_them():
     """So that records of before there were the keys have the digests of today."""
-    later = {"foreground": 0.5, "dice": "batch", "cross_entropy": 1.0, "initial_probability": 0.01, "compile": True}
+    later = {"foreground": 0.5, "dice": "batch", "cross_entropy": 1.0, "positive_weight": 100.0}
+    later |= {"initial_probability": 0.01, "compile": True}
     without = run_settings(complete(SMALL), "SYN", "maxpool_bilinear", 0)
     used = run_settings(complete(changed("recipe", later)), "SYN", "maxpool_bilinear", 0)
     assert not later.keys() & without.model_dump(mode="json")["recipe"].keys()
     assert later.items() <= used.model_dump(mode="json")["recipe"].items()
     said = deviations(used)
-    assert {"foreground 0.5", "dice batch", "initial_probability 0.01"} <= set(said)
+    assert {"foreground 0.5", "dice batch", "positive_weight 100.0", "initial_probability 0.01"} <= set(said)
     assert not any("compile" in words for words in said), "it changes low bits alone"
     assert recorded_settings({"settings": used.model_dump(mode="json")}) == used
 

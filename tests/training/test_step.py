@@ -178,9 +178,10 @@ def test_the_recipe_says_what_dice_is_summed_over():
 def test_cross_entropy_is_added_by_its_weight():
     images, label = batch()
     logits = network()(images)
-    loss = Update(network(), Training(cross_entropy=0.5))(images, label, rate=0.01)
-    expected = losses.dice_loss(logits, label) + 0.5 * losses.cross_entropy(logits, label)
-    assert loss.item() == expected.item()
+    for weight in (1, 30):
+        loss = Update(network(), Training(cross_entropy=0.5, positive_weight=weight))(images, label, rate=0.01)
+        entropy = losses.cross_entropy(logits, label, positive_weight=weight)
+        assert loss.item() == (losses.dice_loss(logits, label) + 0.5 * entropy).item()
 
 
 def test_channels_last_reaches_the_convolutions_and_leaves_the_loss():

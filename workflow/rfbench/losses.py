@@ -31,12 +31,23 @@ def dice_loss(logits: Tensor, label: Tensor, *, over_batch: bool = False) -> Ten
     return naive_dice(*rows, weight=None, eps=EPS, naive_dice=True, ignore_index=None)
 
 
-def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, label: Tensor, *, positive_weight: float = 1.0) -> Tensor:
     """Mean over pixels, lesions and images of −y ln p − (1 − y) ln(1 − p), p = sigmoid(logits), in float32.
 
-    Arguments as `dice_loss` takes them.
+    Args:
+        logits, label: as `dice_loss` takes them.
+        positive_weight: above 1 the mean is weighted: a lesion's pixels weigh as many times a pixel without it as
+            those outnumber them in the batch, so that both sides weigh the same (class-balanced as in Xie and Tu's
+            HED, 2015), yet at most so many times.
     """
-    return F.binary_cross_entropy_with_logits(logits.float(), _one_map_a_lesion(logits, label).float())
+    target = _one_map_a_lesion(logits, label).float()
+    if positive_weight == 1:
+        return F.binary_cross_entropy_with_logits(logits.float(), target)
+    count = target.sum((0, 2, 3), keepdim=True)  # (1, L, 1, 1)
+    others = target[:, :1].numel() - count
+    weight = 1 + target * ((others / count.clamp(min=1)).clamp(1, positive_weight) - 1)  # (N, L, H, W)
+    weight = weight / weight.mean((0, 2, 3), keepdim=True)
+    return F.binary_cross_entropy_with_logits(logits.float(), target, weight)
 
 
 def _one_map_a_lesion(logits: Tensor, label: Tensor) -> Tensor:

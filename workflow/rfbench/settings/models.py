@@ -276,6 +276,9 @@ class Training(Section):
     cross_entropy: Annotated[Number, Field(ge=0, exclude_if=_as_before_there_was_the_key)] = 0.0
     """Weight of binary cross-entropy, the mean over pixels and lesions, that is added to the Dice loss, as nnU-Net adds
     both. A lesion that a network has unlearned gives Dice no gradient, but cross-entropy does."""
+    positive_weight: Annotated[Number, Field(ge=1, exclude_if=_one)] = 1.0
+    """Most that a lesion's pixel weighs against another in that cross-entropy. Up to it both sides weigh the same, so
+    that a lesion of a thousandth of the pixels is heard; 1 weighs all pixels alike."""
     initial_probability: Annotated[Annotated[Number, Field(gt=0, lt=1)] | None, Field(exclude_if=_left_out)] = None
     """Probability that the untrained network gives every lesion at every pixel, by the biases of its last convolution
     (RetinaNet's prior, Lin et al. 2017). Null stands for the published 0.5, from where a short training has far to go

@@ -23,14 +23,15 @@ class Update:
     Args:
         model: on the device that computes.
         ranks: the processes that compute an update together.
-        recipe: of it `optimizer`, `micro_batches`, `dice`, `cross_entropy`, `amp`, `channels_last` and `compile`
-            count.
+        recipe: of it `optimizer`, `micro_batches`, `dice`, `cross_entropy`, `positive_weight`, `amp`, `channels_last`
+            and `compile` count.
     """
 
     def __init__(self, model: nn.Module, recipe: Training, ranks: Ranks = Ranks()) -> None:  # noqa: B008 (frozen)
         self.ranks = ranks
         self.parts, self.dtype = recipe.micro_batches, AUTOCAST[recipe.amp]
         self.over_batch, self.cross_entropy = recipe.dice == "batch", recipe.cross_entropy
+        self.positive_weight = recipe.positive_weight
         self.device = device_of(model)
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.layout)
@@ -70,7 +71,7 @@ class Update:
             logits = self.forward(images.contiguous(memory_format=self.layout))
         loss = dice_loss(logits, label, over_batch=self.over_batch)
         if self.cross_entropy:
-            loss = loss + self.cross_entropy * cross_entropy(logits, label)
+            loss = loss + self.cross_entropy * cross_entropy(logits, label, positive_weight=self.positive_weight)
         self.scaler.scale(loss / self.parts).backward()
         return loss.detach()
 
