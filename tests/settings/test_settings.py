@@ -341,7 +341,7 @@ def test_keys_that_came_later_stay_out_of_settings_that_do_not_use_them():
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        ("default", "ef8da3684d5c"),
+        ("default", "fb65daacac12"),
         ("idrid", "a0c9efef39a0"),
         ("ddr", "14a05716dfae"),
         ("since", "e3a0ded10772"),
