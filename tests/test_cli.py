@@ -107,7 +107,10 @@ def test_ctrl_c_is_one_line_and_status_130(tmp_path):
     while not (tmp_path / "syn" / "raw").exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert said.splitlines()[-1] == "rfbench prepare: interrupted"
     assert "Traceback" not in said

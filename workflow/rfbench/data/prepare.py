@@ -6,7 +6,6 @@ last: where it stands, all is whole.
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from rfbench.data.validation import Validation, hold_out
 from rfbench.errors import DataError
 from rfbench.files import write_changed
 from rfbench.names import LESIONS, lesion_problem
+from rfbench.threads import threads
 
 __all__ = [
     "prepare_ddr",
@@ -109,7 +109,7 @@ def prepare_synthetic(
     plan = synthetic.Plan(train=train, test=test, factor=factor, seed=seed, contrast=contrast, layout=layout, val=val)
     subjects = list(plan.subjects())
     refuse_leftovers(output, (RAW,), {f"{RAW}/{name}" for name in _raw_names(plan, pack)})
-    with ThreadPoolExecutor(jobs) as pool:
+    with threads(jobs) as pool:
         rendered = zip(subjects, pool.map(plan.render, subjects), strict=True)
         source = _write_raw(output, plan, pack, follow(rendered, len(plan), "generate", progress))
     archive = open_source(source)
@@ -173,7 +173,7 @@ def _prepare(
         _raise_empty(source, layout)
     refuse_leftovers(output, ("images", "labels"), {path(item) for item in items for path in (image_path, label_path)})
     step = partial(ingest, source, layout=layout)
-    with ThreadPoolExecutor(jobs) as pool:
+    with threads(jobs) as pool:
         results = list(follow(pool.map(step, items), len(items), "prepare", progress))
     findings = source.links() + findings + [finding for result in results for finding in result.findings]
     raise_findings(str(source.path), findings, output)
@@ -183,7 +183,7 @@ def _prepare(
     raise_findings(str(source.path), findings, output)
     notes += [f"WARNING {warning}" for result in results for warning in result.warnings]
     (output / NAME).unlink(missing_ok=True)  # from here on the folder is unfinished
-    with ThreadPoolExecutor(jobs) as pool:
+    with threads(jobs) as pool:
         list(pool.map(partial(write, source, output=output), items, results))
     return _finish(source, output, layout, results, frame, notes)
 

@@ -26,6 +26,7 @@ from rfbench.data.manifest import read_manifest
 from rfbench.data.progress import follow
 from rfbench.errors import DataError, RFBenchError, print_lines
 from rfbench.files import write_whole
+from rfbench.threads import threads
 
 FOLDER, SUFFIX = "store", ".pixels"
 HEADER = 4096  # bytes, so that the pixels begin on a page
@@ -79,7 +80,7 @@ def fill(manifest: Path, split: str = "train", *, progress: bool = True, jobs: i
     """
     folder = Path(manifest).parent
     rows = list(read_manifest(manifest, split).itertuples())
-    with ThreadPoolExecutor(jobs) as pool:
+    with threads(jobs) as pool:
         if not any(_faults(folder, rows, pool)) and not _leftovers(folder, rows):
             return
         with _locked(folder / FOLDER):
