@@ -78,18 +78,23 @@ class Checkout:
             )
 
     def jobs(self) -> dict[int, str]:
-        """Processes of `rfbench VERB` that run in this checkout: their verbs, for trainings with pair and seed."""
-        found = {}
+        """Processes of `rfbench VERB` that run in this checkout: their verbs, for trainings with pair and seed.
+
+        Not their own children, which have the same command line until they execute another one.
+        """
+        found, parents = {}, {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 words = (process / "cmdline").read_bytes().decode().split("\0")
                 here = (process / "cwd").readlink() == self.folder.resolve()
+                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue  # it has ended meanwhile, or is another user's
             if here and len(words) > 2 and words[1].endswith("/rfbench"):
                 run = [words[words.index(f"--{key}") + 1] for key in ("pair", "seed") if f"--{key}" in words]
                 found[int(process.name)] = " ".join([words[2], *run])
-        return found
+                parents[int(process.name)] = parent
+        return {job: verb for job, verb in found.items() if parents[job] not in found}
 
     def kill_group(self, snakemake: subprocess.Popen) -> None:
         """Kill -9 Snakemake and every job that it started."""

@@ -25,6 +25,7 @@ from rfbench.errors import RFBenchError
 from rfbench.models import backbones
 from rfbench.names import METRICS
 from rfbench.pipeline import Pipeline, keep_freed_memory, own_directory
+from rfbench.report import plotting
 
 from .checkout import ROOT, SMALLEST, SNAKEMAKE, Checkout, without_speeds
 from .test_devices import fake_gpus
@@ -307,13 +308,20 @@ def copied(finished: Checkout, folder: Path) -> Checkout:
 
 def written_in_figures(checkout: Checkout, folder: Path, monkeypatch) -> dict[str, set[str]]:
     """Every figure of the checkout's results, drawn again: its name and the words in it."""
-    words, save = {}, Figure.savefig
+    words, drawn = {}, []
+    draw, write = Figure.savefig, plotting.write_whole
 
-    def note(figure: Figure, path, *args, **kwargs):
-        words.setdefault(Path(path).stem, set()).update(text.get_text() for text in figure.findobj(Text))
-        save(figure, path, *args, **kwargs)
+    def note(figure: Figure, *args, **kwargs):
+        drawn.extend(text.get_text() for text in figure.findobj(Text))
+        draw(figure, *args, **kwargs)
+
+    def name(path: Path, content: bytes):
+        words.setdefault(path.stem, set()).update(drawn)
+        drawn.clear()
+        write(path, content)
 
     monkeypatch.setattr(Figure, "savefig", note)
+    monkeypatch.setattr(plotting, "write_whole", name)
     metrics = checkout.folder / "results/ci/metrics.csv"
     assert cli.main(["figures", "--metrics", str(metrics), "--output", str(folder)]) == 0
     return words
