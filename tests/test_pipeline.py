@@ -527,10 +527,35 @@ def test_failed_and_timed_out_runs_are_holes_and_a_raised_limit_fills_them(tmp_p
     assert checkout.planned(trained) == {}
 
 
+CLAIMED_AND_COMPUTED_ON_THE_CPU = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        spec = super().find_spec(name, path, target)
+        if name == "rfbench.devices":
+            execute = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: (execute(module), simulate(module))
+        return spec
+
+def simulate(devices):
+    def pick_device(name):
+        import torch
+        devices.claim_for(name)
+        return torch.device("cpu")
+    devices.offered, devices.pick_device = lambda name: devices.visible(), pick_device
+
+sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+
+
 @pytest.mark.slow
 def test_jobs_share_two_simulated_gpus(tmp_path):
-    """Two at once, each on its own device (the numbers are computed on the CPU); four seeds wait for a device each."""
+    """Two at once, each on its own device; the third seed waits for one."""
     checkout = Checkout(tmp_path / "checkout")
+    (checkout.folder / "sitecustomize.py").write_text(CLAIMED_AND_COMPUTED_ON_THE_CPU)
     (tmp_path / "bin").mkdir()
     checkout.environment["PATH"] = fake_gpus(tmp_path / "bin", 2, checkout.environment["PATH"])
     checkout.environment["RFBENCH_GPU_LOCKS"] = str(tmp_path / "locks")
