@@ -1,4 +1,4 @@
-# `make` and `make test` do everything on a machine with Python 3.11, make and git. `make help` lists the rest.
+# `make` and `make test` do everything on a machine with Python 3.11 to 3.13, make and git. `make help` lists the rest.
 # A GPU environment, once built with LOCK=envs/gpu.txt, stays one.
 LOCK ?= $(shell cmp -s envs/gpu.txt .venv/.rfbench-lock && echo envs/gpu.txt || echo envs/cpu.txt)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -30,7 +30,7 @@ lint: env ## ruff, snakefmt, snakemake --lint and the layers of the house
 	snakemake --lint
 	lint-imports --no-cache
 
-lock: ## renew envs/cpu.txt and envs/gpu.txt from pyproject.toml (needs uv)
+lock: ## renew the locks envs/*.txt from pyproject.toml (needs uv)
 	envs/lock.sh
 
 schema: env ## renew workflow/schemas/config.schema.json from workflow/rfbench/settings

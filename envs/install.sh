@@ -5,10 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 lock=$1 venv=$2
 
-is_3_11() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
-for python in ${PYTHON:-python3 python3.11}; do is_3_11 "$python" && break; done
-is_3_11 "$python" || {
-    echo "envs/install.sh: Python 3.11 is needed, found $("$python" --version 2>&1). Set PYTHON=/path/to/python3.11." >&2
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+candidates=(python3 python3.11 python3.12 python3.13)
+[ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+for python in "${candidates[@]}"; do fits "$python" && break; done
+fits "$python" || {
+    echo "envs/install.sh: Python 3.11, 3.12 or 3.13 is needed, found $("${candidates[0]}" --version 2>&1). Set PYTHON=/path/to/python3.11." >&2
     exit 1
 }
 stamp=$venv/.rfbench-lock

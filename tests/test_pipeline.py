@@ -482,7 +482,7 @@ def test_killed_snakemake_continues_and_never_doubles_a_training(finished, tmp_p
     while not (locks := [file for file in checkout.folder.glob("results/ci/runs/*/*/*/work/lock") if file.read_text()]):
         assert first.poll() is None, (tmp_path / "first.log").read_text()
         time.sleep(0.01)
-    orphan = int(locks[0].read_text())
+    orphan = int(locks[0].read_text().split()[0])
     os.kill(orphan, signal.SIGSTOP)  # so that the next start surely meets it
     first.kill()
     first.wait()

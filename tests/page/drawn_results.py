@@ -71,7 +71,7 @@ def draw(
                     lines += [{**common, "metric": metric, "lesion": "mean", "value": None} for metric in names.METRICS]
                     continue
                 lines += [{**common, **line} for line in _run(rng, place)]
-                _leave(run_folder(folder, dataset, common["pair"], seed), rng, points, seed)
+                leave(run_folder(folder, dataset, common["pair"], seed), rng, points, seed)
     metrics = pd.DataFrame(lines, columns=COLUMNS)
     metrics.to_csv(folder / "metrics.csv", index=False)
     found, _ = differences(metrics, folder, names.BASELINE_ROW)
@@ -105,7 +105,7 @@ def _run(rng: np.random.Generator, place: int) -> list[dict]:
     return lines
 
 
-def _leave(folder: Path, rng: np.random.Generator, points: int, seed: int) -> None:
+def leave(folder: Path, rng: np.random.Generator, points: int, seed: int) -> None:
     """Curves and record of a run."""
     folder.mkdir(parents=True)
     recall = np.linspace(0, 1, points)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -144,6 +145,99 @@ def test_a_hung_training_ends_as_a_timeout(manifest, tmp_path, workers, whole):
         pass
     run(make_settings(), manifest, tmp_path)
     assert same(weights(tmp_path), weights(whole))
+
+
+HUNG_IN_C = """
+import ctypes, sys
+from pathlib import Path
+from rfbench.training import train, watchdog
+from rfbench.training.stream import TrainingStream
+sys.path.insert(0, sys.argv[1])
+from tests.tiny_run import make_settings, run
+
+watchdog.GRACE = 2.0
+read, sleep = TrainingStream.__getitem__, ctypes.PyDLL(None).sleep  # PyDLL: no other thread runs meanwhile
+TrainingStream.__getitem__ = lambda self, draw: sleep(1000) if draw == 14 else read(self, draw)
+run(make_settings(time_limit=12 / 3600), Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_a_training_hung_in_c_code_is_ended_from_outside(manifest, tmp_path, whole):
+    """No thread of its own can run, so there is no record; the reason is left, the lock free, the checkpoint there."""
+    command = [sys.executable, "-c", HUNG_IN_C, ROOT, manifest, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (tmp_path / "train.json").exists()
+    until = time.monotonic() + 20
+    while not (tmp_path / "work" / "error.json").exists():
+        assert time.monotonic() < until, "the reason follows the kill"
+        time.sleep(0.1)
+    reason = json.loads((tmp_path / "work" / "error.json").read_text())["reason"]
+    assert "reached at iteration 3 of 6 and no update" in reason
+    assert "it hung where no thread of its own could end it, and was killed" in reason
+    with workfolder.locked(tmp_path / "work", patience=0):
+        pass
+    run(make_settings(), manifest, tmp_path)
+    assert json.loads((tmp_path / "times.json").read_text())["resumed"] is True
+    assert same(weights(tmp_path), weights(whole))
+
+
+TOLD_TO_END = """
+import os, signal, sys
+from pathlib import Path
+from rfbench.training import loop
+sys.path.insert(0, sys.argv[1])
+from tests.tiny_run import make_settings, run
+
+rate = loop.learning_rate
+
+def told(done, total, recipe):  # within the fourth update; the first signal comes twice, as from a queue
+    if done == 3 and os.environ["SIGNAL"]:
+        for _ in range(2):
+            os.killpg(0, int(os.environ["SIGNAL"]))
+    return rate(done, total, recipe)
+
+loop.learning_rate = told
+run(make_settings(log_interval=4, workers=WORKERS, checkpoint_interval=1000), Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_to_the_whole_job_leaves_a_checkpoint_and_the_next_start_goes_on(
+    manifest, tmp_path, workers, number, whole
+):
+    """As a queue sends it, to every process of the job at once: the training fails, with its last update saved."""
+    command = [sys.executable, "-c", TOLD_TO_END.replace("WORKERS", str(workers)), ROOT, manifest, tmp_path]
+    options = {"capture_output": True, "text": True, "timeout": 120, "start_new_session": True}
+    first = subprocess.run(command, env={**os.environ, "SIGNAL": str(int(number))}, **options)
+    assert first.returncode == 1, first.stderr
+    sentence = f"told to end ({number.name}) at iteration 4 of 6. Its checkpoint is written"
+    assert sentence in json.loads((tmp_path / "work" / "error.json").read_text())["reason"]
+    assert [path.name for path in tmp_path.glob("work/iter_*.pth")] == ["iter_4.pth"]
+    assert not (tmp_path / "train.json").exists()
+    second = subprocess.run(command, env={**os.environ, "SIGNAL": ""}, **options)
+    assert second.returncode == 0, second.stderr
+    assert json.loads((tmp_path / "times.json").read_text())["resumed"] is True
+    assert equal(tmp_path, whole)
+
+
+def test_a_second_signal_ends_a_training_that_does_not_come_to_its_next_update(monkeypatch):
+    dog, ended = watchdog.Watchdog(None, 6), []
+    monkeypatch.setattr(signal, "raise_signal", ended.append)
+    before = signal.getsignal(signal.SIGUSR1)
+    with dog.heeding():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert dog.expired()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert ended == [], "an echo of the first"
+        dog._told -= 2 * watchdog.PATIENCE
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert ended == [signal.SIGUSR1]
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 def test_an_unfinished_row_of_the_curve_survives(manifest, tmp_path, monkeypatch, whole):

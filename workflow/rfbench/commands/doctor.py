@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
@@ -25,9 +26,14 @@ Finding = tuple[str, str, str]  # what, "ok" | "note" | "missing", sentence
 def check_environment(lock: Path) -> list[Finding]:
     """Compare Python and the installed packages with a lock."""
     python = sys.version_info[:2]
-    findings = [("Python", "ok" if python == (3, 11) else "note", f"{python[0]}.{python[1]}; the locks are for 3.11")]
+    fits = "ok" if (3, 11) <= python <= (3, 13) else "note"
+    findings = [("Python", fits, f"{python[0]}.{python[1]}; the locks are for 3.11 to 3.13")]
     wrong = []
-    for name, pin in re.findall(r"^([A-Za-z0-9_.-]+)==([^\s\\]+)", lock.read_text(), flags=re.MULTILINE):
+    for line in re.findall(r"^[A-Za-z0-9_.-]+==[^\\\n]+", lock.read_text(), flags=re.MULTILINE):
+        pinned = Requirement(line)
+        name, pin = pinned.name, str(pinned.specifier).removeprefix("==")
+        if pinned.marker and not pinned.marker.evaluate():  # of another platform
+            continue
         try:
             found = version(name)
         except PackageNotFoundError:

@@ -1,5 +1,7 @@
 """Every pair against the baseline on every metric and lesion, with both intervals: results/differences.csv."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,19 +139,31 @@ def read_images(data: pd.DataFrame, scores: Scores, results: Path) -> Images:
     lesions = manifest_path(results, dataset).with_name(truth.NAME)
     there = truth.read(lesions) if lesions.exists() else None
     done = data[data["state"] == "done"].drop_duplicates(["pair", "seed"])
-    for pair, seed in zip(done["pair"], done["seed"], strict=True):
-        path = run_folder(results, dataset, pair, seed) / evidence.NAME
-        if not path.exists():
-            found.missing.append(f"{pair} seed {seed}")
-            continue
-        own = evidence.read(path)
-        _check(own, there, scores, (pair, seed), path)
-        found.without[pair, seed] = {
-            metric: values if metric in COUNTED else 100 * values
-            for metric, values in jackknife.without_each(own, there).items()
-        }
-        found.names, found.support = own.names.tolist(), jackknife.support(own, there)
+    files = {
+        run: run_folder(results, dataset, *run) / evidence.NAME for run in zip(done["pair"], done["seed"], strict=True)
+    }
+    found.missing = [f"{pair} seed {seed}" for (pair, seed), path in files.items() if not path.exists()]
+    files = {run: path for run, path in files.items() if path.exists()}
+    # Unpacking and counting, most of the time that statistics take, let other threads run meanwhile.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(cores) as threads:
+        kept = threads.map(lambda run: _without_each(run, files[run], there, scores), files)
+        for run, (without, lesions, support) in zip(files, kept, strict=True):
+            found.without[run], found.names, found.support = without, lesions, support
     return found
+
+
+def _without_each(
+    run: tuple[str, int], path: Path, there: truth.Truth | None, scores: Scores
+) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
+    """What `Images` keeps of one run: the metrics without each image, the lesions and the support."""
+    own = evidence.read(path)
+    _check(own, there, scores, run, path)
+    without = {
+        metric: values if metric in COUNTED else 100 * values
+        for metric, values in jackknife.without_each(own, there).items()
+    }
+    return without, own.names.tolist(), jackknife.support(own, there)
 
 
 def _check(own: evidence.Evidence, there: truth.Truth | None, scores: Scores, run: tuple[str, int], path: Path) -> None:

@@ -21,7 +21,7 @@ from rfbench.settings import Recipe, RunSettings, Training
 from rfbench.training.ranks import Ranks
 from rfbench.training.step import Update, device_of
 from rfbench.training.stream import TrainingStream, batches_ahead
-from rfbench.training.watchdog import TimedOut, Watchdog
+from rfbench.training.watchdog import Watchdog, heed_parent_alone
 from rfbench.training.workfolder import random_states, save_checkpoint, set_random_states
 
 
@@ -49,11 +49,11 @@ def run_updates(
         manifest: the prepared data set's manifest.csv.
         work: folder of checkpoints and of the curve.
         checkpoint: where to continue; None at the start.
-        watchdog: the time limit.
+        watchdog: the time limit, and signals.
         ranks: the processes that train together; each calls this with the same arguments.
 
     Raises:
-        Diverged, TimedOut: with the reason.
+        Diverged, TimedOut, Stopped: with the reason.
     """
     recipe, total, done = run.recipe, run.dataset.iterations, 0
     model.train()
@@ -72,13 +72,13 @@ def run_updates(
         done = watchdog.done = done + 1
         if done % technical.log_interval == 0 or done == total:
             curve.log(done, rate)
-        expired = done < total and (ranks.told(watchdog.expired()) if technical.time_limit else False)
+        expired = done < total and (ranks.told(watchdog.expired()) if watchdog.may_expire else False)
         if expired or (done % technical.checkpoint_interval == 0 and done < total):
             state = {"done": done, "model": model.state_dict(), "update": update.state(), "curve": curve.state(done)}
             if ranks.leads:
                 save_checkpoint(work, {**state, "random_states": random_states()})
         if expired:
-            raise TimedOut(watchdog.reason())
+            raise watchdog.end()
 
 
 def batches(
@@ -122,6 +122,7 @@ def loader(
         collate_fn=_side_by_side,
         generator=torch.Generator(),  # a loader draws when it starts, so a resumed one would shift torch's own state
         pin_memory=pinned,
+        worker_init_fn=heed_parent_alone,
     )
 
 

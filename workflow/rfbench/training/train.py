@@ -134,7 +134,7 @@ def _train(run: RunSettings, technical: Recipe, device: torch.device, ranks: Ran
             record["time_limit"] = watchdog.hours
         return record, {"seconds": round(time.monotonic() - started, 1), "resumed": checkpoint is not None}
 
-    with watchdog.guard(lambda reason: _publish(*ended("timeout", reason), work, output)):
+    with watchdog.guard(lambda reason: _publish(*ended("timeout", reason), work, output), work):
         ranks.told({"checkpoint": checkpoint})
         model, record["pretrained"] = initial_model(run, weights)
         state, reason = _drive(
@@ -156,7 +156,8 @@ def _drive(
 ) -> tuple[str, str | None]:
     """Train by `run_updates`; the state that the run ends in and, unless it is done, the reason."""
     try:
-        run_updates(model.to(device), run, technical, **files)
+        with files["watchdog"].heeding():
+            run_updates(model.to(device), run, technical, **files)
     except Diverged as error:
         return "diverged", str(error)
     except TimedOut as error:
