@@ -106,7 +106,7 @@ class Protocol(Section):
     """What of a data set's section can change the numbers of a training."""
 
     kind: Literal["idrid", "ddr", "folder", "synthetic"]
-    """idrid and ddr read the official archives; folder reads one's own data (README, Own data); synthetic generates an
+    """idrid and ddr read the official archives; folder reads one's own data (docs/own-data.md); synthetic generates an
     archive in the layout of IDRiD or DDR."""
     synthetic: Annotated[Synthetic | None, Field(validate_default=True, exclude_if=_left_out)] = None
     """What the generator draws (kind synthetic, which needs it)."""
