@@ -5,6 +5,7 @@ import gzip
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -265,6 +266,14 @@ def test_the_libraries_are_the_ones_named(text):
     for name, version in render.LIBRARIES:
         assert f"{name} {version}" in text
         assert name == "Vega-Embed" or f'"{version}' in script  # whose script does not say it
+
+
+def test_the_date_is_that_of_the_newest_evaluation(text, results, tmp_path):
+    assert 'Newest evaluation <time datetime="2026-03-03">2026-03-03</time>' in text
+    shutil.copytree(results, tmp_path / "results")
+    for path in (tmp_path / "results").rglob("evaluation_times.json"):
+        path.write_text('{"seconds": 1.5}')  # of an earlier version
+    assert "No record says when its run was evaluated." in page_of(tmp_path / "results")
 
 
 def test_reasons_are_told_and_escaped(text):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rfbench import records
 from rfbench.names import STATES
 from rfbench.page import charts, curves, findings, grids, origins, sections
 from rfbench.page.figure import Figure, signs
@@ -16,6 +17,7 @@ from rfbench.published import TABLES, names_for
 from rfbench.report import lesions as found_lesions
 from rfbench.report import power, ranking, tables, verdicts
 from rfbench.report.reading import read_differences, read_profile
+from rfbench.runs import run_folder
 from rfbench.statistics import verdicts as words
 
 OWN = TABLES["table_own"]
@@ -58,10 +60,11 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page; `published` and `power` are about all data sets."""
+    """The whole page; `date` is that of the newest evaluation (UTC), or empty where no record says when."""
 
     datasets: tuple[DataSet, ...]
     states: dict[str, int]
+    date: str
     commits: tuple[str, ...]
     kept: tuple[str, ...]
     verdicts: Grid
@@ -112,6 +115,7 @@ def build(
     return Page(
         datasets=tuple(datasets),
         states={state: sum(data.states[state] for data in datasets) for state in STATES},
+        date=_newest(done, results),
         commits=tuple(tables.commits(done)),
         kept=tuple(tables.keepings(done)),
         verdicts=sections.verdict_counts(judged),
@@ -127,6 +131,14 @@ def build(
         probe=sections.probe(probe or folder / "probe.csv"),
         size_classes=tuple(found_lesions.SIZE_NAMES.items()),
     )
+
+
+def _newest(done: pd.DataFrame, results: Path) -> str:
+    """When the last of these runs was evaluated: a record's date, so that the same input gives the same bytes."""
+    runs = done[["dataset", "pair", "seed"]].drop_duplicates().itertuples(index=False)
+    paths = [run_folder(results, *run) / "evaluation_times.json" for run in runs]
+    moments = [records.read_moment(path) for path in paths if path.exists()]
+    return max(filter(None, moments), default="")[:10]
 
 
 def _dataset(

@@ -1,6 +1,6 @@
 """The page as one HTML file: text and tables from Jinja2, charts from Vega-Lite, nothing loaded from anywhere.
 
-The same input gives the same bytes: what the page shows has no clock, and the libraries are compressed without a date.
+The same input gives the same bytes: the page's date is a record's, and the libraries are compressed without a date.
 """
 
 import base64
