@@ -23,10 +23,13 @@ from rfbench.page import findings, render
 from rfbench.page.grids import Hole
 from rfbench.page.measures import LESIONS, PIXELS
 from rfbench.page.model import Page, build
+from rfbench.page.strips import strips
+from rfbench.report.examples import Contrast
 from rfbench.report.reading import read_metrics
 
 from . import drawn_results
 
+PANELS = "panels.html"  # beside the page: the only file that it leads to
 VOID = {"meta", "input", "br"}
 CLOSED_BY_NEXT = {"th": {"th", "td", "tr", "tbody", "table"}, "td": {"th", "td", "tr", "tbody", "table"},
                   "tr": {"tr", "tbody", "table"}}  # fmt: skip
@@ -218,13 +221,13 @@ def test_the_front_is_what_no_other_row_beats(page, cost, better):
 
 def test_every_link_has_its_target(document):
     assert len(document.links) > 40
-    assert {link[1:] for link in document.links} <= set(document.ids)
+    assert {link[1:] for link in document.links if link != PANELS} <= set(document.ids)
     for fragment in ("IDRiD.lip_bilinear", "IDRiD.lip_bilinear.mAUPR", "IDRiD.lip_bilinear.FPS"):
         assert fragment in document.ids
 
 
 def test_nothing_leads_out_of_the_file(text, document):
-    assert all(link.startswith("#") for link in document.links)
+    assert {link for link in document.links if not link.startswith("#")} == {PANELS}
     for tag, name, value in document.attributes:
         assert name not in ("src", "srcset", "action", "data", "poster", "xlink:href"), (tag, name, value)
         assert name == "content" or "//" not in (value or ""), (tag, name, value)
@@ -274,6 +277,29 @@ def test_the_date_is_that_of_the_newest_evaluation(text, results, tmp_path):
     for path in (tmp_path / "results").rglob("evaluation_times.json"):
         path.write_text('{"seconds": 1.5}')  # of an earlier version
     assert "No record says when its run was evaluated." in page_of(tmp_path / "results")
+
+
+def test_strips_show_the_images_that_the_table_counts(text, document):
+    """A line a lesion and pair; their words are the table's numbers."""
+    labels = [value for tag, name, value in document.attributes if (tag, name) == ("svg", "aria-label")]
+    table = document.frame("IDRiD.contrast")
+    assert len(table) == 4 * 4
+    for line in table.to_dict("records"):
+        low, high = (line[end].split()[0] for end in ("0 %", "100 %"))
+        words = f"{line['RF operators']}: {line['images']} images, {low} to {high}, median {line['50 %'].split()[0]}; "
+        assert f"{words}{line['left out']} left out" in labels
+
+
+def test_ticks_stand_where_the_differences_are():
+    gaps = tuple((f"i{k}", gap) for k, gap in enumerate((-12.0, -3.0, 0.0, 0.01, 6.0, 8.0, 15.5)))
+    (plot,) = strips([Contrast("MA", "A", "a", 0, 2, gaps), Contrast("MA", "B", "b", 0, 9, ())])
+    assert plot.end == 20
+    assert [strip.row for strip in plot.strips] == ["A"], "nothing to show of the other"
+    places = [200 + 10 * gap for _, gap in gaps if gap != 0.01]
+    ticks = [int(place) for place in re.findall(r"M(\d+) 4v8", plot.strips[0].ticks)]
+    assert ticks == sorted({round(place) for place in places})
+    picked = [int(place) for place in re.findall(r"M(\d+) 1v14", plot.strips[0].picked)]
+    assert picked == sorted(round(200 + 10 * gaps[place][1]) for place in (0, 2, 3, 4, 6) if place != 3)
 
 
 def test_reasons_are_told_and_escaped(text):

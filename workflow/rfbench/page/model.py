@@ -13,9 +13,10 @@ from rfbench.page.figure import Figure, signs
 from rfbench.page.grids import Grid, Hole
 from rfbench.page.measures import Measure, measures
 from rfbench.page.origins import Origin
+from rfbench.page.strips import Strips, strips
 from rfbench.published import TABLES, names_for
+from rfbench.report import examples, power, ranking, tables, verdicts
 from rfbench.report import lesions as found_lesions
-from rfbench.report import power, ranking, tables, verdicts
 from rfbench.report.reading import read_differences, read_profile
 from rfbench.runs import run_folder
 from rfbench.statistics import verdicts as words
@@ -39,6 +40,7 @@ class DataSet:
         figures: by name, or why there is none.
         statistics: differences to the baseline, or why there are none.
         blind, contrast: the lists of examples, or why there are none.
+        strips: the strip plots of the contrast set.
         origins: of its rows.
     """
 
@@ -55,6 +57,7 @@ class DataSet:
     statistics: Grid | Hole
     blind: Grid | Hole
     contrast: Grid | Hole
+    strips: tuple[Strips, ...]
     origins: tuple[Origin, ...]
 
 
@@ -79,6 +82,7 @@ class Page:
     ablation: Grid | Hole
     probe: Grid | Hole
     size_classes: tuple[tuple[str, str], ...]
+    rule: tuple[str, ...]
 
     @property
     def all_synthetic(self) -> bool:
@@ -130,6 +134,7 @@ def build(
         ablation=sections.sweep(metrics),
         probe=sections.probe(probe or folder / "probe.csv"),
         size_classes=tuple(found_lesions.SIZE_NAMES.items()),
+        rule=examples.RULE,
     )
 
 
@@ -175,6 +180,7 @@ def _dataset(
         statistics=sections.differences_of(data, differences),
         blind=sections.blind_set(data, results),
         contrast=sections.contrast_set(data, results),
+        strips=tuple(strips(sections.differences_by_image(data, results))),
         origins=tuple(origins.origins(data, rows, results, files)),
     )
 
