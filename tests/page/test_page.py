@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import itertools
 import json
 import math
 import re
@@ -290,15 +291,21 @@ def test_strips_show_the_images_that_the_table_counts(text, document):
         assert f"{words}{line['left out']} left out" in labels
 
 
+def at(path: str, first: str, others: str) -> list[int]:
+    """Where the ticks of a path stand, of which the first ends so, and the others."""
+    start, *steps = re.fullmatch(rf"M(\d+) {first}((?:m\d+{others})*)", path).groups()
+    return list(itertools.accumulate([int(start), *map(int, re.findall(rf"m(\d+){others}", steps[0]))]))
+
+
 def test_ticks_stand_where_the_differences_are():
     gaps = tuple((f"i{k}", gap) for k, gap in enumerate((-12.0, -3.0, 0.0, 0.01, 6.0, 8.0, 15.5)))
     (plot,) = strips([Contrast("MA", "A", "a", 0, 2, gaps), Contrast("MA", "B", "b", 0, 9, ())])
     assert plot.end == 20
-    assert [strip.row for strip in plot.strips] == ["A"], "nothing to show of the other"
+    assert [(strip.row, strip.words) for strip in plot.strips[1:]] == [("B", "no image, 9 left out")]
     places = [200 + 10 * gap for _, gap in gaps if gap != 0.01]
-    ticks = [int(place) for place in re.findall(r"M(\d+) 4v8", plot.strips[0].ticks)]
+    ticks = at(plot.strips[0].ticks, "4v8", "-8v8")
     assert ticks == sorted({round(place) for place in places})
-    picked = [int(place) for place in re.findall(r"M(\d+) 1v14", plot.strips[0].picked)]
+    picked = at(plot.strips[0].picked, "1v14", "-14v14")
     assert picked == sorted(round(200 + 10 * gaps[place][1]) for place in (0, 2, 3, 4, 6) if place != 3)
 
 

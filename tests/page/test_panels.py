@@ -16,7 +16,8 @@ import yaml
 
 from rfbench.data.manifest import read_manifest
 from rfbench.errors import RFBenchError
-from rfbench.lesions import truth
+from rfbench.evaluation.ground_truth import lesions_of
+from rfbench.lesions import masks, truth
 from rfbench.names import LESIONS
 from rfbench.page import panels as page
 from rfbench.report import examples, panel_figures
@@ -221,3 +222,36 @@ def test_the_command_writes_the_same_bytes_twice(results, tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
     digest = hashlib.sha256((tmp_path / "a" / "panels.csv").read_bytes()).hexdigest()
     assert digest in (tmp_path / "a" / "panels.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_eighteen_pairs_on_the_real_photographs_stay_below_3_mb(idrid, tmp_path):
+    """Every pair sees the true lesions, so that outlines are as long as lesions' are."""
+    metrics = drawn_panels.drawn_results.draw(tmp_path, pairs=18, seeds=1, points=20)
+    folder = manifest_path(tmp_path, "IDRiD").parent
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(idrid.parent)
+    scale = {"lesions": LESIONS, "scale": (1440, 960), "eval_size": "native"}
+    if not (folder / truth.NAME).exists():
+        truth.write(folder / truth.NAME, lesions_of(idrid, "test", **scale))
+    known = truth.read(folder / truth.NAME)
+    labels = {row.stem: cv2.imread(str(idrid.parent / row.label), cv2.IMREAD_GRAYSCALE)
+              for row in read_manifest(idrid, "test", LESIONS).itertuples()}  # fmt: skip
+    parts = [masks.runs_of(label == value) for label in labels.values() for value in range(1, 5)]
+    kept = masks.Masks.of(LESIONS, list(labels), known.size.tolist(), parts)
+    areas = {stem: np.bincount(label.reshape(-1), minlength=5)[1:].tolist() for stem, label in labels.items()}
+    rows = [{"stem": stem, "lesion": lesion, "tp": area, "predicted": area, "positives": area}
+            for stem, own in areas.items() for lesion, area in zip(LESIONS, own, strict=True)]  # fmt: skip
+    for pair in metrics["pair"].unique():
+        run = run_folder(tmp_path, "IDRiD", pair, 0)
+        masks.write(run / masks.NAME, kept)
+        pd.DataFrame(rows).to_csv(run / "per_image.csv", index=False)
+    found = gather(read_metrics(tmp_path / "metrics.csv"), tmp_path, drawn_panels.dataset())
+    drawn = page.render([found], "0" * 64)
+    assert len(drawn.encode()) <= page.MOST_BYTES == 3_000_000
+    assert {case.example.set for case in found.cases} == set(examples.SETS)
+    assert min(case.example.crop_side for case in found.cases) == 256
+    for case in found.cases:
+        assert all(count.found == count.lesions and not count.wrong
+                   for seen in case.seen.values() for count in seen.tile.counts.values())  # fmt: skip
