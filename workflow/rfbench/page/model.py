@@ -13,7 +13,7 @@ from rfbench.page.figure import Figure, signs
 from rfbench.page.grids import Grid, Hole
 from rfbench.page.measures import Measure, measures
 from rfbench.page.origins import Origin
-from rfbench.page.strips import Strips, strips
+from rfbench.page.strips import Strips, of_examples
 from rfbench.published import TABLES, names_for
 from rfbench.report import examples, power, ranking, tables, verdicts
 from rfbench.report import lesions as found_lesions
@@ -40,7 +40,7 @@ class DataSet:
         figures: by name, or why there is none.
         statistics: differences to the baseline, or why there are none.
         blind, contrast: the lists of examples, or why there are none.
-        strips: the strip plots of the contrast set.
+        strips: the strip plot of the contrast set that is drawn; None where there is none.
         origins: of its rows.
     """
 
@@ -57,7 +57,7 @@ class DataSet:
     statistics: Grid | Hole
     blind: Grid | Hole
     contrast: Grid | Hole
-    strips: tuple[Strips, ...]
+    strips: Strips | None
     origins: tuple[Origin, ...]
 
 
@@ -180,7 +180,7 @@ def _dataset(
         statistics=sections.differences_of(data, differences),
         blind=sections.blind_set(data, results),
         contrast=sections.contrast_set(data, results),
-        strips=tuple(strips(sections.differences_by_image(data, results))),
+        strips=of_examples(sections.differences_by_image(data, results)),
         origins=tuple(origins.origins(data, rows, results, files)),
     )
 

@@ -16,17 +16,23 @@ from rfbench import provenance
 from rfbench.errors import RFBenchError
 from rfbench.names import OUTLINE_COLOURS, lesion_colour
 from rfbench.page.render import TEMPLATES, environment
-from rfbench.page.strips import Strips, strips
+from rfbench.page.strips import Strips, by_lesion
 from rfbench.report import examples
 from rfbench.report.lesions import SIZE_NAMES
 from rfbench.report.panels import Case, Panels, Seen, shrunk
 
 MOST_BYTES = 3_000_000
-UNITS = 512  # of a view's side, at most: outlines of larger crops are rounded to it
 PHOTOGRAPH = 320  # px of a photograph's side, at most
 QUALITY = 80  # of its JPEG
-# What is left out, in turn, of a page that would be too large: (regions of a stratum, percentiles).
-PARTS = ((3, (0, 25, 50, 75, 100)), (2, (0, 25, 50, 75, 100)), (1, (0, 25, 50, 75, 100)), (1, (0, 50, 100)))
+# What is left of a page that would be too large, in turn: regions of a stratum, percentiles, and the units of a view's
+# side, which outlines are rounded to (networks that have learned nothing draw long ones).
+PARTS = (
+    (3, (0, 25, 50, 75, 100), 512),
+    (2, (0, 25, 50, 75, 100), 512),
+    (1, (0, 25, 50, 75, 100), 512),
+    (1, (0, 50, 100), 512),
+    (1, (0, 50, 100), 128),
+)
 
 
 @dataclass(frozen=True)
@@ -76,14 +82,16 @@ def render(gathered: Sequence[Panels], digest: str, listed: str = examples.NAME)
         RFBenchError: even the smallest part of the examples makes a page above MOST_BYTES.
     """
     colours = {lesion: colour(lesion, one.lesions) for one in gathered for lesion in one.lesions}
-    drawn = {(one.name, case.example.name): shown(case, one) for one in gathered for case in one.cases}
-    size = 0
-    for regions, percentiles in PARTS:
+    size, units, drawn = 0, 0, {}
+    for regions, percentiles, finest in PARTS:
+        if finest != units:
+            units = finest
+            drawn = {(one.name, case.example.name): shown(case, one, units) for one in gathered for case in one.cases}
         sets = [_set(one, drawn, part_of(regions, percentiles)) for one in gathered]
         left = sum(len(cases) for one in sets for part in (one.blind, one.contrast) for cases in part.values())
         text = environment().get_template("panels.html.j2").render(
             sets=sets, digest=digest, listed=listed, rule=examples.RULE, colours=colours, sizes=SIZE_NAMES,
-            left_out=len(drawn) - left, regions=regions, percentiles=percentiles,
+            left_out=len(drawn) - left, regions=regions, percentiles=percentiles, units=units,
             style="".join((TEMPLATES / name).read_text() for name in ("style.css", "panels.css")),
             script=(TEMPLATES / "panels.js").read_text(),
         )  # fmt: skip
@@ -120,12 +128,12 @@ def _set(panels: Panels, drawn: dict[tuple[str, str], Shown], chosen: Callable[[
         one = case.example
         if chosen(one):
             found[one.set].setdefault(one.lesion, []).append(drawn[panels.name, one.name])
-    return Set(panels, found["blind"], found["contrast"], {one.lesion: one for one in strips(panels.differences)})
+    return Set(panels, found["blind"], found["contrast"], by_lesion(panels.differences))
 
 
-def shown(case: Case, panels: Panels) -> Shown:
-    """A case as it is drawn."""
-    one, unit = case.example, min(2.0, UNITS / case.example.crop_side)
+def shown(case: Case, panels: Panels, units: int = PARTS[0][2]) -> Shown:
+    """A case as it is drawn, outlines rounded to half a pixel, or to a view of so many units."""
+    one, unit = case.example, min(2.0, units / case.example.crop_side)
     box = tuple(round(unit * value, 1) for value in
                 (one.left - one.crop_left, one.top - one.crop_top, one.width, one.height))  # fmt: skip
     views = [
