@@ -3,7 +3,7 @@
 LOCK ?= $(shell cmp -s envs/gpu.txt .venv/.rfbench-lock && echo envs/gpu.txt || echo envs/cpu.txt)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: benchmark env test test-all fuzz lint lock schema record help
+.PHONY: benchmark env test test-all fuzz lint lock schema record picture help
 
 benchmark: env ## environment, embedded benchmark on synthetic data, tables (the default)
 	PYTHONPATH=workflow$${PYTHONPATH:+:$$PYTHONPATH} snakemake --cores all --logger rfbench
@@ -46,6 +46,9 @@ record: ## keep a finished experiment's numbers in results/measured: make record
 		results/measured/$(NAME)
 	cd $(FROM)/reports/$(NAME)/tables && \
 		cp table*.md lesions.csv lesions.md power.csv power.md verdicts.csv verdicts.md claims.csv $(CURDIR)/results/measured/$(NAME)
+
+picture: env ## renew docs/probe.svg, the README's picture, from recorded runs
+	rfbench probe-report --config config/probe.yaml --table results/measured/probe.csv --picture docs/probe.svg
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20

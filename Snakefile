@@ -34,6 +34,7 @@ else:
         include: "workflow/rules/evaluate.smk"
         include: "workflow/rules/profile.smk"
         include: "workflow/rules/aggregate.smk"
+        include: "workflow/rules/panels.smk"
         include: "workflow/rules/probe.smk"
 
     rule all:

@@ -1,7 +1,10 @@
 """docs/ against the code: what its tables say of operators, generator, protocol and metrics; its links."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from torch import nn
 import operators
 import operators.deconv
 from operators import carafe, maxpool
+from rfbench.cli import VERBS
 from rfbench.data.synthetic.lesions import KINDS
 from rfbench.metrics import LesionMetrics
 from rfbench.models import assemble, count_parameters
@@ -50,6 +54,36 @@ def test_links_lead_somewhere(page):
         linked = page.parent / path if path else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", [*PAGES[:-1], ROOT / "results/measured/README.md"], ids=lambda page: page.name)
+def test_commands_exist(page):
+    """Verbs of `rfbench`, configurations and targets of `make` that a page names."""
+    text = page.read_text()
+    verbs = re.findall(r"(?:`|^)rfbench ([a-z][a-z-]*)", text, flags=re.MULTILINE)
+    assert [verb for verb in verbs if verb not in VERBS] == []
+    assert [name for name in re.findall(r"\bconfig/\w+\.yaml", text) if not (ROOT / name).exists()] == []
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    named = re.findall(r"(?:`|^)make ([a-z-]+)", text, flags=re.MULTILINE)
+    assert [target for target in named if target not in targets] == []
+
+
+def test_the_readme_opens_with_a_picture_and_two_commands():
+    head = (ROOT / "README.md").read_text().partition("## The real experiment")[0]
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", head)
+    assert picture.endswith(".svg")
+    assert "\nmake " in head
+    assert "\nmake test " in head
+
+
+@pytest.mark.slow
+def test_the_picture_is_that_of_the_recorded_runs(tmp_path):
+    recorded, drawn = DOCS / "probe.svg", tmp_path / "probe.svg"
+    table = ["--config", ROOT / "config" / "probe.yaml", "--table", ROOT / "results" / "measured" / "probe.csv"]
+    subprocess.run([sys.executable, "-m", "rfbench", "probe-report", *table, "--picture", drawn], check=True)
+    assert drawn.read_bytes() == recorded.read_bytes(), "`make picture` draws it again"
+    names = {element.tag.rpartition("}")[2] for element in ElementTree.parse(recorded).iter()}
+    assert "image" not in names, "no photograph, and sharp at any size"
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

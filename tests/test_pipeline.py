@@ -38,6 +38,20 @@ def test_every_run_of_the_matrix_is_asked_for():
     assert "results/ci/runs/SYN-IDRiD/m2mrf_c/seed3/train.json" in files
 
 
+def test_examples_take_the_lowest_seed_and_are_a_target_of_their_own(tmp_path):
+    pipeline = Pipeline({**SMALLEST, "seeds": [3, 1]})
+    assert {Path(file).parent.name for file in pipeline.lowest_seed("masks.npz")} == {"seed1"}
+    assert len(pipeline.lowest_seed("masks.npz")) == 2
+    checkout, jobs = (
+        Checkout(tmp_path),
+        {"prepare": 1, "lesions": 1, "train": 2, "evaluate": 2, "aggregate": 1, "panels": 1},
+    )
+    assert (
+        checkout.planned("panels", "--configfile", "config/ci.yaml", "--config", "pairs=[strideconv_bilinear,m2mrf_c]")
+        == jobs
+    )
+
+
 def test_jobs_of_the_whole_experiment(tmp_path):
     checkout = Checkout(tmp_path)
     jobs = {"prepare": 2, "lesions": 2, "weights": 1, "train": 108, "evaluate": 108}

@@ -2,9 +2,11 @@
 
 import base64
 import gzip
+import itertools
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -22,10 +24,13 @@ from rfbench.page import findings, render
 from rfbench.page.grids import Hole
 from rfbench.page.measures import LESIONS, PIXELS
 from rfbench.page.model import Page, build
+from rfbench.page.strips import by_lesion, of_examples
+from rfbench.report.examples import Contrast
 from rfbench.report.reading import read_metrics
 
 from . import drawn_results
 
+PANELS = "panels.html"  # beside the page: the only file that it leads to
 VOID = {"meta", "input", "br"}
 CLOSED_BY_NEXT = {"th": {"th", "td", "tr", "tbody", "table"}, "td": {"th", "td", "tr", "tbody", "table"},
                   "tr": {"tr", "tbody", "table"}}  # fmt: skip
@@ -217,13 +222,13 @@ def test_the_front_is_what_no_other_row_beats(page, cost, better):
 
 def test_every_link_has_its_target(document):
     assert len(document.links) > 40
-    assert {link[1:] for link in document.links} <= set(document.ids)
+    assert {link[1:] for link in document.links if link != PANELS} <= set(document.ids)
     for fragment in ("IDRiD.lip_bilinear", "IDRiD.lip_bilinear.mAUPR", "IDRiD.lip_bilinear.FPS"):
         assert fragment in document.ids
 
 
 def test_nothing_leads_out_of_the_file(text, document):
-    assert all(link.startswith("#") for link in document.links)
+    assert {link for link in document.links if not link.startswith("#")} == {PANELS}
     for tag, name, value in document.attributes:
         assert name not in ("src", "srcset", "action", "data", "poster", "xlink:href"), (tag, name, value)
         assert name == "content" or "//" not in (value or ""), (tag, name, value)
@@ -265,6 +270,45 @@ def test_the_libraries_are_the_ones_named(text):
     for name, version in render.LIBRARIES:
         assert f"{name} {version}" in text
         assert name == "Vega-Embed" or f'"{version}' in script  # whose script does not say it
+
+
+def test_the_date_is_that_of_the_newest_evaluation(text, results, tmp_path):
+    assert 'Newest evaluation <time datetime="2026-03-03">2026-03-03</time>' in text
+    shutil.copytree(results, tmp_path / "results")
+    for path in (tmp_path / "results").rglob("evaluation_times.json"):
+        path.write_text('{"seconds": 1.5}')  # of an earlier version
+    assert "No record says when its run was evaluated." in page_of(tmp_path / "results")
+
+
+def test_strips_show_the_images_that_the_table_counts(document):
+    """A line a lesion, of the first pair; their words are the table's numbers."""
+    labels = [value for tag, name, value in document.attributes if (tag, name) == ("svg", "aria-label")]
+    lines = document.tables["IDRiD.contrast"]
+    for lesion in ("EX", "HE", "SE", "MA"):
+        row, images, left_out, low, _, middle, _, high = lines[lines.index([lesion]) + 1]
+        assert row == "MaxPool/Bilinear"
+        low, middle, high = (text.split()[0] for text in (low, middle, high))
+        assert f"{lesion}: {images} images, {low} to {high}, median {middle}; {left_out} left out" in labels
+
+
+def at(path: str, first: str, others: str) -> list[int]:
+    """Where the ticks of a path stand, of which the first ends so, and the others."""
+    start, *steps = re.fullmatch(rf"M(\d+) {first}((?:m\d+{others})*)", path).groups()
+    return list(itertools.accumulate([int(start), *map(int, re.findall(rf"m(\d+){others}", steps[0]))]))
+
+
+def test_ticks_stand_where_the_differences_are():
+    gaps = tuple((f"i{k}", gap) for k, gap in enumerate((-12.0, -3.0, 0.0, 0.01, 6.0, 8.0, 15.5)))
+    compared = [Contrast("MA", "A", "a", 0, 2, gaps), Contrast("MA", "B", "b", 0, 9, ())]
+    plot = by_lesion(compared)["MA"]
+    assert plot.end == 20
+    assert of_examples(compared).strips[0].ticks == plot.strips[0].ticks
+    assert [(strip.label, strip.words) for strip in plot.strips[1:]] == [("B", "no image, 9 left out")]
+    places = [200 + 10 * gap for _, gap in gaps if gap != 0.01]
+    ticks = at(plot.strips[0].ticks, "4v8", "-8v8")
+    assert ticks == sorted({round(place) for place in places})
+    picked = at(plot.strips[0].picked, "1v14", "-14v14")
+    assert picked == sorted(round(200 + 10 * gaps[place][1]) for place in (0, 2, 3, 4, 6) if place != 3)
 
 
 def test_reasons_are_told_and_escaped(text):

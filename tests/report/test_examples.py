@@ -5,7 +5,9 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
+from rfbench.lesions import masks
 from rfbench.lesions.truth import ImageLesions, Truth
 from rfbench.report import examples
 from rfbench.runs import run_folder
@@ -72,3 +74,61 @@ def test_the_contrast_set_stands_at_the_percentiles(tmp_path):
     assert [stem for stem, _ in found.picked] == ["i0", "i1", "i2", "i3", "i4"]
     assert [gap for _, gap in found.picked] == pytest.approx([100 * gap for gap in gaps])
     assert examples.contrast(tmp_path, data, "absent") == []
+
+
+def test_images_that_neither_predicts_are_left_out(tmp_path):
+    """F is 0 of both there, however many lesions there are."""
+    for pair, predicted in (("base", [0, 0, 5]), ("other", [0, 4, 0])):
+        folder = run_folder(tmp_path, "IDRiD", pair, 0)
+        folder.mkdir(parents=True)
+        images = [{"stem": f"i{k}", "lesion": "MA", "tp": 2 * (count > 0), "predicted": count, "positives": 6}
+                  for k, count in enumerate(predicted)]  # fmt: skip
+        pd.DataFrame(images).to_csv(folder / "per_image.csv", index=False)
+    data = pd.DataFrame([{"dataset": "IDRiD", "pair": pair, "row": pair, "seed": 0, "state": "done"}
+                         for pair in ("base", "other")])  # fmt: skip
+    (found,) = examples.contrast(tmp_path, data, "base")
+    assert found.left_out == 1
+    assert dict(found.gaps) == pytest.approx({"i1": 100 * 4 / 10, "i2": -100 * 4 / 11})
+
+
+@pytest.mark.parametrize(("box", "expected"), [
+    ((100, 100, 4, 2), (-26, -27, 256)),  # IDRiD's own size: 256 px around the centre, before it is kept inside
+    ((2000, 1400, 10, 10), (1877, 1277, 256)),
+    ((2000, 1000, 400, 100), (1950, 800, 500)),  # a quarter more than the longer side
+    ((4000, 2500, 288, 348), (3853, 2413, 435)),
+])  # fmt: skip
+def test_crops_lie_around_their_box_and_in_the_image(box, expected):
+    left, top, side = examples.crop(box, (4288, 2848), 3412.0)
+    assert side == expected[2]
+    assert left == min(max(expected[0], 0), 4288 - side)
+    assert top == min(max(expected[1], 0), 2848 - side)
+
+
+def test_crops_of_small_images_show_as_much_of_the_eye():
+    assert examples.crop((50, 50, 2, 2), (428, 284), 341.2)[2] == 64, "26 px would be too few to look at"
+    assert examples.crop((500, 500, 2, 2), (1024, 1024), 1706.0)[2] == 128
+    assert examples.crop((0, 0, 428, 284), (428, 284), 341.2) == (72, 0, 284)
+
+
+def test_the_largest_disagreement_is_that_of_a_labelled_frame(truth):
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        own, base = (ndimage.binary_opening(rng.random((60, 80)) < 0.7) for _ in range(2))
+        kept = [
+            masks.Masks.of(["EX", "MA"], ["IDRiD_3"], [(80, 60)], [masks.runs_of(mask)] * 2) for mask in (own, base)
+        ]
+        regions, number = ndimage.label(own ^ base)
+        areas = ndimage.sum_labels(np.ones_like(regions), regions, range(1, number + 1))
+        rows, columns = ndimage.find_objects(regions)[int(np.argmax(areas))]
+        expected = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        assert examples.disagreement(*kept, truth, "IDRiD_3", "MA") == (expected, max(areas))
+
+
+def test_where_two_masks_are_equal_the_largest_lesion_stands_for_them(truth):
+    same = masks.Masks.of(["EX", "MA"], ["IDRiD_3"], [(80, 60)], [masks.runs_of(np.eye(60, 80, dtype=bool)), None])
+    for lesion, kind in (("EX", 0), ("MA", 1)):  # MA: noise, whose masks are not kept
+        mine = (truth.image == 3) & (truth.kind == kind)
+        largest = truth.box[mine][np.argmax(truth.area[mine])]
+        assert examples.disagreement(same, same, truth, "IDRiD_3", lesion) == (
+            tuple(largest.tolist()), truth.area[mine].max()
+        )  # fmt: skip

@@ -372,6 +372,23 @@ def test_a_validation_part_is_of_the_run_and_is_said():
     assert (parsed["validation"], parsed["validation_seed"]) == (1, 3)
 
 
+def test_photographs_change_no_run_and_are_published_with_their_licence():
+    plain_run = complete(SMALL)
+    shown = changed("datasets.SYN.photographs", "publish")
+    with pytest.raises(ConfigError, match=r"datasets\.SYN\.licence: expected a text, since photographs is publish"):
+        complete(shown)
+    shown["datasets"]["SYN"] |= {"licence": "CC BY 4.0", "attribution": "A. Body"}
+    settings = complete(shown)
+    assert settings.datasets["SYN"].photographs == "publish"
+    assert [run_settings(one, "SYN", "maxpool_bilinear", 0).digest for one in (settings, plain_run)] == [
+        run_settings(plain_run, "SYN", "maxpool_bilinear", 0).digest
+    ] * 2
+    written = plain_run.model_dump(mode="json")["datasets"]["SYN"]
+    assert not {"photographs", "licence", "attribution"} & set(written), "what was not given stays out"
+    with pytest.raises(ConfigError, match=r"datasets\.SYN\.photographs: expected .*never.*found 'always'"):
+        complete(changed("datasets.SYN.photographs", "always"))
+
+
 def test_the_digest_identifies_pretrained_weights_wherever_they_lie():
     def with_weights(source: str, sha256: str) -> RunSettings:
         settings = complete(changed("model.pretrained", {"source": source, "sha256": sha256}))

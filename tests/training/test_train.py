@@ -355,6 +355,7 @@ def test_evaluation_is_complete_and_repeatable(manifest, tmp_path):
     trained_and_evaluated(manifest, tmp_path / "b")
     assert (tmp_path / "a" / "evaluation.json").read_bytes() == (tmp_path / "b" / "evaluation.json").read_bytes()
     assert (tmp_path / "a" / "evidence.npz").read_bytes() == (tmp_path / "b" / "evidence.npz").read_bytes()
+    assert (tmp_path / "a" / "masks.npz").read_bytes() == (tmp_path / "b" / "masks.npz").read_bytes()
     assert record["n_images"] == 1
     kept = evidence.read(tmp_path / "a" / "evidence.npz")
     assert kept.stems.tolist() == ["SYN_03"]

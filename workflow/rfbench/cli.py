@@ -35,6 +35,7 @@ VERBS = {
     "trace": "print the runs behind a cell of a table, computed again from their records",
     "figures": "draw the figures from the results folder",
     "page": "write the report, one HTML file that needs no network",
+    "panels": "draw the examples with their photographs, for local use",
     "ablation": "render the table and figure of a sweep of operator options (Table 1)",
     "probe": "see whether tiny activations survive an operator pair, where their size is known",
     "probe-report": "render the probe's tables and figures, of what is there",

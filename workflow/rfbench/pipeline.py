@@ -141,6 +141,19 @@ class Pipeline:
             for dataset, pair, seed in run_names(self.settings)
         ]
 
+    def lowest_seed(self, name: str) -> list[str]:
+        """A file of each configured run of the lowest seed, which the examples show."""
+        lowest = min(self.settings.seeds)
+        runs_of = [run for run in run_names(self.settings) if run[2] == lowest]
+        return [f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed) for dataset, pair, seed in runs_of]
+
+    def photographs_digest(self) -> str:
+        """Digest of which photographs the panels may show, and how they are credited."""
+        keys = ("photographs", "licence", "attribution")
+        return provenance.digest(
+            {name: [getattr(one, key) for key in keys] for name, one in self.settings.datasets.items()}
+        )
+
     def table_files(self) -> list[str]:
         """The tables that the configured data sets appear in and that of lesions, and what they were made of."""
         layouts = {dataset.layout for dataset in self.settings.datasets.values()}

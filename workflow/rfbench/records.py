@@ -15,6 +15,7 @@ from rfbench.names import METRICS, STATES
 
 _Fraction = Annotated[float, Field(ge=0, le=1)] | None
 _State = Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$", description=f"one of {', '.join(STATES)}")]
+_Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]  # UTC: in the order of time
 _ByLesion = dict[str, _Fraction]
 _Measured = create_model("_Measured", __base__=Foreign, **dict.fromkeys(METRICS, (_ByLesion, ...)))
 
@@ -83,6 +84,7 @@ class _Failure(Foreign):
 
 class _Times(Foreign):
     seconds: float = Field(ge=0, description="a number of at least 0")
+    finished: _Moment | None = Field(default=None, description="a time, as 2026-01-31T12:00:00+00:00, or null")
 
 
 class _Prepared(Foreign):
@@ -119,6 +121,14 @@ def read_error(path: Path) -> str:
 def read_seconds(path: Path) -> float:
     """How long a job took, from times.json or evaluation_times.json. Raises RFBenchError: the record is damaged."""
     return float(_read(path, _Times)["seconds"])
+
+
+def read_moment(path: Path) -> str | None:
+    """When a job ended (UTC), from evaluation_times.json; None of a version that did not say.
+
+    Raises RFBenchError: the record is damaged.
+    """
+    return _read(path, _Times).get("finished")
 
 
 def read_code(path: Path) -> str:

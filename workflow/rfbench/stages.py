@@ -59,6 +59,7 @@ STAGES = {
     "figures": Stage(("report.figures",), (_PUBLISHED,)),
     "probe": Stage(("probe.run",)),
     "probe-report": Stage(("probe.report", "probe.figures", "probe.records"), (_PUBLISHED, "report/templates/probe.*")),
+    "panels": Stage(("page.panels", "report.panel_figures"), (_PUBLISHED, "page/templates/*")),
     "page": Stage(("page.model", "page.render"), (_PUBLISHED, "page/templates/*", "statistics/margins.yaml")),
     "ablation": Stage(("report.ablation",), (_TEMPLATES, _PUBLISHED)),
 }

@@ -23,6 +23,7 @@ rule evaluate:
     output:
         record=f"{RUN}/evaluation.json",
         evidence=f"{RUN}/evidence.npz",
+        masks=f"{RUN}/masks.npz",
         per_image=f"{RUN}/per_image.csv",
         curves=f"{RUN}/pr_curves.csv",
         times=f"{RUN}/evaluation_times.json",

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from rfbench.commands.importing import importing
+from rfbench.errors import print_lines
 from rfbench.probe import keeping, records
 from rfbench.probe.settings import Probe, load
 
@@ -14,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="configuration with a section `probe`")
     parser.add_argument("--table", type=Path, help="records as probe.csv (default: gathered from the results folder)")
     parser.add_argument("--output", type=Path, help="folder of tables/ and figures/ (default: the configured reports)")
+    parser.add_argument("--picture", type=Path, help="write only the figure of AP against size, as this SVG file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +34,10 @@ def run(args: argparse.Namespace) -> int:
 
     outcome = analysis.conclude(table, probe.protocol, probe.pairs, probe.chosen.arms)
     pairs = report.ordered(probe.pairs)
+    if args.picture:
+        figures.picture(args.picture, table, outcome, probe.protocol, pairs)
+        print_lines([f"{args.picture}: {report.state(outcome)}"], file=sys.stderr)
+        return 0
     report.write(reports / "tables", table, outcome, probe.protocol, holes, pairs, kept)
     figures.draw_all(reports / "figures", table, outcome, probe.protocol, pairs)
     for reason, names in report.by_reason(holes).items():

@@ -13,7 +13,7 @@ from rfbench.settings import EvaluationSettings
 
 FOLDER = "evaluation"
 RECORD = "evaluation.json"
-BESIDE = ("evidence.npz", "per_image.csv", "pr_curves.csv", "evaluation_times.json")
+BESIDE = ("evidence.npz", "masks.npz", "per_image.csv", "pr_curves.csv", "evaluation_times.json")
 
 
 def take(training: dict, evaluation: EvaluationSettings, code: str, *, work: Path, output: Path) -> dict | None:

@@ -1,4 +1,4 @@
-"""Judge a run image by image: its metrics, and its evidence (evidence.py) from the same pass over the pixels."""
+"""Judge a run image by image: its metrics, its evidence (evidence.py) and its masks from one pass over the pixels."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,15 @@ from torch import Tensor
 from rfbench.evaluation import pixels
 from rfbench.evaluation.detection import detect
 from rfbench.evaluation.metrics import LesionMetrics
-from rfbench.lesions.evidence import Evidence, ImageEvidence
+from rfbench.lesions.evidence import AT_HALF, Evidence, ImageEvidence
+from rfbench.lesions.masks import Masks, runs_of
+from rfbench.lesions.runlength import Runs
 from rfbench.lesions.truth import ImageLesions, Truth
 from rfbench.names import LESIONS
 
 
 class Recorder:
-    """Metrics and evidence of one network over the images of a split; about 1 MB of memory an image.
+    """Metrics, evidence and masks of one network over the images of a split; 1 to 4 MB of memory an image.
 
     Args:
         lesions: names, one per probability channel.
@@ -27,6 +29,7 @@ class Recorder:
         self._stems, self._sizes, self._diameters = [], [], []
         self._found: list[ImageLesions] = []
         self._parts: list[ImageEvidence] = []
+        self._masks: list[Runs | None] = []
 
     def update(self, stem: str, prob: Tensor, label: Tensor, diameter: float) -> dict[str, dict[str, int]]:
         """Add one image; nothing is added if a ValueError is raised.
@@ -42,7 +45,7 @@ class Recorder:
         Raises:
             ValueError: as LesionMetrics.update.
         """
-        parts, shown = [], label.cpu().numpy()
+        parts, masks, shown = [], [], label.cpu().numpy()
         lesions: list[ImageLesions] = []
 
         def keep(c: int, channel: pixels.Channel) -> None:
@@ -51,6 +54,7 @@ class Recorder:
             found = detect(channel.scores, channel.levels, lesions[0], c)
             binned = pixels.coarse(channel.histogram)
             parts.append(ImageEvidence(channel.above, len(channel.where), binned, found))
+            masks.append(runs_of(channel.levels > AT_HALF))
 
         counts = self.metrics.update(prob, label, keep)
         self._stems.append(stem)
@@ -58,12 +62,17 @@ class Recorder:
         self._diameters.append(diameter)
         self._found.append(lesions[0])
         self._parts += parts
+        self._masks += masks
         return counts
 
     def evidence(self) -> Evidence:
         """What to keep of the run."""
         size = [width * height for width, height in self._sizes]
         return Evidence.of(self.metrics.lesions, self._stems, size, self._parts)
+
+    def masks(self) -> Masks:
+        """Where each lesion is seen at 0.5."""
+        return Masks.of(self.metrics.lesions, self._stems, self._sizes, self._masks)
 
     def truth(self) -> Truth:
         """The lesions of the images, in the order of the evidence."""

@@ -16,6 +16,7 @@ The size of the image on disk is a question for DDR, whose files the authors may
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ from rfbench.errors import RFBenchError
 from rfbench.evaluation.ground_truth import fit_diameter, fit_label
 from rfbench.evaluation.metrics import LesionMetrics
 from rfbench.evaluation.recording import Recorder
-from rfbench.lesions import evidence
+from rfbench.lesions import evidence, masks
 from rfbench.lesions.lesion_metrics import lesion_metrics
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
@@ -151,7 +152,7 @@ def evaluate(
 ) -> dict:
     """Evaluate one run and write its record.
 
-    evidence.npz, per_image.csv, pr_curves.csv and evaluation_times.json go beside it.
+    evidence.npz, masks.npz, per_image.csv, pr_curves.csv and evaluation_times.json go beside it.
 
     Args:
         run: which run.
@@ -210,7 +211,10 @@ def evaluate(
     provenance.write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
     provenance.write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
     evidence.write(output.with_name(evidence.NAME), recorder.evidence())
-    provenance.write_json(output.with_name("evaluation_times.json"), {"seconds": round(time.monotonic() - started, 1)})
+    masks.write(output.with_name(masks.NAME), recorder.masks())
+    provenance.write_json(output.with_name("evaluation_times.json"), {
+        "seconds": round(time.monotonic() - started, 1), "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    })  # fmt: skip
     provenance.write_json(output, record)
     return record
 

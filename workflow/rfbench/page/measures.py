@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from rfbench.names import BASELINE_ROW
-from rfbench.published import PUBLISHED
+from rfbench.published import printed_cells
 from rfbench.published.protocol import DATASET_NAMES
 from rfbench.report import plotting, ranking, rows, tables
 from rfbench.report.lesions import SIZE_NAMES, Found
@@ -201,7 +201,7 @@ def _published(data: pd.DataFrame) -> dict[tuple[str, str, str], float]:
     first = data.iloc[0]
     if first["synthetic"] or first["split"] == "val" or first["layout"] not in DATASET_NAMES:
         return {}
-    printed = pd.read_csv(PUBLISHED, dtype={"table": str})
+    printed = printed_cells()
     own = printed[
         (printed["source"] == "arxiv-v2") & (printed["dataset"] == DATASET_NAMES[first["layout"]])
         & (printed["split"] == "test") & (printed["aggregation"] == "mean_of_3") & printed["metric"].isin(OURS)
@@ -209,6 +209,5 @@ def _published(data: pd.DataFrame) -> dict[tuple[str, str, str], float]:
     found = {}
     for cell in own.to_dict("records"):
         row = SAME_ROW.get(cell["name"], cell["name"]) if cell["kind"] == "method" else cell["name"]
-        lesion = cell["lesion"] if isinstance(cell["lesion"], str) and cell["lesion"] else MEAN
-        found.setdefault((row, OURS[cell["metric"]], lesion), cell["value"])
+        found.setdefault((row, OURS[cell["metric"]], cell["lesion"] or MEAN), cell["value"])
     return found

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from rfbench import records
 from rfbench.names import STATES
 from rfbench.page import charts, curves, findings, grids, origins, sections
 from rfbench.page.figure import Figure, signs
 from rfbench.page.grids import Grid, Hole
 from rfbench.page.measures import Measure, measures
 from rfbench.page.origins import Origin
+from rfbench.page.strips import Strips, of_examples
 from rfbench.published import TABLES, names_for
+from rfbench.report import examples, power, ranking, tables, verdicts
 from rfbench.report import lesions as found_lesions
-from rfbench.report import power, ranking, tables, verdicts
 from rfbench.report.reading import read_differences, read_profile
+from rfbench.runs import run_folder
 from rfbench.statistics import verdicts as words
 
 OWN = TABLES["table_own"]
@@ -37,6 +40,7 @@ class DataSet:
         figures: by name, or why there is none.
         statistics: differences to the baseline, or why there are none.
         blind, contrast: the lists of examples, or why there are none.
+        strips: the strip plot of the contrast set that is drawn; None where there is none.
         origins: of its rows.
     """
 
@@ -53,15 +57,17 @@ class DataSet:
     statistics: Grid | Hole
     blind: Grid | Hole
     contrast: Grid | Hole
+    strips: Strips | None
     origins: tuple[Origin, ...]
 
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page; `published` and `power` are about all data sets."""
+    """The whole page; `date` is that of the newest evaluation (UTC), or empty where no record says when."""
 
     datasets: tuple[DataSet, ...]
     states: dict[str, int]
+    date: str
     commits: tuple[str, ...]
     kept: tuple[str, ...]
     verdicts: Grid
@@ -76,6 +82,7 @@ class Page:
     ablation: Grid | Hole
     probe: Grid | Hole
     size_classes: tuple[tuple[str, str], ...]
+    rule: tuple[str, ...]
 
     @property
     def all_synthetic(self) -> bool:
@@ -112,6 +119,7 @@ def build(
     return Page(
         datasets=tuple(datasets),
         states={state: sum(data.states[state] for data in datasets) for state in STATES},
+        date=_newest(done, results),
         commits=tuple(tables.commits(done)),
         kept=tuple(tables.keepings(done)),
         verdicts=sections.verdict_counts(judged),
@@ -126,7 +134,16 @@ def build(
         ablation=sections.sweep(metrics),
         probe=sections.probe(probe or folder / "probe.csv"),
         size_classes=tuple(found_lesions.SIZE_NAMES.items()),
+        rule=examples.RULE,
     )
+
+
+def _newest(done: pd.DataFrame, results: Path) -> str:
+    """When the last of these runs was evaluated: a record's date, so that the same input gives the same bytes."""
+    runs = done[["dataset", "pair", "seed"]].drop_duplicates().itertuples(index=False)
+    paths = [run_folder(results, *run) / "evaluation_times.json" for run in runs]
+    moments = [records.read_moment(path) for path in paths if path.exists()]
+    return max(filter(None, moments), default="")[:10]
 
 
 def _dataset(
@@ -163,6 +180,7 @@ def _dataset(
         statistics=sections.differences_of(data, differences),
         blind=sections.blind_set(data, results),
         contrast=sections.contrast_set(data, results),
+        strips=of_examples(sections.differences_by_image(data, results)),
         origins=tuple(origins.origins(data, rows, results, files)),
     )
 

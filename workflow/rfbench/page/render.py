@@ -1,6 +1,6 @@
 """The page as one HTML file: text and tables from Jinja2, charts from Vega-Lite, nothing loaded from anywhere.
 
-The same input gives the same bytes: what the page shows has no clock, and the libraries are compressed without a date.
+The same input gives the same bytes: the page's date is a record's, and the libraries are compressed without a date.
 """
 
 import base64
@@ -30,19 +30,24 @@ LIBRARIES = (
 )
 
 
+def environment() -> jinja2.Environment:
+    """What the templates are read by."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    found.filters |= {"svg": svg}
+    found.tests["hole"] = lambda value: isinstance(value, Hole)
+    return found
+
+
 def render(page: Page) -> str:
     """The page's HTML.
 
     Raises:
         RFBenchError: it is larger than what `snakemake --report` can show.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=True,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"svg": svg}
-    environment.tests["hole"] = lambda value: isinstance(value, Hole)
-    text = environment.get_template("page.html.j2").render(
+    text = environment().get_template("page.html.j2").render(
         page=page, libraries=LIBRARIES, bundle=_bundle(), specs=packed(json.dumps(_specs(page), separators=(",", ":"))),
         style=(TEMPLATES / "style.css").read_text(), script=(TEMPLATES / "page.js").read_text(),
     )  # fmt: skip

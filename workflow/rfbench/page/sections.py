@@ -212,10 +212,15 @@ def blind_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
     return plain(f"{name}.blind", f"{name}: the blind set", columns, lines)
 
 
+def differences_by_image(data: pd.DataFrame, results: Path) -> list[examples.Contrast]:
+    """Every image's difference in F to the baseline, of one data set; none where there is no baseline."""
+    baseline = ranking.baseline_pair(data)
+    return examples.contrast(results, data, baseline) if baseline else []
+
+
 def contrast_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
     """The images of the contrast set of one data set, and where each difference stands."""
-    name, baseline = data["dataset"].iloc[0], ranking.baseline_pair(data)
-    found = examples.contrast(results, data, baseline) if baseline else []
+    name, found = data["dataset"].iloc[0], differences_by_image(data, results)
     if not found:
         return Hole(f"the contrast set of {name} takes per_image.csv of the baseline's and another pair's first seed")
     groups = []
@@ -227,7 +232,8 @@ def contrast_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
             for one in own
         ]  # fmt: skip
         groups.append(Group(tuple(map(tuple, lines)), lesion, lesion))
-    columns = (Column("RF operators", words=True), Column("images"), Column("left out", "without the lesion"),
+    hint = "without the lesion, or predicted by neither"
+    columns = (Column("RF operators", words=True), Column("images"), Column("left out", hint),
                *(Column(f"{percentile} %") for percentile in examples.PERCENTILES))  # fmt: skip
     caption = f"{name}: F − the baseline's by image, points, at percentiles; seed {found[0].seed}"
     return Grid(f"{name}.contrast", caption, columns, tuple(groups))

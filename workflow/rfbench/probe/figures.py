@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rfbench.files import write_changed
 from rfbench.probe import controls
 from rfbench.probe.analysis import External, Outcome, Scores, estimate
 from rfbench.probe.groups import Group
 from rfbench.probe.protocol import Protocol, departures
 from rfbench.probe.report import correlation, row_name, state
-from rfbench.report.plotting import ACCENT, GREY, MM, STYLE, WIDTH, entitle, legend, plt, save, signs
+from rfbench.report.plotting import ACCENT, GREY, MM, STYLE, WIDTH, as_svg, entitle, legend, plt, save, signs
 
 SIZES, TRADEOFF, EXTERNAL = NAMES = ("probe_sizes", "probe_tradeoff", "probe_external")
 _COLUMNS = 3
@@ -21,10 +22,7 @@ def draw_all(
     folder: Path, table: pd.DataFrame, outcome: Outcome, protocol: Protocol, pairs: Sequence[str]
 ) -> list[Path]:
     """Draw every figure; arguments as of `report.write`."""
-    scores, written = Scores(table, protocol), []
-    head = [f"The probe, arm fusion, synthetic images. {state(outcome)}"]
-    if departures(protocol):
-        head.append("Not the registered experiment")
+    scores, written, head = Scores(table, protocol), [], _head(outcome, protocol)
     pairs = [pair for pair in pairs if len(scores.of(Group("fusion", pair), protocol.analysis.tiny))]
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
@@ -34,13 +32,31 @@ def draw_all(
     return written
 
 
-def draw_sizes(scores: Scores, pairs: Sequence[str], head: list[str]) -> plt.Figure:
+def picture(path: Path, table: pd.DataFrame, outcome: Outcome, protocol: Protocol, pairs: Sequence[str]) -> None:
+    """Write the figure of sizes as one SVG, a row of panels; arguments as of `draw_all`."""
+    scores, head = Scores(table, protocol), _head(outcome, protocol)
+    shown = [pair for pair in pairs if len(scores.of(Group("fusion", pair), protocol.analysis.tiny))]
+    if len(shown) < len(pairs):
+        head[0] += f"; preliminary: {len(shown)} of {len(pairs)} operator pairs"
+    with plt.rc_context(STYLE):
+        figure = draw_sizes(scores, shown, head, columns=max(1, len(shown) - 1), width=160 * MM)
+        write_changed(path, as_svg(figure))
+
+
+def _head(outcome: Outcome, protocol: Protocol) -> list[str]:
+    head = [f"The probe, arm fusion, synthetic images. {state(outcome)}"]
+    return [*head, "Not the registered experiment"] if departures(protocol) else head
+
+
+def draw_sizes(
+    scores: Scores, pairs: Sequence[str], head: list[str], columns: int = _COLUMNS, width: float = WIDTH
+) -> plt.Figure:
     """AP against the lesion's cells, a panel a pair, the reference behind each."""
     analysis, sizes = scores.protocol.analysis, scores.protocol.images.sizes
     others = [pair for pair in pairs if pair != analysis.reference] or list(pairs)
-    lines = -(-len(others) // _COLUMNS)
+    lines = -(-len(others) // columns)
     figure, grid = plt.subplots(
-        lines, _COLUMNS, figsize=(WIDTH, (8 + 26 * lines) * MM), sharex=True, sharey=True, squeeze=False
+        lines, columns, figsize=(width, (8 + 26 * lines) * MM), sharex=True, sharey=True, squeeze=False
     )
     handles = {}
     for axes in grid.flat[len(others) :]:

@@ -5,7 +5,6 @@ kind, name of the row, its paths and options, metric, lesion, value (percent; pa
 second) and what it aggregates.
 """
 
-import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +40,15 @@ TABLES = {
 
 
 @functools.cache
+def printed_cells() -> pd.DataFrame:
+    """Every line of results.csv; `table` and, empty where there is none, `lesion` as text. Not to be written to."""
+    return pd.read_csv(PUBLISHED, dtype={"table": str}).fillna({"lesion": ""})
+
+
+@functools.cache
 def read_published(source: str = "arxiv-v2") -> pd.DataFrame:
     """Published values of the operator tables; `row` is the row's name in the papers."""
-    data = pd.read_csv(PUBLISHED, dtype={"table": str}).rename(columns={"name": "row"})
+    data = printed_cells().rename(columns={"name": "row"})
     return data[(data["source"] == source) & (data["kind"] == "operator")]
 
 
@@ -76,17 +81,16 @@ def printed_rows(layout: str) -> frozenset[str]:
 def published_ablation(source: str = "arxiv-v2") -> dict[tuple, dict[str, float]]:
     """Published percent by metric, for each (row, patch size, r, alpha) of Table 1."""
     values: dict[tuple, dict[str, float]] = {}
-    with PUBLISHED.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if (row["source"], row["table"]) == (source, "1"):
-                key = (row["name"], *(float(row[column]) for column in PAPER_NAMES.values()))
-                values.setdefault(key, {})[row["metric"]] = float(row["value"])
+    data = printed_cells()
+    for row in data[(data["source"] == source) & (data["table"] == "1")].to_dict("records"):
+        key = (row["name"], *(row[column] for column in PAPER_NAMES.values()))
+        values.setdefault(key, {})[row["metric"]] = row["value"]
     return values
 
 
 def best_of_three(row: str, layout: str | None) -> dict[str, float]:
     """What the M2MRF authors' README prints for a row's released checkpoint, in percent by metric."""
-    data = pd.read_csv(PUBLISHED)
-    printed = (data["source"] == "readme") & (data["name"] == row)
-    found = data[printed & (data["dataset"] == DATASET_NAMES.get(layout))]
+    data = printed_cells()
+    own = (data["source"] == "readme") & (data["name"] == row)
+    found = data[own & (data["dataset"] == DATASET_NAMES.get(layout))]
     return dict(zip(found["metric"], found["value"], strict=True))

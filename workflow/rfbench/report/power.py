@@ -12,7 +12,7 @@ import pandas as pd
 
 from rfbench import provenance
 from rfbench.names import BASELINE_ROW
-from rfbench.published import PUBLISHED
+from rfbench.published import printed_cells
 from rfbench.published.protocol import DATASET_NAMES
 from rfbench.report import rendering
 from rfbench.statistics import power, spread
@@ -38,7 +38,7 @@ def published_means() -> pd.DataFrame:
 
     A row that stands in several blocks of a table is there once; rows of the ablation are named with their options.
     """
-    data = pd.read_csv(PUBLISHED, dtype={"table": str})
+    data = printed_cells()
     data = data[(data["aggregation"] == "mean_of_3") & (data["lesion"] == "mean")]
     options = data[["patch_size", "r", "alpha"]].apply(lambda row: ", ".join(f"{value:g}" for value in row), axis=1)
     data = data.assign(row=data["name"].where(data["kind"] != "ablation", data["name"] + " (" + options + ")"))
@@ -112,7 +112,7 @@ def comparisons(ours: pd.DataFrame) -> list[dict]:
 
 def sensitivity() -> list[dict]:
     """The authors' SD as their README hints at it, if its best of three are of the paper's runs, by that metric."""
-    data, found = pd.read_csv(PUBLISHED, dtype={"table": str}), []
+    data, found = printed_cells(), []
     data = data[(data["kind"] == "operator") & (data["split"] == "test")]
     for dataset, metric in BEST_OF_THREE:
         own = data[(data["dataset"] == dataset) & (data["metric"] == metric)]

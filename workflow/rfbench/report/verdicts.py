@@ -13,7 +13,7 @@ import pandas as pd
 
 from rfbench import provenance
 from rfbench.names import BASELINE_ROW
-from rfbench.published import PAPER_NAMES, PUBLISHED
+from rfbench.published import PAPER_NAMES, printed_cells
 from rfbench.report import power as power_table
 from rfbench.report import rendering
 from rfbench.report.reading import options_of
@@ -115,8 +115,7 @@ def cells(ours: Ours) -> pd.DataFrame:
 
     `low` and `high` are the ends of the interval that `outside` asks for, at one of three looks: 98.3 %.
     """
-    data, margins = pd.read_csv(PUBLISHED, dtype={"table": str}), verdicts.margins()
-    data = data.rename(columns={"name": "row", "value": "published"}).fillna({"lesion": ""})
+    data, margins = printed_cells().rename(columns={"name": "row", "value": "published"}), verdicts.margins()
     judged = [_cell(cell, ours, margins) for cell in data.to_dict("records")]
     return pd.DataFrame([{**cell, **found} for cell, found in zip(data.to_dict("records"), judged, strict=True)])[CELLS]
 

@@ -45,6 +45,11 @@ def _dataset_problems(name: str, dataset: Dataset, settings: Settings) -> list[s
             f".lesions: expected {', '.join(LESIONS)}, the masks of kind {dataset.kind}, "
             f"found {', '.join(dataset.lesions)}. Other lesions need kind folder."
         )
+    for key in ("licence", "attribution"):
+        if dataset.photographs == "publish" and getattr(dataset, key) is None:
+            problems.append(
+                f".{key}: expected a text, since photographs is publish, found none. Give it, or keep them local."
+            )
     if dataset.layout == "idrid" and made and made.val:
         problems.append(f".synthetic.val: expected 0, since IDRiD has no validation split, found {made.val}.")
     without = dataset.layout == "idrid" or (made is not None and not made.val)

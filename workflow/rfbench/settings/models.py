@@ -65,6 +65,11 @@ def _one(value: Any) -> bool:
     return value == 1
 
 
+def _local(value: Any) -> bool:
+    """Whether photographs stay local, as they did before there was the key, and so it stays out."""
+    return value == "local"
+
+
 def _because(why: str) -> dict:
     return {"why": why}
 
@@ -106,7 +111,7 @@ class Protocol(Section):
     """What of a data set's section can change the numbers of a training."""
 
     kind: Literal["idrid", "ddr", "folder", "synthetic"]
-    """idrid and ddr read the official archives; folder reads one's own data (README, Own data); synthetic generates an
+    """idrid and ddr read the official archives; folder reads one's own data (docs/own-data.md); synthetic generates an
     archive in the layout of IDRiD or DDR."""
     synthetic: Annotated[Synthetic | None, Field(validate_default=True, exclude_if=_left_out)] = None
     """What the generator draws (kind synthetic, which needs it)."""
@@ -163,6 +168,14 @@ class Dataset(Protocol):
     eval_size: EvalSize = Field(default_factory=_usual_eval_size)
     """native evaluates at the size of the file on disk; prepared at the image fitted into `scale` and zero-padded to
     it, as if that were the file. The default is prepared for DDR and its synthetic layout, else native."""
+
+    photographs: Annotated[Literal["never", "local", "publish"], Field(exclude_if=_local)] = "local"
+    """Whether the panels of examples (`snakemake panels`) show the photographs: never; local, in files that are marked
+    as not to be passed on; or publish, which needs their licence and attribution. Synthetic images are always shown."""
+    licence: Annotated[Line | None, Field(exclude_if=_left_out)] = None
+    """Licence of the photographs, as the panels print it."""
+    attribution: Annotated[Line | None, Field(exclude_if=_left_out)] = None
+    """Whom the photographs are by, as the panels print it."""
 
     @field_validator("source")
     @classmethod

@@ -1,0 +1,157 @@
+"""The paper's Figures 5 to 8 with our runs: a row a lesion, a column a pair, the examples those of the blind set."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from rfbench.files import write_whole
+from rfbench.names import OUTLINE_COLOURS, lesion_colour
+from rfbench.published import TABLES, published_means
+from rfbench.report.outlines import MISSED, TRUE, WRONG
+from rfbench.report.panels import Case, Panels
+from rfbench.report.plotting import MM, STYLE, plt, save
+
+LIST = "panels.txt"
+FIGURES = {  # name: title, the paper's figure, the table whose rows it shows
+    "panels_downsampling": ("Downsampling operators", "Figure 5", "table2_ds"),
+    "panels_upsampling": ("Upsampling operators", "Figure 6", "table2_us"),
+    "panels_pairs": ("Operator pairs on DDR", "Figure 7", "table3"),
+    "panels_networks": ("Operator pairs on IDRiD", "Figure 8", "table5"),
+}
+TILE, LABEL = 19 * MM, 15 * MM  # a crop's side, the room of a row's label
+DASHES = {TRUE: "solid", WRONG: (0, (2.2, 1.4)), MISSED: (0, (0.1, 1.7))}
+GROUND = "#171310"
+
+
+def draw_all(gathered: Sequence[Panels], folder: Path, digest: str) -> list[Path]:
+    """Draw each figure for each data set in its layout that has rows of it; returns the files, panels.txt last.
+
+    Args:
+        gathered: of each data set.
+        folder: where the figures go.
+        digest: SHA-256 of the list of examples.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written, said = [], []
+    for name, (title, paper, table) in FIGURES.items():
+        of_layout = [one for one in gathered if one.layout == TABLES[table].layout]
+        for panels in of_layout:
+            pairs = rows_of(panels, table)
+            own = f"{panels.name}_{name}"
+            if len(pairs) < 2 or not (cases := chosen(panels)):
+                said.append(f"{own}: not drawn, fewer than two of its rows have finished")
+                continue
+            with plt.rc_context(STYLE | {"figure.constrained_layout.use": False}):
+                figure = draw(panels, pairs, cases, f"{title} (as in the paper's {paper})", digest)
+                written += save(figure, folder, own)
+            said.append(f"{own}: {', '.join(panels.rows[pair] for pair in pairs)}")
+        if not of_layout:
+            said.append(f"{name}: not drawn, no data set in the layout of {TABLES[table].dataset}")
+    write_whole(folder / LIST, "".join(f"{line}\n" for line in said).encode())
+    return [*written, folder / LIST]
+
+
+def rows_of(panels: Panels, table: str) -> list[str]:
+    """The finished pairs of a data set that a table of the paper has, in its order."""
+    printed = list(dict.fromkeys(row for row, _ in published_means(TABLES[table])))
+    there = {row: pair for pair, row in panels.rows.items() if pair not in panels.missing}
+    return [there[row] for row in printed if row in there]
+
+
+def chosen(panels: Panels) -> list[Case]:
+    """Of each lesion the region of smallest digest in the blind set."""
+    found: dict[str, Case] = {}
+    for case in sorted((one for one in panels.cases if one.example.set == "blind"), key=lambda one: one.example.digest):
+        found.setdefault(case.example.lesion, case)
+    return [found[lesion] for lesion in panels.lesions if lesion in found]
+
+
+def draw(panels: Panels, pairs: Sequence[str], cases: Sequence[Case], title: str, digest: str) -> plt.Figure:
+    """One figure: photograph with the crop's box, ground truth, a column a pair."""
+    columns = 2 + len(pairs)
+    width, height = LABEL + columns * TILE, len(cases) * TILE * 1.17
+    head, foot = 13 * MM, 15 * MM
+    figure = plt.figure(figsize=(width, height + head + foot))
+    names = ["photograph", "ground truth", *(panels.rows[pair].replace("/", "/\n") for pair in pairs)]
+    for line, case in enumerate(cases):
+        bottom = foot + (len(cases) - 1 - line) * TILE * 1.17 + TILE * 0.13
+        for column, name in enumerate(names):
+            place = (LABEL + column * TILE, bottom, TILE * 0.97, TILE)
+            axes = figure.add_axes([place[0] / width, place[1] / (height + head + foot), place[2] / width,
+                                    place[3] / (height + head + foot)])  # fmt: skip
+            if line == 0:
+                axes.set_title(name, size=4.8, pad=2)
+            note = _fill(axes, panels, case, column, pairs)
+            axes.text(0.5, -0.02, note, size=4.2, ha="center", va="top", transform=axes.transAxes)
+        one = case.example
+        stem = "\n".join(textwrap.wrap(one.stem, 13))
+        text = f"{one.lesion}\n{stem}\n{one.area} px\nrank {one.rank} of {one.of}"
+        figure.text(1 * MM / width, (bottom + TILE / 2) / (height + head + foot), text, size=4.6, va="center")
+    _entitle(figure, panels, title, digest)
+    return figure
+
+
+def _fill(axes: plt.Axes, panels: Panels, case: Case, column: int, pairs: Sequence[str]) -> str:
+    """Draw one cell; returns its note."""
+    axes.set(xticks=[], yticks=[], facecolor=GROUND)
+    one, visible = case.example, panels.photographs != "never"
+    for spine in axes.spines.values():
+        spine.set_linewidth(0)
+    if column == 0:
+        image, scale = case.whole
+        axes.imshow(_rgb(image) if visible else np.zeros_like(image), aspect="equal")
+        box = (scale * one.crop_left, scale * one.crop_top)
+        axes.add_patch(Rectangle(box, *[scale * one.crop_side] * 2, fill=False, ec="white", lw=0.7))
+        return ""
+    side = one.crop_side
+    axes.imshow(_rgb(case.crop) if visible else np.zeros_like(case.crop), extent=(0, side, side, 0))
+    axes.set(xlim=(0, side), ylim=(side, 0))
+    if column == 1:
+        _outline(axes, {(lesion, TRUE): lines for lesion, lines in case.truth.items()}, panels.lesions)
+        return f"crop {side} px"
+    seen = case.seen[pairs[column - 2]]
+    _outline(axes, seen.tile.lines, panels.lesions)
+    return "F –" if seen.f != seen.f else f"F {seen.f:.1f} %"
+
+
+def _outline(axes: plt.Axes, lines: dict[tuple[str, str], list[np.ndarray]], lesions: tuple[str, ...]) -> None:
+    for (lesion, kind), polygons in lines.items():
+        colour = OUTLINE_COLOURS.get(lesion) or lesion_colour(lesion, lesions)
+        closed = [np.vstack([polygon, polygon[:1]]) for polygon in polygons]
+        axes.add_collection(LineCollection(closed, colors=colour, linewidths=0.6 if kind != MISSED else 0.8,
+                                           linestyles=[DASHES[kind]], capstyle="round"))  # fmt: skip
+
+
+def _entitle(figure: plt.Figure, panels: Panels, title: str, digest: str) -> None:
+    """Title above; below signs, rule, and what may be done with the figure."""
+    height = figure.get_figheight()
+    synthetic = " – SYN: synthetic images, no ranking of operators" if panels.synthetic else ""
+    about = f"{panels.name}{synthetic}. {title}; seed {panels.seed}, threshold 0.5"
+    figure.text(1 * MM / figure.get_figwidth(), 1 - 1.5 * MM / height, about, size=6, va="top")
+    handles = {lesion: Line2D([], [], color=OUTLINE_COLOURS.get(lesion) or lesion_colour(lesion, panels.lesions))
+               for lesion in panels.lesions}  # fmt: skip
+    words = {TRUE: "region that is a lesion", WRONG: "wrong region", MISSED: "lesion missed"}
+    for kind, style in DASHES.items():
+        handles[words[kind]] = Line2D([], [], color="0.3", ls=style, dash_capstyle="round")
+    figure.legend(handles.values(), handles.keys(), loc="lower left", bbox_to_anchor=(0, 7.5 * MM / height),
+                  ncols=len(handles), fontsize=4.8, columnspacing=1.2, handlelength=2.2, borderaxespad=0.3)  # fmt: skip
+    rule = (
+        "Chosen by rule: of each lesion the region of smallest SHA-256 over manifest digest | image | lesion | box "
+        f"(blind set of panels.csv, SHA-256 {digest[:16]}…). F: of the lesion in the whole image."
+    )
+    note = {
+        "local": "For local use: photographs not to be passed on.",
+        "never": "Photographs are not shown.",
+        "publish": "" if panels.synthetic else f"Photographs: {panels.credit}.",
+    }[panels.photographs]
+    figure.text(1 * MM / figure.get_figwidth(), 1.5 * MM / height, "\n".join(filter(None, (rule, note))), size=4.6)
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
