@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rfbench.errors import RFBenchError
 from rfbench.lesions.truth import ImageLesions, Truth
 from rfbench.report import examples
 from rfbench.runs import run_folder
@@ -72,3 +73,24 @@ def test_the_contrast_set_stands_at_the_percentiles(tmp_path):
     assert [stem for stem, _ in found.picked] == ["i0", "i1", "i2", "i3", "i4"]
     assert [gap for _, gap in found.picked] == pytest.approx([100 * gap for gap in gaps])
     assert examples.contrast(tmp_path, data, "absent") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "expected the columns stem, lesion, tp, predicted, positives too"),
+        (b"\xff\xfe", "expected a CSV file"),
+        (b"stem,lesion,tp,predicted,positives\ni0,MA,x,1,1\n", "line 2, tp: expected a number, found 'x'"),
+        (b"stem,lesion,tp,predicted,positives\ni1,MA,1,1,1\n", "expected the images and lesions of the other runs"),
+    ],
+)
+def test_a_damaged_file_of_images_is_one_sentence(tmp_path, content, found):
+    for pair in ("base", "other"):
+        folder = run_folder(tmp_path, "IDRiD", pair, 0)
+        folder.mkdir(parents=True)
+        (folder / "per_image.csv").write_bytes(b"stem,lesion,tp,predicted,positives\ni0,MA,1,1,1\n")
+    (folder / "per_image.csv").write_bytes(content)
+    data = pd.DataFrame([{"dataset": "IDRiD", "pair": pair, "row": pair, "seed": 0, "state": "done"}
+                         for pair in ("base", "other")])  # fmt: skip
+    with pytest.raises(RFBenchError, match=rf"per_image\.csv.*{found}"):
+        examples.contrast(tmp_path, data, "base")
