@@ -73,5 +73,13 @@ def test_printable():
     assert printable("a\x1b[2J\r\nb\u202e\udcff\x9b\x00") == "a\\x1b[2J\\r\\nb\\u202e\\udcff\\x9b\\x00"
 
 
+def test_no_line_of_an_error_is_endless():
+    sentence = f"a.zip: expected a file, found {'x' * 65_535}. Download it again."
+    first, second = str(RFBenchError(sentence, "- short")).split("\n")
+    assert (len(first), second) == (1500, "- short")
+    assert first.startswith("a.zip: expected a file, found xxx")
+    assert first.endswith("xxx. Download it again.")
+
+
 def test_an_error_s_arguments_are_its_lines():
     assert str(RFBenchError("two problems:", "- a\nb", "- c")) == "two problems:\n- a\\nb\n- c"

@@ -1,6 +1,7 @@
 """`rfbench doctor` on a narrow terminal: each missing file once, no name cut, paths relative."""
 
 import argparse
+import os
 import shutil
 
 import pytest
@@ -57,6 +58,20 @@ def test_a_configuration_with_its_data_is_fine_and_one_with_a_mistake_is_told(li
     ((name, state, sentence),) = doctor.check_configurations([broken])
     assert (name, state) == (str(broken), "missing")
     assert "datasets: expected a mapping" in sentence
+
+
+def test_a_lock_anywhere_is_compared_and_a_file_that_pins_nothing_is_refused(tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text((ROOT / "envs" / "cpu.txt").read_text())
+    (packages,) = [finding for finding in doctor.check_environment(lock) if finding[0] == "packages"]
+    assert packages == ("packages", "ok", f"all as pinned in {lock}")
+    for content in (b"", b"hello\n", bytes(range(256))):
+        lock.write_bytes(content)
+        with pytest.raises(RFBenchError, match=r"--lock .*lock\.txt: expected lines such as numpy==.*, found none"):
+            doctor.check_environment(lock)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RFBenchError, match=r"--lock .*pipe: expected a lock file, found a named pipe"):
+        doctor.check_environment(tmp_path / "pipe")
 
 
 def test_files_of_a_kind_are_told_apart(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from rfbench import cli, kept, provenance, runs, stages
+from rfbench.errors import RFBenchError
 from rfbench.report import tables
 from rfbench.report.aggregate import aggregate
 from rfbench.settings import load
@@ -43,6 +44,15 @@ def test_runs_of_todays_code_are_repeated_by_nothing(finished):
     assert kept.repeats(finished) == []
     assert kept.refusal(finished.results, [], 0) == ""
     assert set(aggregate(finished)["kept"]) == {""}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"stage,old\ntrain,a\n", b"{}", b'"'])
+def test_damaged_decisions_are_one_sentence(tmp_path, content):
+    (tmp_path / "kept.csv").write_bytes(content)
+    with pytest.raises(RFBenchError, match=r"kept\.csv: expected the decisions of `rfbench keep`") as caught:
+        kept.read(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "kept.csv").read_bytes() == content
 
 
 @pytest.mark.parametrize("stage", ["prepare", "train", "evaluate"])

@@ -135,6 +135,26 @@ def test_a_configuration_in_another_form_is_refused_before_anything_is_written(t
     assert not (Path(operators.__file__).parent / "box.py").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"# \xe9\npairs: [a]\n", "line 1: expected UTF-8, found the byte 0xe9"),
+        (b"pairs: [a]\npairs: [b]\n", "line 2: the key pairs stands in line 1, too"),
+        (b"pairs: " + b"[" * 3000, "expected at most 20 levels"),
+        (b"- a list\n", "a mapping of keys is expected, found list"),
+        (b"pairs: 7\n", "expected a configuration with a list 'pairs'"),
+        (b"probe: 7\n", "expected a configuration with a list 'pairs'"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_one_sentence(tmp_path, content, found):
+    config = tmp_path / "odd.yaml"
+    config.write_bytes(content)
+    with pytest.raises(RFBenchError, match=found) as caught:
+        with_pair(config, "box_bilinear")
+    assert str(caught.value).startswith(str(config))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_configuration_is_named_before_anything_is_written(capsys):
     assert cli.main(["new-operator", "box", "--config", "/nowhere.yaml"]) == 1
     assert "/nowhere.yaml: no such file; nothing was written" in capsys.readouterr().err

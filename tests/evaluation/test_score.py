@@ -148,12 +148,17 @@ def test_what_is_known_nowhere_is_asked_for(theirs, synthetic, capsys):
         (["--checkpoint", "m.pth"], "the following arguments are required: --data"),
         (["--data", "d"], "the following arguments are required: --checkpoint"),
         (["--checkpoint", "m.pth", "--data", "d", "--seed", "0"], "unrecognized arguments: --seed 0"),
+        (["--operator-options", "{"], "argument --operator-options: expected JSON, found '{' ("),
+        (["--operator-options", "[" * 99_999], "argument --operator-options: expected JSON, found '[["),
+        (["--operator-options", "[]"], "expected a mapping of operators to options, found '[]'"),
     ],
 )
 def test_what_belongs_to_no_checkpoint_file_is_refused(words, message, capsys):
     with pytest.raises(SystemExit):
         run(*words)
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert message in said
+    assert max(map(len, said.splitlines())) < 500
 
 
 def test_data_that_is_not_prepared_is_named_with_what_to_do(capsys):

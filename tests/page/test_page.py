@@ -405,8 +405,12 @@ def test_the_probe_is_shown_where_it_was_run(tmp_path):
     shown = Document(render.render(page)).frame("probe").to_numpy().tolist()
     gain = "+25.0 (+12.5 to +50.0)"
     assert shown == [["M2MRF-C", "20", *["25.0 (12.5 to 50.0)"] * 2, gain, "–", "–", "supported"]]
-    (tmp_path / "probe.csv").write_text("pair,seed\nm2mrf_c,0\n")
-    assert isinstance(build(read_metrics(tmp_path / "metrics.csv"), tmp_path, tmp_path).probe, Hole)
+    no_number = pd.DataFrame([line | {"tiny": "x"}]).to_csv(index=False).encode()
+    for content in (b"pair,seed\nm2mrf_c,0\n", b"", b"\xff\xfe", no_number):
+        (tmp_path / "probe.csv").write_bytes(content)
+        hole = build(read_metrics(tmp_path / "metrics.csv"), tmp_path, tmp_path).probe
+        assert isinstance(hole, Hole)
+        assert "probe.csv" in hole.reason
 
 
 def row(name: str, mean: float, letters: str, mark: str = "", ranked: bool = True) -> dict:

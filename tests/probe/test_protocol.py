@@ -110,7 +110,17 @@ def test_the_shipped_configurations():
     [
         ({}, "expected the section `probe`"),
         ({"probe": {}, "seeds": [0]}, "expected nothing beside the section `probe`, found seeds"),
-        ({"probe": {"arm": []}}, "probe.top level: unknown key arm. Did you mean arms?"),
+        ({"probe": []}, "configuration: probe: expected a mapping, found []."),
+        ({"probe": False}, "configuration: probe: expected a mapping, found False."),
+        ({"probe": {"arm": []}}, "configuration: probe: unknown key arm. Did you mean arms?"),
+        ({"probe": {"pairs": 7}}, "configuration: probe.pairs: expected `paper`, `all` or a list of pairs, found 7."),
+        ({"probe": {"pairs": "m2mrf_c"}}, "probe.pairs: expected `paper`, `all` or a list of pairs, found 'm2mrf_c'."),
+        ({"probe": {"pairs": [3]}}, "configuration: probe.pairs.0: expected a text, found 3. Write it in quotes."),
+        (
+            {"probe": {"pairs": []}},
+            "probe.pairs: expected at least one pair, `paper` or `all`, found [].",
+        ),
+        ({"probe": {"arms": "serial"}}, "configuration: probe.arms: expected a list, found 'serial'."),
         ({"probe": {"pairs": ["m2mrf"]}}, "Unknown operator pair 'm2mrf'"),
         ({"probe": {"protocol": {"training": {"lr": 1}}}}, "probe.protocol: training: unknown key lr"),
     ],
@@ -118,8 +128,9 @@ def test_the_shipped_configurations():
 def test_a_wrong_configuration_is_one_sentence(written, sentence):
     from rfbench.errors import RFBenchError
 
-    with pytest.raises(RFBenchError, match=re.escape(sentence)):
+    with pytest.raises(RFBenchError, match=re.escape(sentence)) as caught:
         settings.of(written)
+    assert "\n" not in str(caught.value)
 
 
 def test_groups_in_the_order_in_which_verdicts_wait_for_them():

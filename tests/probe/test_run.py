@@ -185,6 +185,25 @@ def test_the_analysis_refuses_a_group_of_two_versions_of_the_code(smallest):
         records.gather(probe.protocol, [own], probe.results)
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        ("seed1.json", {"scores": [{"cells": 1}]}, r"seed1\.json, scores: expected mappings with cells"),
+        ("seed1.json", {"code": None}, r"seed1\.json, code: expected a digest, found None"),
+        ("seed1.json", {"lr": "fast"}, r"seed1\.json, lr: expected a number above 0, found 'fast'"),
+        ("group.json", {"states": []}, r"group\.json, states: expected a mapping of seeds to states, found \[\]"),
+        ("group.json", {"lr": -1}, r"group\.json, lr: expected a number above 0, found -1"),
+    ],
+)
+def test_a_record_that_no_run_writes_is_refused(smallest, name, change, found):
+    probe, own = smallest(), Group("fusion", "maxpool_bilinear")
+    finished(probe, own)
+    path = own.folder(probe.results) / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RFBenchError, match=found):
+        records.gather(probe.protocol, [own], probe.results)
+
+
 def test_the_table_survives_its_file(smallest):
     probe, own = smallest(), Group("fusion", "maxpool_bilinear")
     finished(probe, own)
@@ -199,10 +218,10 @@ def test_the_table_survives_its_file(smallest):
 
 
 def test_no_table_or_a_wrong_one_is_a_sentence(smallest, tmp_path):
-    with pytest.raises(RFBenchError, match=r"expected probe\.csv, found nothing"):
+    with pytest.raises(RFBenchError, match=r"none\.csv: expected a CSV file, found nothing"):
         records.read(tmp_path / "none.csv", smallest().protocol)
     (tmp_path / "wrong.csv").write_text("arm,pair\nfusion,x\n")
-    with pytest.raises(RFBenchError, match="found none named network"):
+    with pytest.raises(RFBenchError, match=r"wrong\.csv: expected the columns network, .* too"):
         records.read(tmp_path / "wrong.csv", smallest().protocol)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
+from rfbench.errors import RFBenchError
 from rfbench.lesions import masks
 from rfbench.lesions.truth import ImageLesions, Truth
 from rfbench.report import examples
@@ -132,3 +133,24 @@ def test_where_two_masks_are_equal_the_largest_lesion_stands_for_them(truth):
         assert examples.disagreement(same, same, truth, "IDRiD_3", lesion) == (
             tuple(largest.tolist()), truth.area[mine].max()
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "expected the columns stem, lesion, tp, predicted, positives too"),
+        (b"\xff\xfe", "expected a CSV file"),
+        (b"stem,lesion,tp,predicted,positives\ni0,MA,x,1,1\n", "line 2, tp: expected a number, found 'x'"),
+        (b"stem,lesion,tp,predicted,positives\ni1,MA,1,1,1\n", "expected the images and lesions of the other runs"),
+    ],
+)
+def test_a_damaged_file_of_images_is_one_sentence(tmp_path, content, found):
+    for pair in ("base", "other"):
+        folder = run_folder(tmp_path, "IDRiD", pair, 0)
+        folder.mkdir(parents=True)
+        (folder / "per_image.csv").write_bytes(b"stem,lesion,tp,predicted,positives\ni0,MA,1,1,1\n")
+    (folder / "per_image.csv").write_bytes(content)
+    data = pd.DataFrame([{"dataset": "IDRiD", "pair": pair, "row": pair, "seed": 0, "state": "done"}
+                         for pair in ("base", "other")])  # fmt: skip
+    with pytest.raises(RFBenchError, match=rf"per_image\.csv.*{found}"):
+        examples.contrast(tmp_path, data, "base")

@@ -284,6 +284,20 @@ def test_figures_that_are_no_longer_drawn_are_removed_and_no_finished_run_is_tol
     assert "IDRiD: no finished run, no figure" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b"../mine.png ../../mine.png /mine.png mine.txt . ..\n", b"\xff\xfe\x00 \x80"])
+def test_a_list_that_somebody_edited_removes_no_other_file(results, tmp_path, monkeypatch, content):
+    some(monkeypatch)
+    out = tmp_path / "deep" / "out"
+    out.mkdir(parents=True)
+    theirs = [tmp_path / "deep" / "mine.png", tmp_path / "mine.png", out / "mine.txt"]
+    for path in theirs:
+        path.write_text("mine")
+    (out / "figures.txt").write_bytes(content)
+    assert command.run(Namespace(metrics=results / "metrics.csv", results=None, output=out)) == 0
+    assert [path.read_text() for path in theirs] == ["mine"] * len(theirs)
+    assert (out / "figures.txt").read_text() == ""
+
+
 def test_validation_images_are_called_so_and_compared_with_nothing_published(results):
     drawings = figures.drawings(read_metrics(results / "metrics.csv").assign(split="val"), results, None)
     assert "published" not in drawings

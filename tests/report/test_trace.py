@@ -1,6 +1,7 @@
 """From the records of runs to metrics, to a table's cell, and back."""
 
 import json
+import os
 import statistics
 import sys
 from argparse import Namespace
@@ -168,8 +169,43 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(RFBenchError, match=r"expected a table's \.csv file"):
         trace.trace(tmp_path / "absent.csv", PAIR, "mF")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(RFBenchError, match="found the columns a, b"):
+    with pytest.raises(RFBenchError, match=r"expected the columns row, pair, dataset, data, configured, n too"):
         trace.trace(tmp_path / "other.csv", PAIR, "mF")
+    (tmp_path / "other.csv").write_text("row,pair,dataset,data,configured,n\nA,a,D,SYN,3,3\n")
+    with pytest.raises(RFBenchError, match="expected a table of `rfbench tables`, found the columns row, pair"):
+        trace.trace(tmp_path / "other.csv", PAIR, "mF")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b'"', b"{}", b"[" * 100_000])
+def test_a_damaged_table_is_one_sentence(tmp_path, content, capsys):
+    path = tmp_path / "table5.csv"
+    path.write_bytes(content)
+    assert cli.main(["trace", str(path), "--pair", PAIR, "--metric", "mF"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"rfbench trace: {path}: expected ")
+    assert said.count("\n") == 1
+
+
+def test_a_pipe_for_a_table_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(RFBenchError, match=r"pipe\.csv: expected a CSV file, found a named pipe"):
+        trace.trace(tmp_path / "pipe.csv", PAIR, "mF")
+
+
+@pytest.mark.parametrize("column", ["row", "pair", "dataset", "data", "configured", "n", "mF_mean", "mF_std"])
+def test_a_table_without_a_column_or_with_a_text_for_a_number_is_refused(settings, column):
+    write_record(settings, 0)
+    table = rendered(settings)
+    whole = pd.read_csv(table, dtype=str, keep_default_na=False)
+    whole.drop(columns=column).to_csv(table, index=False)
+    with pytest.raises(
+        RFBenchError, match=rf"table5\.csv: expected the columns {column} too|--metric mF: .* has mAUPR"
+    ):
+        trace.trace(table, PAIR, "mF")
+    if column in ("configured", "n", "mF_mean", "mF_std"):
+        whole.assign(**{column: "bogus"}).to_csv(table, index=False)
+        with pytest.raises(RFBenchError, match=rf"line 2, {column}: expected a number, found 'bogus'"):
+            trace.trace(table, PAIR, "mF")
 
 
 def test_every_state_of_a_run_is_told(settings):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TextIO
 
+LONGEST = 1500  # characters of a line of a message; a damaged archive's names alone may have 65,535
+
 
 def printable(text: object) -> str:
     """One line without anything that a terminal would obey: control, format and undecodable characters are escaped.
@@ -22,11 +24,16 @@ def print_lines(lines: Iterable[object], file: TextIO | None = None) -> None:
 class RFBenchError(Exception):
     """A problem the user can act on: the file or key, what was expected, what was found, what to do.
 
-    Every argument is a line of its message, made `printable`.
+    Every argument is a line of its message, made `printable`; of one without end, beginning and end are kept.
     """
 
     def __str__(self) -> str:
-        return "\n".join(map(printable, self.args))
+        return "\n".join(_bounded(printable(line)) for line in self.args)
+
+
+def _bounded(line: str) -> str:
+    """A line of at most LONGEST characters: the middle goes, as what is wrong stands first and what to do last."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 501]}…{line[-500:]}"
 
 
 class DataError(RFBenchError):

@@ -5,13 +5,14 @@ starts until a person decides: `rfbench keep` declares that the change alters no
 Decisions stand in results/kept.csv; the tables that show such runs say so.
 """
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from rfbench import provenance, records, runs, stages
-from rfbench.files import write_changed
+from rfbench.errors import RFBenchError
+from rfbench.files import kind, write_changed
+from rfbench.rows import read_rows
 from rfbench.settings import Settings
 
 FIELDS = ("stage", "old", "new", "reason", "commit", "date")
@@ -41,12 +42,22 @@ def _pieces(results: str | Path, digest: str) -> Path:
 
 
 def read(results: str | Path) -> list[dict[str, str]]:
-    """The decisions so far, one dict of FIELDS each."""
+    """The decisions so far, one dict of FIELDS each. Raises RFBenchError: their file is damaged."""
     path = Path(results) / "kept.csv"
-    if not path.exists():
+    if (found := kind(path)) == "nothing":
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        if found != "a file":
+            raise ValueError(found)
+        header, rows = read_rows(path.read_bytes())
+        if missing := [field for field in FIELDS if field not in header]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        return [{field: row[field] for field in FIELDS} for _, row in rows]
+    except (OSError, ValueError) as error:
+        raise RFBenchError(
+            f"{path}: expected the decisions of `rfbench keep` (CSV, UTF-8), found {error}. Restore the file, or "
+            "delete it and decide again."
+        ) from None
 
 
 def keep(settings: Settings, why: str, date: str) -> list[dict[str, str]]:
@@ -142,7 +153,7 @@ def _changed(results: str | Path, repeat: Repeat) -> str:
     if not path.exists():
         return "unknown, as the code that these records were made with was not stored"
     pair = None if repeat.stage == "prepare" else repeat.run.settings.pair
-    names = stages.changed(json.loads(path.read_text()), stages.parts(repeat.stage, pair))
+    names = stages.changed(provenance.read_json(path), stages.parts(repeat.stage, pair))
     by_file: dict[str, list[str]] = {}
     for name in names:
         file, _, piece = name.partition(":")

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from rfbench import devices, gpus
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, printable
+from rfbench.files import kind
 from rfbench.settings import load, missing_sources, read
 
 ROOT = Path(__file__).parents[3]
@@ -24,13 +25,19 @@ Finding = tuple[str, str, str]  # what, "ok" | "note" | "missing", sentence
 
 
 def check_environment(lock: Path) -> list[Finding]:
-    """Compare Python and the installed packages with a lock."""
+    """Compare Python and the installed packages with a lock; RFBenchError for a file that pins nothing."""
+    pins = re.findall(r"^[A-Za-z0-9_.-]+==[^\\\n]+", _text(lock), flags=re.MULTILINE)
+    if not pins:
+        raise RFBenchError(f"--lock {lock}: expected lines such as numpy==2.4.6, found none. envs/ holds the locks.")
     python = sys.version_info[:2]
     fits = "ok" if (3, 11) <= python <= (3, 13) else "note"
     findings = [("Python", fits, f"{python[0]}.{python[1]}; the locks are for 3.11 to 3.13")]
     wrong = []
-    for line in re.findall(r"^[A-Za-z0-9_.-]+==[^\\\n]+", lock.read_text(), flags=re.MULTILINE):
-        pinned = Requirement(line)
+    for line in pins:
+        try:
+            pinned = Requirement(line)
+        except InvalidRequirement as error:
+            raise RFBenchError(f"--lock {lock}: expected lines such as numpy==2.4.6, found {line}.") from error
         name, pin = pinned.name, str(pinned.specifier).removeprefix("==")
         if pinned.marker and not pinned.marker.evaluate():  # of another platform
             continue
@@ -42,12 +49,19 @@ def check_environment(lock: Path) -> list[Finding]:
             wrong.append(f"{name} {found} (expected {pin})")
     if wrong:
         return [*findings, ("packages", "missing", f"{'; '.join(wrong)}. Run `make env`.")]
-    findings.append(("packages", "ok", f"all as pinned in {lock.relative_to(ROOT)}"))
+    shown = lock.relative_to(ROOT) if lock.is_relative_to(ROOT) else lock
+    findings.append(("packages", "ok", f"all as pinned in {printable(shown)}"))
     for tool in ("git", "snakemake", "rfbench"):
         where = shutil.which(tool)
         sentence = where or "not on PATH; activate the environment: . .venv/bin/activate"
         findings.append((tool, "ok" if where else "missing", sentence))
     return findings
+
+
+def _text(lock: Path) -> str:
+    if (found := kind(lock)) != "a file":
+        raise RFBenchError(f"--lock {lock}: expected a lock file, found {found}. envs/ holds them.")
+    return lock.read_text(encoding="utf-8", errors="replace")
 
 
 def check_device() -> list[Finding]:

@@ -17,11 +17,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help=f"folder of the figures; {LIST} in it lists them")
 
 
+def _listed(path: Path) -> set[str]:
+    """The figures that a list names. Anyone may have edited it, and what it names is removed: so no other file."""
+    if not path.is_file():
+        return set()
+    words = path.read_text(encoding="utf-8", errors="replace").split()
+    return {word for word in words if Path(word).name == word and Path(word).suffix in (".png", ".pdf")}
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command. Figures of an earlier call that are no longer drawn are removed."""
     metrics, results = read_metrics(args.metrics), args.results or args.metrics.parent
     list_file = args.output / LIST
-    earlier = set(list_file.read_text().split()) if list_file.exists() else set()
+    earlier = _listed(list_file)
     differences = read_differences(args.metrics.parent)
     names = [path.name for path in draw_all(metrics, results, args.output, differences)]
     for name in earlier - set(names):

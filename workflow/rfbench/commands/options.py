@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rfbench.checked import shown
 from rfbench.errors import RFBenchError
 from rfbench.names import LESIONS
 from rfbench.settings import Settings, load
@@ -88,7 +89,10 @@ def network_values(args: argparse.Namespace) -> dict:
 
 
 def _json(text: str) -> dict:
-    value = json.loads(text)  # argparse tells a ValueError as a bad value
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"expected JSON, found {shown(text)} ({error})") from None
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"expected a mapping of operators to options, found {text}")
+        raise argparse.ArgumentTypeError(f"expected a mapping of operators to options, found {shown(text)}")
     return value

@@ -10,6 +10,7 @@ import yaml
 import operators
 from rfbench import provenance
 from rfbench.errors import RFBenchError
+from rfbench.settings import read
 
 TEMPLATE = Path(__file__).parent / "operator.py.j2"
 
@@ -53,8 +54,7 @@ def with_pair(config: Path, pair: str) -> tuple[str, str]:
         RFBenchError: the file cannot be read, or its list is written in a form that a person should edit.
     """
     try:
-        text = config.read_text()
-        whole = yaml.safe_load(text)
+        whole, text = read(config), config.read_text(encoding="utf-8")
         before = whole.get("probe", whole)  # whose list stands in a section
         if before["pairs"] == "all":
             hidden = "; set paper_rows_only to false, which leaves it out" if before.get("paper_rows_only") else ""
@@ -65,7 +65,7 @@ def with_pair(config: Path, pair: str) -> tuple[str, str]:
             )
         wanted = {**before, "pairs": [*before["pairs"], pair]}
         wanted = {**whole, "probe": wanted} if "probe" in whole else wanted
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, AttributeError, KeyError, TypeError) as error:
         raise RFBenchError(f"{config}: expected a configuration with a list 'pairs', found {error!r}.") from None
     changed = re.sub(r"(?m)^([ \t]*pairs:[ \t]*\[[^\]\n]*?)[ \t]*\]", rf"\1, {pair}]", text, count=1)
     if changed == text:

@@ -5,12 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 from rfbench import records
+from rfbench.errors import RFBenchError
 from rfbench.lesions import truth
 from rfbench.names import BASELINE_ROW
 from rfbench.page.grids import Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
 from rfbench.page.measures import MEAN
 from rfbench.report import ablation, costs, examples, power, ranking, tables, verdicts
 from rfbench.report.lesions import SIZE_NAMES
+from rfbench.report.reading import read_numbers
 from rfbench.runs import manifest_path, run_folder
 from rfbench.statistics import power as seeds
 from rfbench.statistics import verdicts as words
@@ -161,9 +163,11 @@ def probe(path: Path) -> Grid | Hole:
     """The controlled experiment, from its table; what the controls decide stands before everything else."""
     if not path.exists():
         return Hole(f"no {path}, which `snakemake probe --configfile config/probe.yaml` writes")
-    frame = pd.read_csv(path, keep_default_na=False, na_values={column: [""] for column in ("n", *PROBED)})
-    if missing := {"arm", "row", "n", *PROBED, "H1", "H2", "void", "open"} - set(frame.columns):
-        return Hole(f"{path} is no table of `rfbench probe-report`: it has no column {', '.join(sorted(missing))}")
+    numbers = ["n", *PROBED, *(f"{name}_{end}" for name in PROBED for end in ("low", "high"))]
+    try:
+        frame = read_numbers(path, ("arm", "row", "H1", "H2", "void", "open"), numbers, "rfbench probe-report")
+    except RFBenchError as error:
+        return Hole(str(error))
     void, undecided = (next(iter(filter(None, frame[column].astype(str))), "") for column in ("void", "open"))
     state = "all controls passed"
     if void or undecided:
@@ -188,7 +192,7 @@ def probe(path: Path) -> Grid | Hole:
 def _probed(row: dict, name: str) -> str:
     """An AP, or a gain in it, with its interval, in points."""
     form = "+.1f" if name.startswith("gain") else ".1f"
-    low, high = (pd.to_numeric(row[f"{name}_{end}"], errors="coerce") for end in ("low", "high"))
+    low, high = (row[f"{name}_{end}"] for end in ("low", "high"))
     ends = "" if low != low else f" ({100 * low:{form}} to {100 * high:{form}})"
     return number(100 * row[name], form) + ends
 

@@ -1,24 +1,62 @@
 """The records of a probe as one table (results/probe.csv), and which of its runs are missing, and why."""
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pandas as pd
+from pydantic import Field
 
 from rfbench import provenance
+from rfbench.checked import Foreign, checked
 from rfbench.errors import RFBenchError
-from rfbench.files import kind
 from rfbench.probe.groups import Group, judged_runs, tuning_runs
 from rfbench.probe.protocol import Protocol
 from rfbench.probe.run import ERROR, SUMMARY
 from rfbench.records import read_error
+from rfbench.report.reading import read_numbers
 
 COLUMNS = [
     *("arm", "network", "copy", "pair", "control", "matched", "widened", "width", "parameters", "flops"),
     *("purpose", "lr", "seed", "state", "cells", "contrast", "coexisting", "ap", "prevalence", "protocol"),
 ]
-WORDS = dict.fromkeys(("network", "copy", "pair", "control", "widened", "contrast", "coexisting", "protocol"), str)
+WORDS = (
+    *("arm", "network", "copy", "pair", "control", "widened"),
+    *("purpose", "state", "contrast", "coexisting", "protocol"),
+)
+NUMBERS = ("width", "parameters", "flops", "lr", "seed", "cells", "ap", "prevalence")
+
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+_CODE = Field(description="a digest")
+_RATE = Field(gt=0, description="a number above 0")
+
+
+class _Score(Foreign):
+    cells: int = Field(gt=0)
+    contrast: int | Literal["all"]
+    coexisting: Literal["all", "yes", "no"]
+    ap: _Fraction
+    prevalence: _Fraction
+
+
+class _Run(Foreign):
+    """A run's record, as far as the table is made of it."""
+
+    code: str = _CODE
+    lr: float = _RATE
+    seed: int = Field(ge=0, description="a whole number")
+    purpose: str = Field(description="a text")
+    state: Literal["done", "diverged"] = Field(description="done or diverged")
+    widened: str | None = Field(description="a text or null")
+    scores: list[_Score] = Field(description="mappings with cells, contrast, coexisting, and fractions ap, prevalence")
+
+
+class _Summary(Foreign):
+    """group.json."""
+
+    code: str = _CODE
+    lr: float = _RATE
+    states: dict[str, str] = Field(description="a mapping of seeds to states")
 
 
 def gather(
@@ -37,15 +75,15 @@ def gather(
         The table (COLUMNS), and the holes: name of a group -> how many runs are missing, and why.
 
     Raises:
-        RFBenchError: a record is of another protocol, or of other code than its group's other records.
+        RFBenchError: a record is damaged, of another protocol, or of other code than its group's other records.
     """
     rows, holes = [], {}
     for group in groups:
         folder, found = group.folder(results), []
-        summary = _read(folder / SUMMARY, protocol) if (folder / SUMMARY).exists() else None
+        summary = _read(folder / SUMMARY, protocol, _Summary) if (folder / SUMMARY).exists() else None
         for run in expected(protocol, group, summary):
             if (path := run.path(results)).exists():
-                found.append(_read(path, protocol))
+                found.append(_read(path, protocol, _Run))
         _same_code(found, folder, accepted or {})
         rows += [row for record in found for row in _rows(record, group)]
         if reason := _hole(folder, summary, sum(record["purpose"] != "tuning" for record in found)):
@@ -65,9 +103,10 @@ def expected(protocol: Protocol, group: Group, summary: dict | None) -> list:
     return tuning_runs(group, protocol) + (judged_runs(group, protocol, summary["lr"]) if summary else [])
 
 
-def _read(path: Path, protocol: Protocol) -> dict:
+def _read(path: Path, protocol: Protocol, schema: type[Foreign]) -> dict:
     record = provenance.read_json(path)
     _require(record.get("protocol"), protocol, str(path))
+    checked(schema, record, lambda key: f"{path}, {key}", "Delete it; `rfbench probe` and snakemake make it again.")
     return record
 
 
@@ -121,11 +160,7 @@ def read(path: str | Path, protocol: Protocol) -> pd.DataFrame:
     Raises:
         RFBenchError: there is none, it lacks columns, or a row is of another protocol.
     """
-    if kind(path) != "a file":
-        raise RFBenchError(f"{path}: expected probe.csv, found {kind(path)}. `snakemake probe` makes it.")
-    table = pd.read_csv(io.BytesIO(Path(path).read_bytes()), dtype=WORDS, keep_default_na=False, na_values={
-        name: [""] for name in ("cells", "ap", "prevalence", "width", "lr", "seed", "parameters", "flops")
-    })  # fmt: skip
+    table = read_numbers(Path(path), WORDS, NUMBERS, "snakemake probe")
     if lacking := [column for column in COLUMNS if column not in table]:
         raise RFBenchError(f"{path}: expected the columns of probe.csv, found none named {', '.join(lacking)}.")
     for digest in table["protocol"].unique():

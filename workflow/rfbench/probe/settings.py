@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 import operators
 from rfbench.probe.groups import Group, check_pairs, groups
@@ -11,13 +11,19 @@ from rfbench.probe.protocol import Protocol, departing
 from rfbench.settings import ConfigError, read
 from rfbench.settings.models import Section
 from rfbench.settings.sentences import sentences
-from rfbench.settings.types import EachOnce, Folder, Line
+from rfbench.settings.types import EachOnce, Folder, Pairs, unexpected
+
+
+def _some(pairs: tuple[str, ...]) -> tuple[str, ...]:
+    if not pairs:
+        raise unexpected("at least one pair, `paper` or `all`")
+    return pairs
 
 
 class Chosen(Section):
     """The section `probe` of a configuration."""
 
-    pairs: Literal["paper", "all"] | Annotated[tuple[Line, ...], Field(min_length=1), EachOnce()] = "paper"
+    pairs: Annotated[Pairs, AfterValidator(_some)] = Field(default_factory=lambda: tuple(operators.published()))
     """Operator pairs; `paper` for those that the paper compares, `all` for every registered one. The reference is
     always among them."""
     arms: Annotated[tuple[Literal["fusion", "serial"], ...], Field(min_length=1), EachOnce()] = ("fusion", "serial")
@@ -33,6 +39,10 @@ class Chosen(Section):
     no hypothesis; every table says so."""
 
 
+class _Whole(Section):
+    probe: Chosen
+
+
 class Probe:
     """A configuration's part of the experiment.
 
@@ -45,9 +55,7 @@ class Probe:
         self.chosen = chosen
         self.results, self.reports = Path(chosen.results), Path(chosen.reports)
         self.protocol: Protocol = departing(chosen.protocol, f"{origin}: probe.protocol")
-        named = {"paper": operators.published, "all": operators.available}
-        pairs = named[chosen.pairs]() if isinstance(chosen.pairs, str) else chosen.pairs
-        self.pairs = tuple(dict.fromkeys([self.protocol.analysis.reference, *pairs]))
+        self.pairs = tuple(dict.fromkeys([self.protocol.analysis.reference, *chosen.pairs]))
         check_pairs(self.pairs)
 
     @property
@@ -75,10 +83,14 @@ def of(written: dict, origin: str = "configuration") -> Probe:
         raise ConfigError(f"{origin}: expected the section `probe`, as in config/probe.yaml, found none.")
     if others := [key for key in written if key != "probe"]:
         raise ConfigError(f"{origin}: expected nothing beside the section `probe`, found {', '.join(others)}.")
+    section = {} if written["probe"] is None else written["probe"]
+    named = {"paper": operators.published, "all": operators.available}
+    if isinstance(section, dict) and section.get("pairs") in list(named):
+        section = section | {"pairs": named[section["pairs"]]()}
     try:
-        return Probe(Chosen.model_validate(written["probe"] or {}), origin)
+        return Probe(_Whole.model_validate({"probe": section}).probe, origin)
     except ValidationError as error:
-        raise ConfigError(*(f"{origin}: probe.{problem}" for problem in sentences(error, Chosen))) from None
+        raise ConfigError(*(f"{origin}: {problem}" for problem in sentences(error, _Whole))) from None
 
 
 def is_probe(written: dict) -> bool:

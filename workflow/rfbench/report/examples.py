@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rfbench.errors import RFBenchError
 from rfbench.lesions import masks
 from rfbench.lesions.lesion_metrics import SIZES, size_class
 from rfbench.lesions.runlength import Runs, components, sums
 from rfbench.lesions.truth import DIAMETER, Truth
 from rfbench.provenance import write_csv
+from rfbench.report.reading import read_numbers
 from rfbench.runs import run_folder
 
 NAME = "panels.csv"
@@ -192,7 +194,10 @@ def contrast(results: Path, data: pd.DataFrame, baseline: str) -> list[Contrast]
     for run in done.itertuples():
         path = run_folder(results, run.dataset, run.pair, seed) / "per_image.csv"
         if path.exists():
-            read[run.pair] = pd.read_csv(path, dtype={"stem": str}).set_index(["lesion", "stem"])
+            images = read_numbers(path, ("stem", "lesion"), ("tp", "predicted", "positives"), "rfbench evaluate")
+            read[run.pair] = images.set_index(["lesion", "stem"])
+            if not read[run.pair].index.sort_values().equals(next(iter(read.values())).index.sort_values()):
+                raise RFBenchError(f"{path}: expected the images and lesions of the other runs, found others.")
     if baseline not in read:
         return []
     rows, found = dict(zip(data["pair"], data["row"], strict=True)), []

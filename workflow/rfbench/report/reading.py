@@ -104,7 +104,7 @@ def read_differences(folder: Path) -> pd.DataFrame | None:
 
 
 def read_numbers(path: Path, texts: Collection[str], numbers: Collection[str], command: str) -> pd.DataFrame:
-    """A CSV file of `command`'s with these columns, of which `numbers` are finite ones or empty.
+    """A CSV file of `command`'s with these columns, of which `numbers` are finite ones or empty, `texts` any.
 
     Raises:
         RFBenchError: it is missing, damaged, lacks a column or holds no number where one is expected.
@@ -116,14 +116,15 @@ def read_numbers(path: Path, texts: Collection[str], numbers: Collection[str], c
             if row[column] and not _is_number(row[column]):
                 raise RFBenchError(f"{where}, {column}: expected a number, found {shown(row[column])}. {advice}")
 
-    _check_rows(path, [*texts, *numbers], check, advice)
-    return pd.read_csv(path)
+    header = _check_rows(path, [*texts, *numbers], check, advice)
+    empty = {column: [""] for column in header if column not in texts}
+    return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=empty)
 
 
 def _check_rows(
     path: Path, needed: Collection[str], check: Callable[[str, Mapping[str, str]], None], advice: str
-) -> None:
-    """Hold every row of a CSV file against `check`, which is given the line's name and the row."""
+) -> list[str]:
+    """Hold every row of a CSV file against `check`, which is given the line's name and the row; the columns."""
     if (found := kind(path)) != "a file":
         raise RFBenchError(f"{path}: expected a CSV file, found {found}. {advice}")
     try:
@@ -132,6 +133,7 @@ def _check_rows(
             raise RFBenchError(f"{path}: expected the columns {', '.join(missing)} too, found none of them. {advice}")
         for line, row in rows:
             check(f"{path}, line {line}", row)
+        return header
     except (ValueError, OSError) as error:
         raise RFBenchError(f"{path}: expected a CSV file (UTF-8), found {error}. {advice}") from None
 

@@ -17,11 +17,12 @@ from pydantic import Field
 from rfbench import provenance, records
 from rfbench.checked import Foreign, checked
 from rfbench.errors import RFBenchError
-from rfbench.report.reading import read_metrics, read_profile
+from rfbench.report.reading import read_metrics, read_numbers, read_profile
 from rfbench.report.tables import COLUMNS, INDEX
 from rfbench.runs import manifest_path, run_folder
 
 METRICS = {heading: metric for metric, heading, _, _ in COLUMNS}
+TEXTS, COUNTS = ("row", "pair", "dataset", "data"), ("configured", "n")  # columns of a table
 COSTS = {"Param": ("Param_M", "params_w48", 1e6), "FPS": ("FPS_ratio", "fps_ratio", 1)}  # column, key, unit
 DIGITS = 5.1e-5  # the tables' CSV has four digits
 
@@ -70,7 +71,7 @@ def _follow_cost(found: Trace, row: pd.Series, heading: str, path: Path) -> None
     profile = read_profile(path.parent) or {"pairs": {}}
     costs = profile["pairs"].get(row["pair"])
     value = costs[key] / unit if costs else math.nan
-    printed = _number(row[column])
+    printed = row[column]
     found.lines += ["", f"in the profile  {value:.4f}  {path}", f"in the table    {printed:.4f}"]
     if costs:
         found.lines += _origin("profiled", profile["provenance"])
@@ -99,13 +100,15 @@ def _cell_row(path: Path, pair: str, heading: str, dataset: str | None) -> pd.Se
         raise RFBenchError(
             f"{path}: expected a table's .csv file, as in reports/tables. `snakemake tables` writes them."
         )
-    table = pd.read_csv(path, keep_default_na=False, na_values={c: [""] for c in ("n", "configured")})
+    table = read_numbers(path, TEXTS, COUNTS, "rfbench tables")
     known = [name for name in METRICS if f"{name}_mean" in table]
     if not known:
         raise RFBenchError(f"{path}: expected a table of `rfbench tables`, found the columns {', '.join(table)}.")
     known += [name for name, (column, _, _) in COSTS.items() if column in table]
     if heading not in known:
         raise RFBenchError(f"--metric {heading}: {path} has {', '.join(known)}.")
+    cell = (COSTS[heading][0],) if heading in COSTS else (f"{heading}_mean", f"{heading}_std")
+    table = read_numbers(path, TEXTS, (*COUNTS, *cell), "rfbench tables")
     rows = table[table["configured"] > 0]
     if dataset is not None:
         if dataset not in set(rows["dataset"]):
@@ -188,16 +191,11 @@ def _compare(found: Trace, row: pd.Series, heading: str, values: list[float]) ->
         "mean": statistics.fmean(values) if values else math.nan,
         "std": statistics.stdev(values) if len(values) > 1 else math.nan,
     }
-    printed = {key: _number(row[f"{heading}_{key}"]) for key in again}
+    printed = {key: row[f"{heading}_{key}"] for key in again}
     found.lines += ["", f"from the records  {_numbers(again)}, n = {len(values)}",
-                    f"in the table      {_numbers(printed)}, n = {row['n']}"]  # fmt: skip
+                    f"in the table      {_numbers(printed)}, n = {row['n']:g}"]  # fmt: skip
     if len(values) != row["n"] or not all(_same(again[key], printed[key]) for key in again):
         found.problems.append(f"{heading}: the table's cell is not what the records give. Run `snakemake tables`.")
-
-
-def _number(text: str | float) -> float:
-    """A number of a CSV file; NaN for an empty field."""
-    return math.nan if text == "" else float(text)
 
 
 def _same(value: float, printed: float) -> bool:
