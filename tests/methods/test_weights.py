@@ -10,7 +10,7 @@ from rfbench.errors import RFBenchError
 from . import files
 from .conftest import METHODS
 
-RESNETS = ("deeplabv3plus", "dnl", "pspnet")
+RESNETS = ("deeplabv3plus", "dnl", "pspnet", "spnet")
 
 
 def fit(weights, file, network):
@@ -48,6 +48,12 @@ def test_torchvisions_resnets_fit(name, depth, count):
 def test_openmmlabs_resnets_fit(name, depth, count):
     network = published(name, depth=depth)
     assert fit(METHODS[name].weights["openmmlab"], on_meta(files.resnet, depth, deep_stem=True), network) == count
+
+
+@pytest.mark.parametrize("name", ["hed", "lseg"])
+def test_torchvisions_vgg16_fits(name):
+    """Thirteen convolutions with biases; the classifier is ignored."""
+    assert fit(METHODS[name].weights["torchvision"], on_meta(files.vgg16), published(name)) == 26
 
 
 @pytest.mark.parametrize("timm", [False, True])
