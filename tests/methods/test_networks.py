@@ -10,9 +10,13 @@ from rfbench.models import count_parameters
 
 @pytest.fixture(scope="module")
 def network(method):
-    """The embedded network, as its seed draws it."""
+    """The embedded network, every parameter a little moved: some outputs are zero at first, and would show nothing."""
     torch.manual_seed(0)
-    return method.build(4, size="embedded", **method.options)
+    network = method.build(4, size="embedded", **method.options)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return network
 
 
 def loss_of(method, network, images, labels):
@@ -22,7 +26,7 @@ def loss_of(method, network, images, labels):
     return dice_loss(logits, labels) + cross_entropy(logits, labels)
 
 
-def toy(images=2, side=96):
+def toy(images=2, side=64):
     """Discs of four colours on noise: (images, labels)."""
     torch.manual_seed(1)
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
@@ -30,7 +34,7 @@ def toy(images=2, side=96):
     for n in range(images):
         for lesion in (1, 2, 3, 4) * 3:
             row, column = torch.randint(8, side - 8, (2,)).tolist()
-            labels[n][(rows - row) ** 2 + (columns - column) ** 2 < 50] = lesion
+            labels[n][(rows - row) ** 2 + (columns - column) ** 2 < 40] = lesion
     colours = torch.tensor([[0, 0, 0], [2, 2, 0], [-2, 0, 0], [2, 2, 2], [-2, -2, 2.0]])
     return colours[labels].permute(0, 3, 1, 2) + 0.2 * torch.randn(images, 3, side, side), labels
 
@@ -115,13 +119,13 @@ def test_an_unknown_size_is_refused(method):
 
 @pytest.mark.slow
 def test_it_learns(method):
-    """Thirty updates on two images of discs; every parameter takes part."""
+    """Forty updates on two images of discs; every parameter takes part."""
     torch.manual_seed(0)
     network = method.build(4, size="embedded", **method.options).train()
     images, labels = toy()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = loss_of(method, network, images, labels)
         loss.backward()

@@ -56,6 +56,16 @@ def test_torchvisions_vgg16_fits(name):
     assert fit(METHODS[name].weights["torchvision"], on_meta(files.vgg16), published(name)) == 26
 
 
+@pytest.mark.parametrize("name", ["fcn8s", "fcn16s", "fcn32s"])
+def test_torchvisions_vgg16_fits_with_its_fully_connected_layers(name):
+    assert fit(METHODS[name].weights["torchvision"], on_meta(files.vgg16), published(name)) == 26 + 4
+
+
+@pytest.mark.parametrize(("name", "before", "count"), [("fcn16s", "fcn32s", 32), ("fcn8s", "fcn16s", 35)])
+def test_the_fcn_before_fits(name, before, count):
+    assert fit(METHODS[name].weights[before], published(before).state_dict(), published(name)) == count
+
+
 @pytest.mark.parametrize("timm", [False, True])
 def test_the_authors_swin_fits(timm):
     """Patches 4, 24 blocks of 13, three downsamplings of 3."""

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from rfbench.errors import RFBenchError
 from rfbench.models.segmentor import LesionSegmentor
+from rfbench.names import MIN_SIZE
 
 
 def outputs(num_lesions: int) -> dict[str, Any]:
@@ -26,3 +28,13 @@ def segmentor(backbone: nn.Module, head: nn.Module) -> LesionSegmentor:
     if not next(network.parameters()).is_meta:
         network.init_weights()
     return network
+
+
+def check_size(images: Tensor) -> None:
+    """Refuse images that the benchmark takes no network to, as `LesionSegmentor` does; for networks without it."""
+    height, width = images.shape[2:]
+    if min(height, width) < MIN_SIZE:
+        raise RFBenchError(
+            f"Images must be at least {MIN_SIZE} px high and wide; these are {height} px high and {width} px wide. "
+            "Pad or enlarge them."
+        )
