@@ -123,7 +123,7 @@ def test_it_learns(method):
     torch.manual_seed(0)
     network = method.build(4, size="embedded", **method.options).train()
     images, labels = toy()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
@@ -133,4 +133,4 @@ def test_it_learns(method):
         losses.append(loss.item())
     idle = [name for name, weight in network.named_parameters() if weight.grad is None]
     assert not idle
-    assert losses[-1] < 0.7 * losses[0], losses
+    assert losses[-1] < 0.6 * losses[0], losses

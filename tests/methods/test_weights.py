@@ -10,7 +10,7 @@ from rfbench.errors import RFBenchError
 from . import files
 from .conftest import METHODS
 
-RESNETS = ("deeplabv3plus", "dnl", "pspnet", "spnet")
+RESNETS = ("deeplabv3plus", "dnl", "fpt", "pspnet", "spnet")
 
 
 def fit(weights, file, network):
