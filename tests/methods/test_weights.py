@@ -4,8 +4,10 @@ import re
 
 import pytest
 import torch
+from mmseg.models.backbones import HRNet
 
 from rfbench.errors import RFBenchError
+from rfbench.models import backbones
 
 from . import files
 from .conftest import METHODS
@@ -77,6 +79,18 @@ def test_the_authors_twins_fits():
     """Patches 4 × 4, positions 4 × 2; 12 local blocks of 12, 12 global ones of 12, all but the last with 4 more."""
     count = fit(METHODS["twins_upernet"].weights["authors"], on_meta(files.twins), published("twins_upernet"))
     assert count == 16 + 8 + 12 * 12 + 12 * 12 + 11 * 4
+
+
+@pytest.mark.parametrize(("name", "takes_all"), [("hrnetv2p", True), ("hrnetv1", False)])
+def test_hrnets_file_fits(name, takes_all):
+    """mmseg's own HRNetV2-W48 with a classifier; V1 has no use for the last module's three lower results."""
+    with torch.device("meta"):
+        file = HRNet(backbones.configuration("hrnetv2_w48")).state_dict()
+        file |= {f"{part}.0.weight": torch.ones(1) for part in ("incre_modules.0", "downsamp_modules.1", "final_layer")}
+        file |= {"classifier.weight": torch.ones(1)}
+    lower = [key for key in file if re.match(r"stage4\.2\.fuse_layers\.[123]\.", key)]
+    expected = len(file) - 4 - (0 if takes_all else len(lower))
+    assert fit(METHODS[name].weights["openmmlab"], file, published(name)) == expected
 
 
 @pytest.mark.parametrize("name", ["swin_upernet", "twins_upernet"])

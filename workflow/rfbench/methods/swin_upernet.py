@@ -115,7 +115,7 @@ METHOD = Method(
         ),
         "openmmlab": Weights(
             file="swin_base_patch4_window7_224_22k_20220317-4f79f7c0.pth",
-            where="OpenMMLab, https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/swin/",
+            where="OpenMMLab, https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/swin/",
             rename=_OPENMMLAB,
             ignored=(*_UNUSED, r"(?:backbone\.)?norm3?\..*"),
             untouched=UNTOUCHED,

@@ -110,7 +110,7 @@ METHOD = Method(
         ),
         "openmmlab": Weights(
             file="alt_gvt_base_20220308-1b7eb711.pth",
-            where="OpenMMLab, https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/twins/",
+            where="OpenMMLab, https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/twins/",
             rename=_OPENMMLAB,
             ignored=(*_UNUSED, r"(?:backbone\.)?norm.*"),
             untouched=UNTOUCHED,

@@ -58,7 +58,7 @@ def resnet_weights(*untouched: str, prefix: str = "backbone.") -> dict[str, Weig
     return {
         "openmmlab": Weights(
             file="resnet101_v1c-e67eebb6.pth (depth 101) or resnet50_v1c-2cccc1ad.pth (depth 50)",
-            where="OpenMMLab, https://download.openmmlab.com/pretrain/third_party/",
+            where="OpenMMLab, https://mmassets.onedl.ai/pretrain/third_party/",
             rename=rename,
             ignored=IGNORED,
             untouched=untouched,
