@@ -1,0 +1,1 @@
+"""Whole networks that compete beside the operator pairs: one method a file, its parts in `parts`."""
