@@ -25,6 +25,7 @@ from rfbench.runs import run_folder
 from rfbench.settings import (
     complete,
     evaluation_settings,
+    every_pretrained,
     missing_sources,
     network,
     preparation,
@@ -130,7 +131,7 @@ class Pipeline:
 
     def profile_code(self) -> list[str]:
         """Digests of the profile's code with each configured pair's operators."""
-        return [stages.code_digest("profile", pair) for pair in self.settings.pairs]
+        return [stages.code_digest("profile", pair) for pair in (*self.settings.pairs, *self.settings.methods)]
 
     def every_run(self, name: str) -> list[str]:
         """A file of each configured run; without torch, of each run that has one."""
@@ -186,13 +187,14 @@ class Pipeline:
         return [f"{self.reports}/{folder}/table1.{kind}" for folder, own in kinds.items() for kind in own]
 
     def weight_files(self, wildcards) -> list[str]:
-        """The ImageNet checkpoint, where the configuration names one."""
-        file = weights_file(self.settings)
+        """The ImageNet checkpoint of a run, where the configuration names one."""
+        file = weights_file(self.settings, wildcards.pair)
         return [str(file)] if file else []
 
     def weight_digest(self, wildcards) -> str:
-        """The configured digest of the ImageNet checkpoint. Its source is none of a rule's: the content counts."""
-        return self.settings.model.pretrained.sha256
+        """The configured digest of an ImageNet checkpoint. Its source is none of a rule's: the content counts."""
+        every = every_pretrained(self.settings).values()
+        return next(pretrained.sha256 for pretrained in every if pretrained.name == wildcards.name)
 
     def weight_option(self, wildcards, input) -> list[str]:
         """Command line option for the ImageNet checkpoint."""

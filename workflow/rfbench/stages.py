@@ -2,7 +2,7 @@
 
 A stage names its entry modules; the modules of ours that they import, directly or not, belong to it, less those that
 NEUTRAL lists. Comments, docstrings and formatting are no part of a tree. An operator pair's own files count for its
-runs alone (`operators.files`).
+runs alone (`operators.files`), as does a method's with what it imports.
 """
 
 import ast
@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import operators
+from rfbench import competitors, methods
 from rfbench.provenance import digest
 
 SHARED = {f"rfbench.{name}" for name in ("reassembly", "guided", "official", "wavelets")}  # by operator files
 FOLDERS = {"rfbench": Path(__file__).parent, "operators": Path(operators.__file__).parent}
+PACKAGES = ("rfbench", "rfbench.methods")  # neutral themselves, not what is in them
 # Why a change in these modules, or in what only they import, changes no result of a stage.
 NEUTRAL = {
     "rfbench": "names what is imported on first use",
     "rfbench.errors": "sentences for the user",
     "rfbench.files": "how a file is written, not what",
     "rfbench.flocks": "who may write",
+    "rfbench.methods": "finds the methods; each counts for its own runs",
+    "rfbench.competitors": "tells pairs and methods apart",
     "rfbench.stages": "decides what runs again",
     "rfbench.devices": "which device computes; a record's provenance names it",
     "rfbench.gpus": "which GPUs there are",
@@ -66,10 +70,15 @@ STAGES = {
 
 @functools.cache
 def modules(stage: str, pair: str | None = None) -> tuple[str, ...]:
-    """The modules that a stage is made of, sorted; with those that a pair's operators import, without themselves."""
+    """The modules that a stage is made of, sorted; with those that a pair's operators import, without themselves.
+
+    With a method its own module, if it is one of ours, and what that imports.
+    """
     graph, found = _imports(), set()
     waiting = {f"rfbench.{entry}" for entry in STAGES[stage].entries}
-    for operator in operators.operators_of(pair) if pair else ():
+    if pair and competitors.is_method(pair):
+        waiting |= {methods.module_of(pair)} - {""}
+    for operator in operators.operators_of(pair) if pair and not competitors.is_method(pair) else ():
         name = f"operators.{operator}"
         # What an installed package imports of ours nobody has drawn: the contract lets it be these.
         own = graph.find_modules_directly_imported_by(name) if name in graph.modules else SHARED
@@ -92,7 +101,7 @@ def _imports():
 
 def _counts(name: str) -> bool:
     """Whether a module counts for the stages that import it: not the neutral ones, nor a pair's own operator files."""
-    neutral = name in NEUTRAL or any(name.startswith(f"{room}.") for room in NEUTRAL if room != "rfbench")
+    neutral = name in NEUTRAL or any(name.startswith(f"{room}.") for room in NEUTRAL if room not in PACKAGES)
     return bool(name) and not neutral and not name.startswith("operators.")
 
 
@@ -106,7 +115,7 @@ def parts(stage: str, pair: str | None = None) -> dict[str, str]:
     """Digest of every piece of a stage's code: functions and classes by `file:name`, the rest of a file by its name."""
     named = {_shown(file): file for file in map(_file, modules(stage, pair))}
     if pair is not None:
-        named |= {_shown(file): file for file in operators.files(pair)}
+        named |= {_shown(file): file for file in _own_files(pair)}
     found = {}
     for shown, file in named.items():
         found |= {f"{shown}{piece}": value for piece, value in _pieces(file).items()}
@@ -115,6 +124,13 @@ def parts(stage: str, pair: str | None = None) -> dict[str, str]:
         for file in sorted(root.glob(pattern)):
             found[f"rfbench/{file.relative_to(root)}"] = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     return found
+
+
+def _own_files(pair: str) -> list[Path]:
+    """Files of a pair's operators; of a method those of another package, since one of ours is a module."""
+    if competitors.is_method(pair):
+        return [] if methods.module_of(pair) else methods.files(pair)
+    return operators.files(pair)
 
 
 def _file(name: str) -> Path:
