@@ -18,7 +18,7 @@ from rfbench import devices, flocks, kept, provenance, records, runs, stages
 from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
 from rfbench.lesions import truth
-from rfbench.published import names_for
+from rfbench.published import METHOD_TABLES, names_for
 from rfbench.report import lesions, tables
 from rfbench.report.reading import read_metrics
 from rfbench.runs import run_folder
@@ -147,7 +147,8 @@ class Pipeline:
         layouts = {dataset.layout for dataset in self.settings.datasets.values()}
         if self.settings.evaluation.split == "val":
             layouts = set()  # the paper's tables but the ablation are about test images
-        tabulated = [*names_for(layouts, self._newcomers()), lesions.NAME]
+        whole = [name for name, table in METHOD_TABLES.items() if self._has_methods() and table.layout in layouts]
+        tabulated = [*names_for(layouts, self._newcomers()), *whole, lesions.NAME]
         names = [f"{name}.{kind}" for name in tabulated for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
 
@@ -159,6 +160,13 @@ class Pipeline:
             return any(operators.get(pair).since for pair in self.settings.pairs)
         path = Path(self.results) / "metrics.csv"
         return path.exists() and bool((read_metrics(path)["since"] != "").any())
+
+    def _has_methods(self) -> bool:
+        """Whether methods are configured; without torch, whether the results hold any."""
+        if not self.rendering_only:
+            return bool(self.settings.methods)
+        path = Path(self.results) / "metrics.csv"
+        return path.exists() and bool(tables.of_methods(read_metrics(path)).any())
 
     def tables_folder(self, wildcards) -> str:
         """Where the tables go, be there any or not."""

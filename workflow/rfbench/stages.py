@@ -45,7 +45,7 @@ class Stage:
     data: tuple[str, ...] = ()
 
 
-_TEMPLATES, _PUBLISHED = "report/templates/*", "published/results.csv"
+_TEMPLATES, _PUBLISHED, _SINCE = "report/templates/*", "published/results.csv", "published/later.csv"
 STAGES = {
     "prepare": Stage(("data.prepare",), ("data/*.txt",)),
     "train": Stage(("training.train",)),
@@ -54,7 +54,9 @@ STAGES = {
     "profile": Stage(("profiling.profile",)),
     "aggregate": Stage(("report.aggregate",)),
     "statistics": Stage(("statistics.differences",)),
-    "tables": Stage(("report.tables", "report.lesions", "report.rendering"), (_TEMPLATES, _PUBLISHED)),
+    "tables": Stage(
+        ("report.tables", "report.lesions", "report.methods", "report.rendering"), (_TEMPLATES, _PUBLISHED, _SINCE)
+    ),
     "verdicts": Stage(
         ("report.verdicts", "report.power"),
         (_PUBLISHED, "report/templates/verdicts.*", "report/templates/power.*", "statistics/margins.yaml"),
@@ -63,7 +65,7 @@ STAGES = {
     "figures": Stage(("report.figures",), (_PUBLISHED,)),
     "probe": Stage(("probe.run",)),
     "probe-report": Stage(("probe.report", "probe.figures", "probe.records"), (_PUBLISHED, "report/templates/probe.*")),
-    "page": Stage(("page.model", "page.render"), (_PUBLISHED, "page/templates/*", "statistics/margins.yaml")),
+    "page": Stage(("page.model", "page.render"), (_PUBLISHED, _SINCE, "page/templates/*", "statistics/margins.yaml")),
     "ablation": Stage(("report.ablation",), (_TEMPLATES, _PUBLISHED)),
 }
 

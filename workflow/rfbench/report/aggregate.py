@@ -9,10 +9,10 @@ import math
 import pandas as pd
 
 import operators
-from rfbench import competitors, kept, runs
+from rfbench import competitors, kept, methods, runs
 from rfbench.names import METRICS
 from rfbench.report.deviations import deviations
-from rfbench.report.reading import COLUMNS
+from rfbench.report.reading import COLUMNS, METHOD
 from rfbench.settings import Settings, network, recipe_of, swept_options, variants
 
 
@@ -21,7 +21,7 @@ def aggregate(settings: Settings) -> pd.DataFrame:
 
     `base` and `options` say which pair a run of a sweep varies and all options of its operators; else they are empty.
     `since` says where an operator that is not in the papers' comparison was published. A method has neither
-    `downsample` nor `upsample`.
+    `downsample` nor `upsample`; a column `method`, there if methods are configured, says its paper and confidence.
 
     A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
     or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.
@@ -31,7 +31,7 @@ def aggregate(settings: Settings) -> pd.DataFrame:
     rows = []
     for run in runs.configured(settings):
         rows += _rows(settings, run)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, METHOD] if settings.methods else COLUMNS)
 
 
 def _rows(settings: Settings, run: runs.Run) -> list[dict]:
@@ -51,6 +51,7 @@ def _rows(settings: Settings, run: runs.Run) -> list[dict]:
         "options": " ".join(f"{option}={value}" for option, value in swept.items()),
         "row": competitors.row(base) + (f", {variant.option} {variant.value}" if variant else ""),
         "since": about.since if about else "",
+        METHOD: "" if about else f"{methods.method(base).paper}; {methods.method(base).confidence.rstrip('.')}",
         "downsample": about.down if about else "",
         "upsample": about.up if about else "",
         "backbone": run.settings.model.backbone,
