@@ -257,6 +257,18 @@ def test_imagenet_weights_are_mapped_and_counted(tiny, tmp_path):
     assert report == {"loaded": 5, "ignored": 1, "initialised": 3, "sha256": sha256}
 
 
+def test_a_checkpoint_of_ours_may_be_what_another_starts_from(tiny, tmp_path, monkeypatch):
+    model = build_model("tiny", "hrnetv2_embedded")
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "model.pth")
+    stage = dataclasses.replace(methods.method("tiny").weights["small"], rename=dict, ignored=(r"head\..*",))
+    declared(monkeypatch, weights={"stage": stage})
+    other = build_model("tiny", "hrnetv2_embedded")
+    report = load_method_weights(other, "stage", tmp_path / "model.pth")
+    assert torch.equal(other.network.stem.weight, model.network.stem.weight)
+    assert not torch.equal(other.network.head.weight, model.network.head.weight)
+    assert report == {"loaded": 6, "ignored": 2, "initialised": 2}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

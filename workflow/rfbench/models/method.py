@@ -123,13 +123,13 @@ def load_method_weights(model: MethodSegmentor, name: str, path: str | Path) -> 
     tensor of the network must be in the file, but for those that it leaves untouched and counters of batch norms.
 
     Args:
-        name: which of the method's ImageNet files it is (`Method.weights`).
+        name: which of the method's files it is (`Method.weights`): ImageNet's, or a checkpoint of another method.
 
     Returns:
         Counts of tensors for the provenance: loaded, ignored (in the file, not used), initialised (not in the file).
     """
     weights, network = model.method.weights[name], model.network
-    given = read_tensors(path)
+    given = {key.removeprefix("network."): tensor for key, tensor in read_tensors(path).items()}  # of ours, too
     kept = {key: tensor for key, tensor in given.items() if not _matches(weights.ignored, key)}
     try:
         renamed = dict(weights.rename(kept))

@@ -244,12 +244,12 @@ def _option_problems(section: str, options: dict[str, dict]) -> list[str]:
 
 
 def _value_problems(key: str, given: dict, known: Mapping[str, object]) -> list[str]:
-    """Names and kinds of an operator's or a method's options."""
+    """Names and kinds of an operator's or a method's options; one that is null by default may be of any kind."""
     problems = []
     for option, value in given.items():
         if option not in known:
             problems.append(f"{key}: unknown option {printable(option)}.{near(option, known)}")
-        elif _KINDS[type(value)] != (kind := _KINDS[type(known[option])]):
+        elif known[option] is not None and _KINDS[type(value)] != (kind := _KINDS[type(known[option])]):
             problems.append(f"{key}.{option}: expected {kind}, found {shown(value)}.")
     return problems
 
