@@ -1,0 +1,1 @@
+"""What several methods are built of: trunks, heads, the naming of ImageNet files."""
