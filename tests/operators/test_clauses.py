@@ -6,7 +6,8 @@ import pytest
 
 import operators
 from rfbench import cli
-from rfbench.contract.conformance import CLAUSES, ConformanceError, Subject
+from rfbench.contract.clauses import ConformanceError
+from rfbench.contract.conformance import CLAUSES, Subject
 
 TOY = """
 import torch, torch.nn.functional as F
@@ -122,7 +123,7 @@ def test_a_clause_fails_with_its_name_what_was_expected_and_what_was_found(toy, 
     with pytest.raises(ConformanceError, match=message) as caught:
         CLAUSES[name].check(Subject("toy"))
     error = caught.value
-    assert (error.pair, error.clause) == ("toy", name)
+    assert (error.name, error.clause) == ("toy", name)
     assert f"toy breaks '{name}': expected {error.expected}, found {error.found}." == str(error)
 
 

@@ -434,3 +434,37 @@ def test_sentences_claim_nothing_that_is_not():
     assert "1 lie resolved above and 0 below" in against
     assert "1 cannot be told from it" in against
     assert findings.sentences("IDRiD", False, rows[:1], None, 3)[0].startswith("Nothing is ranked")
+
+
+def test_whole_methods_stand_beside_the_pairs_and_have_a_table_of_their_own(tmp_path):
+    metrics = drawn_results.draw(tmp_path, pairs=3)
+    method, other = metrics["row"].unique()[1:]
+    whole = metrics["row"] == method
+    pair = metrics.loc[whole, "pair"].iloc[0]
+    metrics["method"] = np.where(whole, "Somebody et al.; depth not identified", "")
+    metrics.loc[whole, ["row", "downsample", "upsample"]] = ["PSPNet", "", ""]
+    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    document = Document(page_of(tmp_path))
+    main = document.frame("IDRiD.table").set_index("RF operators")
+    assert {"PSPNet", other} <= set(main.index)
+    assert main.index.tolist().count("PSPNet") == 1
+    own = metrics[(metrics["pair"] == pair) & (metrics["metric"] == "aupr11") & (metrics["lesion"] == "mean")]
+    mean = f"{100 * own['value'].mean():.2f}"
+    assert main.loc["PSPNet"].astype(str).str.startswith(mean).any()
+    table = document.frame("IDRiD.methods")
+    rows = table[table["method"] == "PSPNet"]
+    assert len(rows) == 3  # AUPR, F, IoU
+    assert rows["mean"].iloc[0].startswith(mean)
+    assert rows["mean, published"].iloc[0] == "58.73"
+    assert set(table["method"]) >= {"VRT", "HRNetV2", "M2MRF-D"}
+    assert set(table.loc[table["method"] == "VRT", "n"]) == {"published only"}
+    text = page_of(tmp_path)
+    assert "PSPNet: Somebody et al.; depth not identified." in text
+    assert "not ranked: WFDENet" in text
+    assert "IDRiD.methods" not in page_of(_without_methods(tmp_path))
+
+
+def _without_methods(folder: Path) -> Path:
+    metrics = pd.read_csv(folder / "metrics.csv", keep_default_na=False)
+    metrics[metrics["method"] == ""].to_csv(folder / "metrics.csv", index=False)
+    return folder

@@ -41,8 +41,9 @@ VERBS = {
     "probe-report": "render the probe's tables and figures, of what is there",
     "operators": "list the operator pairs with exact and published parameters",
     "plan": "say how many runs, hours and bytes a configuration takes, before anything starts",
-    "check": "put an operator pair to the contract, clause by clause",
+    "check": "put an operator pair or a method to its contract, clause by clause",
     "new-operator": "write a commented operator file that works, to be changed into your own",
+    "new-method": "write a commented file of a whole network that works, to be changed into your own",
     "doctor": "say what is missing: environment, data, devices",
 }
 EPILOG = """examples:

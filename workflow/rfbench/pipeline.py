@@ -18,13 +18,14 @@ from rfbench import devices, flocks, kept, provenance, records, runs, stages
 from rfbench.data.archive import fingerprint
 from rfbench.errors import RFBenchError
 from rfbench.lesions import truth
-from rfbench.published import names_for
+from rfbench.published import METHOD_TABLES, names_for
 from rfbench.report import lesions, tables
 from rfbench.report.reading import read_metrics
 from rfbench.runs import run_folder
 from rfbench.settings import (
     complete,
     evaluation_settings,
+    every_pretrained,
     missing_sources,
     network,
     preparation,
@@ -130,7 +131,7 @@ class Pipeline:
 
     def profile_code(self) -> list[str]:
         """Digests of the profile's code with each configured pair's operators."""
-        return [stages.code_digest("profile", pair) for pair in self.settings.pairs]
+        return [stages.code_digest("profile", pair) for pair in (*self.settings.pairs, *self.settings.methods)]
 
     def every_run(self, name: str) -> list[str]:
         """A file of each configured run; without torch, of each run that has one."""
@@ -159,7 +160,8 @@ class Pipeline:
         layouts = {dataset.layout for dataset in self.settings.datasets.values()}
         if self.settings.evaluation.split == "val":
             layouts = set()  # the paper's tables but the ablation are about test images
-        tabulated = [*names_for(layouts, self._newcomers()), lesions.NAME]
+        whole = [name for name, table in METHOD_TABLES.items() if self._has_methods() and table.layout in layouts]
+        tabulated = [*names_for(layouts, self._newcomers()), *whole, lesions.NAME]
         names = [f"{name}.{kind}" for name in tabulated for kind in ("csv", "md", "tex")]
         return [f"{self.reports}/tables/{name}" for name in [*names, tables.INDEX]]
 
@@ -171,6 +173,13 @@ class Pipeline:
             return any(operators.get(pair).since for pair in self.settings.pairs)
         path = Path(self.results) / "metrics.csv"
         return path.exists() and bool((read_metrics(path)["since"] != "").any())
+
+    def _has_methods(self) -> bool:
+        """Whether methods are configured; without torch, whether the results hold any."""
+        if not self.rendering_only:
+            return bool(self.settings.methods)
+        path = Path(self.results) / "metrics.csv"
+        return path.exists() and bool(tables.of_methods(read_metrics(path)).any())
 
     def tables_folder(self, wildcards) -> str:
         """Where the tables go, be there any or not."""
@@ -199,13 +208,14 @@ class Pipeline:
         return [f"{self.reports}/{folder}/table1.{kind}" for folder, own in kinds.items() for kind in own]
 
     def weight_files(self, wildcards) -> list[str]:
-        """The ImageNet checkpoint, where the configuration names one."""
-        file = weights_file(self.settings)
+        """The ImageNet checkpoint of a run, where the configuration names one."""
+        file = weights_file(self.settings, wildcards.pair)
         return [str(file)] if file else []
 
     def weight_digest(self, wildcards) -> str:
-        """The configured digest of the ImageNet checkpoint. Its source is none of a rule's: the content counts."""
-        return self.settings.model.pretrained.sha256
+        """The configured digest of an ImageNet checkpoint. Its source is none of a rule's: the content counts."""
+        every = every_pretrained(self.settings).values()
+        return next(pretrained.sha256 for pretrained in every if pretrained.name == wildcards.name)
 
     def weight_option(self, wildcards, input) -> list[str]:
         """Command line option for the ImageNet checkpoint."""

@@ -2,7 +2,7 @@
 
 A stage names its entry modules; the modules of ours that they import, directly or not, belong to it, less those that
 NEUTRAL lists. Comments, docstrings and formatting are no part of a tree. An operator pair's own files count for its
-runs alone (`operators.files`).
+runs alone (`operators.files`), as does a method's with what it imports.
 """
 
 import ast
@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import operators
+from rfbench import competitors, methods
 from rfbench.provenance import digest
 
 SHARED = {f"rfbench.{name}" for name in ("reassembly", "guided", "official", "wavelets")}  # by operator files
 FOLDERS = {"rfbench": Path(__file__).parent, "operators": Path(operators.__file__).parent}
+PACKAGES = ("rfbench", "rfbench.methods")  # neutral themselves, not what is in them
 # Why a change in these modules, or in what only they import, changes no result of a stage.
 NEUTRAL = {
     "rfbench": "names what is imported on first use",
     "rfbench.errors": "sentences for the user",
     "rfbench.files": "how a file is written, not what",
     "rfbench.flocks": "who may write",
+    "rfbench.methods": "finds the methods; each counts for its own runs",
+    "rfbench.competitors": "tells pairs and methods apart",
     "rfbench.stages": "decides what runs again",
     "rfbench.devices": "which device computes; a record's provenance names it",
     "rfbench.gpus": "which GPUs there are",
@@ -41,7 +45,7 @@ class Stage:
     data: tuple[str, ...] = ()
 
 
-_TEMPLATES, _PUBLISHED = "report/templates/*", "published/results.csv"
+_TEMPLATES, _PUBLISHED, _SINCE = "report/templates/*", "published/results.csv", "published/later.csv"
 STAGES = {
     "prepare": Stage(("data.prepare",), ("data/*.txt",)),
     "train": Stage(("training.train",)),
@@ -50,7 +54,9 @@ STAGES = {
     "profile": Stage(("profiling.profile",)),
     "aggregate": Stage(("report.aggregate",)),
     "statistics": Stage(("statistics.differences",)),
-    "tables": Stage(("report.tables", "report.lesions", "report.rendering"), (_TEMPLATES, _PUBLISHED)),
+    "tables": Stage(
+        ("report.tables", "report.lesions", "report.methods", "report.rendering"), (_TEMPLATES, _PUBLISHED, _SINCE)
+    ),
     "verdicts": Stage(
         ("report.verdicts", "report.power"),
         (_PUBLISHED, "report/templates/verdicts.*", "report/templates/power.*", "statistics/margins.yaml"),
@@ -60,17 +66,22 @@ STAGES = {
     "probe": Stage(("probe.run",)),
     "probe-report": Stage(("probe.report", "probe.figures", "probe.records"), (_PUBLISHED, "report/templates/probe.*")),
     "panels": Stage(("page.panels", "report.panel_figures"), (_PUBLISHED, "page/templates/*")),
-    "page": Stage(("page.model", "page.render"), (_PUBLISHED, "page/templates/*", "statistics/margins.yaml")),
+    "page": Stage(("page.model", "page.render"), (_PUBLISHED, _SINCE, "page/templates/*", "statistics/margins.yaml")),
     "ablation": Stage(("report.ablation",), (_TEMPLATES, _PUBLISHED)),
 }
 
 
 @functools.cache
 def modules(stage: str, pair: str | None = None) -> tuple[str, ...]:
-    """The modules that a stage is made of, sorted; with those that a pair's operators import, without themselves."""
+    """The modules that a stage is made of, sorted; with those that a pair's operators import, without themselves.
+
+    With a method its own module, if it is one of ours, and what that imports.
+    """
     graph, found = _imports(), set()
     waiting = {f"rfbench.{entry}" for entry in STAGES[stage].entries}
-    for operator in operators.operators_of(pair) if pair else ():
+    if pair and competitors.is_method(pair):
+        waiting |= {methods.module_of(pair)} - {""}
+    for operator in operators.operators_of(pair) if pair and not competitors.is_method(pair) else ():
         name = f"operators.{operator}"
         # What an installed package imports of ours nobody has drawn: the contract lets it be these.
         own = graph.find_modules_directly_imported_by(name) if name in graph.modules else SHARED
@@ -93,7 +104,7 @@ def _imports():
 
 def _counts(name: str) -> bool:
     """Whether a module counts for the stages that import it: not the neutral ones, nor a pair's own operator files."""
-    neutral = name in NEUTRAL or any(name.startswith(f"{room}.") for room in NEUTRAL if room != "rfbench")
+    neutral = name in NEUTRAL or any(name.startswith(f"{room}.") for room in NEUTRAL if room not in PACKAGES)
     return bool(name) and not neutral and not name.startswith("operators.")
 
 
@@ -107,7 +118,7 @@ def parts(stage: str, pair: str | None = None) -> dict[str, str]:
     """Digest of every piece of a stage's code: functions and classes by `file:name`, the rest of a file by its name."""
     named = {_shown(file): file for file in map(_file, modules(stage, pair))}
     if pair is not None:
-        named |= {_shown(file): file for file in operators.files(pair)}
+        named |= {_shown(file): file for file in _own_files(pair)}
     found = {}
     for shown, file in named.items():
         found |= {f"{shown}{piece}": value for piece, value in _pieces(file).items()}
@@ -116,6 +127,13 @@ def parts(stage: str, pair: str | None = None) -> dict[str, str]:
         for file in sorted(root.glob(pattern)):
             found[f"rfbench/{file.relative_to(root)}"] = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     return found
+
+
+def _own_files(pair: str) -> list[Path]:
+    """Files of a pair's operators; of a method those of another package, since one of ours is a module."""
+    if competitors.is_method(pair):
+        return [] if methods.module_of(pair) else methods.files(pair)
+    return operators.files(pair)
 
 
 def _file(name: str) -> Path:

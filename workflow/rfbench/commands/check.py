@@ -1,4 +1,4 @@
-"""`rfbench check`: an operator pair against the contract."""
+"""`rfbench check`: an operator pair, or a method, against its contract."""
 
 import argparse
 import difflib
@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 import operators
-from rfbench.contract.check import examine
+from rfbench import competitors, methods
+from rfbench.contract.check import contract_of, examine
 from rfbench.errors import RFBenchError
 
 
@@ -20,19 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         metavar="NAME",
         help="operator pair (`rfbench operators` lists them, those of installed packages too), operator (all its "
-        "pairs), operator file, or FILE.py:PAIR",
+        "pairs), operator file, or FILE.py:PAIR; a method, or a method's file",
     )
     parser.add_argument("--only", nargs="+", metavar="CLAUSE", help="these clauses only, e.g. gradient 'every size'")
     parser.add_argument("--fast", action="store_true", help="leave out the slow clauses (marked below the table)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.epilog = "Exit status 0 if every clause is kept. The contract, clause by clause: operators/README.md."
+    parser.epilog = "Exit status 0 if every clause is kept. The contract, clause by clause: operators/README.md; " + (
+        "of methods: docs/methods.md."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of clauses; 1 if one is broken."""
     pairs = _pairs(args.name)
-    chosen = _chosen(args.only, args.fast)
-    results = {pair: examine(pair, chosen) for pair in pairs}
+    results = {pair: examine(pair, _chosen(pair, args.only, args.fast)) for pair in pairs}
     if args.json:
         print(json.dumps(results, indent=1))
     else:
@@ -42,10 +44,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pairs(name: str) -> list[str]:
-    """The pairs that a pair's or an operator's name, a file or file:pair stands for."""
+    """The pairs that a pair's or an operator's name, a file or file:pair stands for; or a method."""
     path, _, pair = name.partition(":")
     if not path.endswith(".py"):
+        if competitors.is_method(name):
+            return [name]
         return operators.pairs_of(name) or [operators.get(name).name]
+    if methods.declares(path):
+        return [methods.load_file(path)]
     declared = operators.load_file(path)
     if pair and pair not in declared:
         raise RFBenchError(f"{path}: expected the pair '{pair}' in PAIRS, found {', '.join(declared) or 'none'}.")
@@ -54,19 +60,19 @@ def _pairs(name: str) -> list[str]:
     return [pair] if pair else declared
 
 
-def _chosen(only: list[str] | None, fast: bool) -> list[str]:
-    from rfbench.contract.conformance import CLAUSES
-
+def _chosen(pair: str, only: list[str] | None, fast: bool) -> list[str]:
+    clauses, _ = contract_of(pair)
     for name in only or ():
-        if name not in CLAUSES:
-            close = difflib.get_close_matches(name, CLAUSES, n=1)
+        if name not in clauses:
+            close = difflib.get_close_matches(name, clauses, n=1)
             hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise RFBenchError(f"--only: unknown clause '{name}'.{hint} Clauses: {', '.join(CLAUSES)}.")
-    return [name for name, clause in CLAUSES.items() if name in (only or CLAUSES) and not (fast and clause.slow)]
+            raise RFBenchError(f"--only: unknown clause '{name}'.{hint} Clauses: {', '.join(clauses)}.")
+    return [name for name, clause in clauses.items() if name in (only or clauses) and not (fast and clause.slow)]
 
 
 def _print(pair: str, rows: list[dict], left_out: bool) -> None:
-    table = Table("clause", "", "what is promised", title=f"{pair} ({operators.origin(pair)})", box=SIMPLE)
+    origin = methods.origin(pair) if competitors.is_method(pair) else operators.origin(pair)
+    table = Table("clause", "", "what is promised", title=f"{pair} ({origin})", box=SIMPLE)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for row in rows:
         about = Text(row["expected"] + (f" – {row['found']}" if row["found"] else ""))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import operators
-from rfbench import devices, provenance
+from rfbench import devices, methods, provenance
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_config_argument, chosen, positive
 from rfbench.names import PRECISIONS
@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.epilog = EPILOG
     add_config_argument(parser, required=False)
-    parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="pairs to profile, or `all` (default: configured)")
+    parser.add_argument(
+        "--pairs", nargs="+", metavar="PAIR", help="pairs and methods to profile, or `all` (default: configured)"
+    )
     parser.add_argument("--backbone", help="network (default: the configured one, else hrnetv2_w48)")
     size = "of the images in px (default: profile.size, else 512 512)"
     parser.add_argument("--size", type=positive, nargs=2, metavar=("WIDTH", "HEIGHT"), help=size)
@@ -56,12 +58,14 @@ def conditions_of(config: Path | None, options: dict) -> "Conditions":
     """Those of the configuration, or of the paper's network without one; the options given go before both."""
     from rfbench.profiling.profile import Conditions, configured
 
-    every = tuple(operators.available())
-    conditions = configured(load(config)) if config else Conditions(every, fused=every)
+    every = (*operators.available(), *methods.available())
+    paired = tuple(operators.available())
+    conditions = configured(load(config)) if config else Conditions(paired, fused=paired)
     given = {key: value for key, value in options.items() if key in asdict(conditions) and value is not None}
     pairs = chosen("pairs", given.get("pairs", conditions.pairs), every)
     given["pairs"], given["size"] = pairs, tuple(given.get("size", conditions.size))
-    given["fused"] = chosen("fused", given.get("fused", ["all" if conditions.fused else "none"]), pairs)
+    known = tuple(pair for pair in pairs if pair in paired)  # a method's form for inference is itself
+    given["fused"] = chosen("fused", given.get("fused", ["all" if conditions.fused else "none"]), known)
     given["compiled"] = chosen("compile", given.get("compiled", ["none"]), pairs)
     return replace(conditions, **given)
 

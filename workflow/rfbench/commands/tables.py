@@ -9,7 +9,7 @@ from rfbench import provenance
 from rfbench.commands.options import add_input_arguments
 from rfbench.errors import print_lines
 from rfbench.published import TABLES, names_for
-from rfbench.report import lesions, rendering
+from rfbench.report import lesions, methods, rendering
 from rfbench.report.reading import read_differences, read_metrics, read_profile
 from rfbench.report.tables import INDEX, notes, rows_of, select
 
@@ -33,6 +33,9 @@ def run(args: argparse.Namespace) -> int:
         rows, about = rows_of(metrics, table, profile, differences), notes(metrics, table, profile)
         rendering.write(args.output, name, rows, about)
         print_lines([f"{args.output}/{name}.csv, .md, .tex: {len(rows)} rows"], file=sys.stderr)
+    for name in methods.names_for(metrics):
+        count = methods.write(args.output, name, metrics, profile, differences)
+        print_lines([f"{args.output}/{name}.csv, .md, .tex: {count} rows"], file=sys.stderr)
     index = {"metrics": os.path.relpath(args.metrics, args.output), "metrics_sha256": provenance.sha256(args.metrics),
              "results": os.path.relpath(results, args.output)}  # fmt: skip
     provenance.write_json(args.output / INDEX, index)

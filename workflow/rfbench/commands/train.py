@@ -10,7 +10,7 @@ from rfbench.commands.importing import importing
 from rfbench.commands.options import add_run_arguments, load_with_dataset
 from rfbench.errors import RFBenchError, print_lines
 from rfbench.evaluation import ahead
-from rfbench.settings import Settings
+from rfbench.settings import Settings, recipe_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     run = runs.of(settings, args.dataset, args.pair, args.seed)
     kept.remember(settings.results, "train", run.settings.pair)
     files = {"manifest": args.manifest, "work": args.work, "weights": args.weights}
-    record = train(run.settings, settings.recipe, settings.device, output=args.output, **files)
+    record = train(run.settings, recipe_of(settings, args.pair), settings.device, output=args.output, **files)
     if record["state"] == "followed":  # by a process that trained together with the one that has the record
         return 0
     if record["state"] == "done":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rfbench.commands.options import add_config_argument
 from rfbench.errors import RFBenchError, print_lines
-from rfbench.settings import load
+from rfbench.settings import every_pretrained, load
 from rfbench.training.weights import WHOLE, fetch
 
 
@@ -22,7 +22,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and say which digits were checked: eight are the file's name, and no proof."""
     source, sha256 = args.source, args.sha256
     if source is None or sha256 is None:
-        pretrained = load(args.config).model.pretrained if args.config else None
+        every = every_pretrained(load(args.config)).values() if args.config else []
+        # The pipeline asks for each by the name of its file; a person's own output is the backbone's.
+        named = [one for one in every if one.name == args.output.stem]
+        pretrained = next(iter([*named, *every]), None)
         if pretrained is None:
             raise RFBenchError("--source and --sha256: expected both, or --config with model.pretrained; found less.")
         source = pretrained.source if source is None else source

@@ -8,11 +8,8 @@ count run on the small network `hrnetv2_embedded`, on the CPU.
 
 import copy
 import functools
-import inspect
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,16 @@ from mmseg.models.backbones import HRNet
 from torch import Tensor, nn
 
 import operators
-from rfbench.errors import RFBenchError
+from rfbench.contract.clauses import (
+    Broken,
+    Contract,
+    deterministic,
+    expect,
+    expect_close,
+    expect_finite,
+    gradients,
+    told,
+)
 from rfbench.models import assemble, backbones, build_model, count_parameters
 from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.fuse import fuse
@@ -35,20 +41,8 @@ MEMORY = 1.6  # times the baseline's
 HUGE = 1e4  # a normalised image stays within ±10
 
 
-class ConformanceError(RFBenchError):
-    """A pair that breaks a clause; the message names the pair, the clause, what was expected and what was found."""
-
-    def __init__(self, pair: str, clause: str, expected: str, found: str) -> None:
-        super().__init__(f"{pair} breaks '{clause}': expected {expected}, found {found}.")
-        self.pair, self.clause, self.expected, self.found = pair, clause, expected, found
-
-
-class Broken(Exception):
-    """Raised by a clause: what was expected, what was found."""
-
-    def __init__(self, expected: str, found: str) -> None:
-        super().__init__(expected, found)
-        self.expected, self.found = expected, found
+CLAUSES = Contract()
+clause = CLAUSES.clause
 
 
 class Subject:
@@ -56,6 +50,8 @@ class Subject:
 
     def __init__(self, name: str) -> None:
         self.pair = operators.get(name)
+        self.name = name
+        self.files = frozenset(map(str, operators.files(name)))
 
     @functools.cached_property
     def model(self) -> nn.Module:
@@ -71,84 +67,19 @@ class Subject:
         return copy.deepcopy(self.model).train()
 
 
-@dataclass(frozen=True)
-class Clause:
-    """One promise. `slow`: takes more than a few seconds."""
-
-    name: str
-    promise: str
-    function: Callable[[Subject], str | None]
-    slow: bool
-
-    def check(self, subject: Subject) -> str:
-        """Raise ConformanceError if the pair breaks the clause, also by an exception of its own; else the measure."""
-        pair = subject.pair.name
-        torch.manual_seed(0)
-        try:
-            return self.function(subject) or ""
-        except Broken as broken:
-            raise ConformanceError(pair, self.name, broken.expected, broken.found) from None
-        except Exception as error:  # whatever an operator raises is a finding
-            raise ConformanceError(pair, self.name, self.promise, _told(error, pair)) from error
-
-
-CLAUSES: dict[str, Clause] = {}
-
-
-def clause(function: Callable[[Subject], str | None] | None = None, *, slow: bool = False):
-    """Declare a clause; its name is the function's, with spaces."""
-    if function is None:
-        return functools.partial(clause, slow=slow)
-    name = function.__name__.replace("_", " ")
-    promise = inspect.getdoc(function).partition(".\n")[0].rstrip(".")
-    lowered = promise[0].lower() + promise[1:] if promise[1].islower() or promise[1] == " " else promise
-    CLAUSES[name] = Clause(name, lowered, function, slow)
-    return function
-
-
-def _told(error: Exception, pair: str) -> str:
-    """An exception in a sentence, with the operator's own line that raised it where there is one."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 300 else f"{text[:300]}…"
-    told = f"{type(error).__name__}: {text}"
-    own = {str(file) for file in operators.files(pair)}
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
-    return f"{told} ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else told
-
-
-def _expect(fulfilled: bool, expected: str, found: object) -> None:
-    if not fulfilled:
-        raise Broken(expected, str(found))
-
-
-def _expect_finite(tensor: Tensor, what: str) -> None:
-    share = 1 - tensor.isfinite().double().mean().item()
-    _expect(share == 0, f"finite {what}", f"{100 * share:.3g} % NaN or infinite")
-
-
-def _expect_close(got: Tensor, expected: Tensor, what: str, rtol: float, atol: float) -> None:
-    worst = (got - expected).abs().max().item()
-    close = torch.allclose(got, expected, rtol=rtol, atol=atol)
-    _expect(close, f"{what} (rtol {rtol:g}, atol {atol:g})", f"a difference of {worst:.3g}")
-
-
-def _gradients(model: nn.Module) -> dict[str, Tensor]:
-    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-
-
 @clause
 def declaration(subject: Subject) -> None:
     """The pair says who guides its up paths and how sure its setting is; OPTIONS holds the defaults of its paths."""
     pair = subject.pair
-    _expect(pair.guide in GUIDES, f"guide to be one of {', '.join(map(repr, GUIDES))}", repr(pair.guide))
-    _expect(bool(pair.confidence), "a confidence, 'own' for an operator of your own", "an empty one")
+    expect(pair.guide in GUIDES, f"guide to be one of {', '.join(map(repr, GUIDES))}", repr(pair.guide))
+    expect(bool(pair.confidence), "a confidence, 'own' for an operator of your own", "an empty one")
     options = {operator: dict(operators.defaults(operator)) for operator in operators.operators_of(pair.name)}
     with torch.device("meta"):
         plain, given = (
             {key: tuple(tensor.shape) for key, tensor in assemble(pair.name, BACKBONE, **kwargs).state_dict().items()}
             for kwargs in ({}, {"operator_options": options})
         )
-    _expect(plain == given, f"the same network without options and with the declared defaults {options}", "another")
+    expect(plain == given, f"the same network without options and with the declared defaults {options}", "another")
 
 
 @clause
@@ -158,7 +89,7 @@ def parameters(subject: Subject) -> str:
         counted = count_parameters(assemble(subject.pair.name))
     if subject.pair.params is None:
         return f"{counted:,}, none declared"
-    _expect(counted == subject.pair.params, f"{subject.pair.params:,} parameters in HRNetV2-W48 (params=…; leave it "
+    expect(counted == subject.pair.params, f"{subject.pair.params:,} parameters in HRNetV2-W48 (params=…; leave it "
             "out where none is published)", f"{counted:,}")  # fmt: skip
     return f"{counted:,}, as declared"
 
@@ -236,9 +167,9 @@ def _check_sizes(subject: Subject, sizes: list[tuple[int, int]]) -> None:
             try:
                 logits = subject.model(torch.randn(1, 3, height, width))
             except Exception as error:
-                raise Broken(f"logits of an image of {height}x{width} px", _told(error, subject.pair.name)) from error
-            _expect(logits.shape == (1, 4, height, width), f"logits (1, 4, {height}, {width})", tuple(logits.shape))
-            _expect_finite(logits, f"logits of an image of {height}x{width} px")
+                raise Broken(f"logits of an image of {height}x{width} px", told(error, subject)) from error
+            expect(logits.shape == (1, 4, height, width), f"logits (1, 4, {height}, {width})", tuple(logits.shape))
+            expect_finite(logits, f"logits of an image of {height}x{width} px")
 
 
 @clause
@@ -247,7 +178,7 @@ def batch(subject: Subject) -> None:
     x = torch.randn(3, 3, 75, 66)
     with torch.no_grad():
         alone = torch.cat([subject.model(image[None]) for image in x])
-        _expect_close(subject.model(x), alone, "a batch to give what its images give alone", rtol=1e-3, atol=1e-4)
+        expect_close(subject.model(x), alone, "a batch to give what its images give alone", rtol=1e-3, atol=1e-4)
 
 
 @clause
@@ -257,7 +188,7 @@ def channels_last(subject: Subject) -> None:
     last = copy.deepcopy(subject.model).to(memory_format=torch.channels_last)
     with torch.no_grad():
         got = last(x.to(memory_format=torch.channels_last))
-        _expect_close(got, subject.model(x), "the logits of the usual format", rtol=1e-3, atol=1e-4)
+        expect_close(got, subject.model(x), "the logits of the usual format", rtol=1e-3, atol=1e-4)
 
 
 @clause
@@ -267,36 +198,26 @@ def half_precision(subject: Subject) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = model(torch.randn(2, 3, 64, 80)).float().square().mean()
     loss.backward()
-    _expect_finite(loss.detach(), "loss in bfloat16")
-    for name, gradient in _gradients(model).items():
-        _expect_finite(gradient, f"gradient of {name} in bfloat16")
+    expect_finite(loss.detach(), "loss in bfloat16")
+    for name, gradient in gradients(model).items():
+        expect_finite(gradient, f"gradient of {name} in bfloat16")
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.float16):
-        _expect_finite(subject.model(torch.randn(1, 3, 64, 80)), "logits in float16")
+        expect_finite(subject.model(torch.randn(1, 3, 64, 80)), "logits in float16")
 
 
 @clause
 def determinism(subject: Subject) -> None:
     """The same input gives the same bits twice, forward and backward, under use_deterministic_algorithms."""
     x, runs = torch.randn(2, 3, 65, 72), []
-    with _deterministic():
+    with deterministic():
         for _ in range(2):
             model = subject.fresh()
             logits = model(x)
             logits.square().mean().backward()
-            runs.append({"logits": logits.detach(), **_gradients(model)})
+            runs.append({"logits": logits.detach(), **gradients(model)})
     first, second = runs
     differing = [name for name in first if not torch.equal(first[name], second[name])]
-    _expect(not differing, "the same bits twice", f"others in {', '.join(differing[:3])}")
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
+    expect(not differing, "the same bits twice", f"others in {', '.join(differing[:3])}")
 
 
 @clause
@@ -304,8 +225,8 @@ def initialisation(subject: Subject) -> None:
     """The seed alone decides the weights: the same seed the same, another seed others."""
     first, same, other = (subject.build(seed).state_dict() for seed in (1, 1, 2))
     differing = [key for key in first if not torch.equal(first[key], same[key])]
-    _expect(not differing, "the same weights from the same seed", f"others in {', '.join(differing[:3])}")
-    _expect(any(not torch.equal(first[key], other[key]) for key in first), "other weights from another seed", "none")
+    expect(not differing, "the same weights from the same seed", f"others in {', '.join(differing[:3])}")
+    expect(any(not torch.equal(first[key], other[key]) for key in first), "other weights from another seed", "none")
 
 
 @clause
@@ -318,7 +239,7 @@ def state_dict(subject: Subject) -> None:
         load_checkpoint(other, path)
     with torch.no_grad():
         worst = (other.eval()(x) - subject.model(x)).abs().max().item()
-    _expect(worst == 0, "equal logits from a loaded checkpoint", f"a difference of {worst:.3g}: something that the "
+    expect(worst == 0, "equal logits from a loaded checkpoint", f"a difference of {worst:.3g}: something that the "
             "operator uses is neither parameter nor buffer")  # fmt: skip
 
 
@@ -333,10 +254,10 @@ def gradient(subject: Subject) -> None:
     model(x).square().mean().backward()
     _reach_unguided(model, x)
     for name, parameter in model.named_parameters():
-        _expect(parameter.grad is not None, f"a gradient for {name}", "none")
-        _expect_finite(parameter.grad, f"gradient of {name}")
+        expect(parameter.grad is not None, f"a gradient for {name}", "none")
+        expect_finite(parameter.grad, f"gradient of {name}")
         # A bias in front of a batch norm is cancelled by it.
-        _expect(parameter.grad.any().item() or name.endswith("bias"), f"a gradient for {name}", "zero everywhere")
+        expect(parameter.grad.any().item() or name.endswith("bias"), f"a gradient for {name}", "zero everywhere")
 
 
 def _reach_unguided(model: nn.Module, x: Tensor) -> None:
@@ -357,7 +278,7 @@ def influence(subject: Subject) -> None:
     for n, feature in enumerate(subject.model.backbone(x)):
         (gradient,) = torch.autograd.grad(feature.square().sum(), x, retain_graph=True)
         reached = gradient[..., -8:, -8:].abs().sum() > 0
-        _expect(reached, f"branch {n} to depend on the lower right corner", "no influence")
+        expect(reached, f"branch {n} to depend on the lower right corner", "no influence")
 
 
 @clause
@@ -368,7 +289,7 @@ def imagenet_names(subject: Subject) -> None:
     for name, module in subject.model.backbone.named_modules():
         if hasattr(module, "init_operator"):
             taken = sorted({f"{name}.{key}" for key in module.state_dict()} & imagenet)
-            _expect(not taken, "names that no ImageNet tensor has (name your layers, do not number them)",
+            expect(not taken, "names that no ImageNet tensor has (name your layers, do not number them)",
                     ", ".join(taken[:3]))  # fmt: skip
 
 
@@ -386,18 +307,18 @@ def extreme_inputs(subject: Subject) -> None:
     }
     for what, x in images.items():
         with torch.no_grad():
-            _expect_finite(subject.model(x), f"logits of {what}")
+            expect_finite(subject.model(x), f"logits of {what}")
         model = subject.fresh()
         model(x).sigmoid().mean().backward()
-        for name, gradient in _gradients(model).items():
-            _expect_finite(gradient, f"gradient of {name} on {what}")
+        for name, gradient in gradients(model).items():
+            expect_finite(gradient, f"gradient of {name} on {what}")
 
 
 @clause
 def memory(subject: Subject) -> str:
     """A training step of HRNetV2-W48 at 512x512 keeps at most 1.6 times what the baseline keeps for backward."""
     share = _w48_bytes(subject.pair.name) / _baseline_bytes()
-    _expect(share <= MEMORY, f"at most {MEMORY:g} times the baseline's memory in training", f"{share:.2f} times")
+    expect(share <= MEMORY, f"at most {MEMORY:g} times the baseline's memory in training", f"{share:.2f} times")
     return f"{share:.2f} times"
 
 
@@ -416,7 +337,7 @@ def inference_form(subject: Subject) -> None:
     """The network that rfbench.fuse makes for inference gives the same logits."""
     model, x = lived_in(copy.deepcopy(subject.model).double()), torch.randn(2, 3, 97, 75, dtype=torch.float64)
     with torch.no_grad():
-        _expect_close(fuse(model)(x), model(x), "the network's logits (register layers in their order)", 1e-6, 1e-9)
+        expect_close(fuse(model)(x), model(x), "the network's logits (register layers in their order)", 1e-6, 1e-9)
 
 
 def lived_in(model: nn.Module) -> nn.Module:
@@ -437,7 +358,7 @@ def export(subject: Subject) -> None:
     x = torch.randn(1, 3, 65, 72)
     with torch.no_grad():
         exported = torch.export.export(subject.model, (x,)).module()
-        _expect_close(exported(x), subject.model(x), "the network's logits", rtol=1e-4, atol=1e-5)
+        expect_close(exported(x), subject.model(x), "the network's logits", rtol=1e-4, atol=1e-5)
 
 
 @clause(slow=True)
@@ -449,8 +370,8 @@ def compilation(subject: Subject) -> None:
     for model, network in ((eager, eager), (compiled, torch.compile(compiled, fullgraph=True, backend="aot_eager"))):
         logits = network(x)
         logits.square().mean().backward()
-        results.append({"logits": logits.detach(), **_gradients(model)})
+        results.append({"logits": logits.detach(), **gradients(model)})
     for name, expected in results[0].items():
         # Rounding is amplified by norms over nearly constant maps: measured by the tensor's largest entry.
         worst, scale = (results[1][name] - expected).abs().max().item(), expected.abs().max().item()
-        _expect(worst <= 2e-3 * scale + 1e-6, f"{name} as without compilation", f"a difference of {worst:.3g}")
+        expect(worst <= 2e-3 * scale + 1e-6, f"{name} as without compilation", f"a difference of {worst:.3g}")

@@ -45,10 +45,17 @@ def write_operator(name: str, folder: Path | None = None) -> tuple[Path, str]:
 
 
 def with_pair(config: Path, pair: str) -> tuple[str, str]:
-    """A configuration file's text with a pair appended to its list `pairs`, everything else as it stands.
+    """A configuration file's text with a pair appended to its list `pairs`; see `with_name`."""
+    return with_name(config, "pairs", pair)
+
+
+def with_name(config: Path, key: str, name: str) -> tuple[str, str]:
+    """A configuration file's text with a name appended to its list `pairs` or `methods`, everything else as it stands.
+
+    A list `methods` that is not there is begun in front of the seeds.
 
     Returns:
-        The text, and what was added in words: `pairs: all` needs no addition.
+        The text, and what was added in words: `all` needs no addition.
 
     Raises:
         RFBenchError: the file cannot be read, or its list is written in a form that a person should edit.
@@ -56,21 +63,31 @@ def with_pair(config: Path, pair: str) -> tuple[str, str]:
     try:
         whole, text = read(config), config.read_text(encoding="utf-8")
         before = whole.get("probe", whole)  # whose list stands in a section
-        if before["pairs"] == "all":
+        listed = before.get(key, []) if key == "methods" else before[key]
+        if listed == "all":
             hidden = "; set paper_rows_only to false, which leaves it out" if before.get("paper_rows_only") else ""
-            return text, f"{pair} is one of `pairs: all`{hidden}"
-        if before["pairs"] == "paper":
+            return text, f"{name} is one of `{key}: all`{hidden}"
+        if listed == "paper":
             raise RFBenchError(
-                f"{config}: `pairs: paper` stands for the paper's rows, and {pair} is none; write `all`, or list them."
+                f"{config}: `{key}: paper` stands for the paper's rows, and {name} is none; write `all`, or list them."
             )
-        wanted = {**before, "pairs": [*before["pairs"], pair]}
+        wanted = {**before, key: [*listed, name]}
         wanted = {**whole, "probe": wanted} if "probe" in whole else wanted
     except (OSError, AttributeError, KeyError, TypeError) as error:
-        raise RFBenchError(f"{config}: expected a configuration with a list 'pairs', found {error!r}.") from None
-    changed = re.sub(r"(?m)^([ \t]*pairs:[ \t]*\[[^\]\n]*?)[ \t]*\]", rf"\1, {pair}]", text, count=1)
-    if changed == text:
-        items = r"(?m)^(\s*pairs:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)((?:([ \t]*-[ \t]+)[^\n]*\n(?:[ \t]*#[^\n]*\n)*)+)"
-        changed = re.sub(items, rf"\g<1>\g<2>\g<3>{pair}\n", text, count=1)
+        raise RFBenchError(f"{config}: expected a configuration with a list '{key}', found {error!r}.") from None
+    if key not in before:
+        changed = re.sub(r"(?m)^(?=seeds:)", f"{key}: [{name}]\n", text, count=1)
+    else:
+        changed = _appended(text, key, name)
     if yaml.safe_load(changed) != wanted:
-        raise RFBenchError(f"{config}: its list 'pairs' is not one item a line; add '- {pair}' to it by hand.")
-    return changed, f"{pair} added to pairs"
+        raise RFBenchError(f"{config}: its list '{key}' is not one item a line; add '- {name}' to it by hand.")
+    return changed, f"{name} added to {key}"
+
+
+def _appended(text: str, key: str, name: str) -> str:
+    """The text with a name behind the last of a list, in one line or one item a line."""
+    changed = re.sub(rf"(?m)^([ \t]*{key}:[ \t]*\[[^\]\n]*?)[ \t]*\]", rf"\1, {name}]", text, count=1)
+    if changed != text:
+        return changed
+    items = rf"(?m)^(\s*{key}:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)((?:([ \t]*-[ \t]+)[^\n]*\n(?:[ \t]*#[^\n]*\n)*)+)"
+    return re.sub(items, rf"\g<1>\g<2>\g<3>{name}\n", text, count=1)

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import operators
-from rfbench import devices, provenance
+from rfbench import competitors, devices, provenance
 from rfbench.data.manifest import NAME, is_synthetic, read_manifest
 from rfbench.data.summary import SUMMARY
 from rfbench.errors import RFBenchError
@@ -81,7 +80,7 @@ def score(
         "metrics": metrics.compute(),
         "details": metrics.details(),
         "n_images": metrics.images,
-        "published": {} if synthetic else best_of_three(operators.get(settings["pair"]).published_name, layout),
+        "published": {} if synthetic else best_of_three(competitors.row(settings["pair"]), layout),
         "provenance": devices.provenance_on(chosen),
     }
 

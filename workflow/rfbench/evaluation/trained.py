@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from rfbench import provenance
+from rfbench import competitors, provenance
 from rfbench.checked import checked, shown
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
@@ -20,7 +20,7 @@ from rfbench.names import LESIONS
 from rfbench.precision import set_precision
 from rfbench.published.protocol import PUBLISHED_DATASETS, PUBLISHED_NORMALISATION
 
-NETWORK = ("pair", "backbone", "operator_options", "lesions")  # part of the weights' meaning
+NETWORK = ("pair", "backbone", "operator_options", "method_options", "lesions")  # part of the weights' meaning
 PHOTOGRAPH = ("scale", "mean", "std")  # how an image enters the network
 
 
@@ -45,7 +45,8 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
     if layout:
         scale = {"scale": PUBLISHED_DATASETS[layout]["scale"]}
         known[f"published for {layout}"] = scale | PUBLISHED_NORMALISATION[layout]
-    known["default"] = {"backbone": "hrnetv2_w48", "operator_options": {}, "lesions": list(LESIONS)}
+    known["default"] = {"backbone": "hrnetv2_w48", "operator_options": {}, "method_options": {},
+                        "lesions": list(LESIONS)}  # fmt: skip
     for key in NETWORK:
         own = known["checkpoint"].get(key)
         if key in said and own is not None and said[key] != own:
@@ -59,6 +60,10 @@ def settle(checkpoint: Path, given: dict, layout: str | None) -> tuple[dict, dic
             raise RFBenchError(f"{checkpoint}: does not say its {key}. Give {options}.")
         values[key], sources[key] = known[origin][key], origin
     model = {"backbone": values["backbone"], "operator_options": values["operator_options"], "pretrained": "none"}
+    if values["method_options"]:
+        model["method_options"] = values["method_options"]
+    else:
+        del sources["method_options"]
     dataset = {key: values[key] for key in ("lesions", *PHOTOGRAPH)} | {"crop": values["scale"]}
     return {"pair": values["pair"], "seed": 0, "model": model, "dataset": dataset}, sources
 
@@ -78,6 +83,7 @@ def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Mod
         about["backbone"],
         about["operator_options"],
         photographs["lesions"],
+        method_options=about.get("method_options"),
         mean=photographs["mean"],
         std=photographs["std"],
     )
@@ -88,13 +94,14 @@ def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Mod
 def _check_fits(settings: dict, checkpoint: Path) -> None:
     """Hold the checkpoint against the network without memory: an option may ask for more than any machine has."""
     pair, model = settings["pair"], settings["model"]
-    options = model["operator_options"]
+    options = {key: model.get(key, {}) for key in ("operator_options", "method_options")}
+    given = options["method_options" if competitors.is_method(pair) else "operator_options"]
     try:
         with torch.device("meta"):
-            empty = assemble(pair, model["backbone"], len(settings["dataset"]["lesions"]), operator_options=options)
+            empty = assemble(pair, model["backbone"], len(settings["dataset"]["lesions"]), **options)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise RFBenchError(
-            f"{checkpoint}: expected operator options of {pair}, found {shown(options)}, with which it cannot be built "
+            f"{checkpoint}: expected options of {pair}, found {shown(given)}, with which it cannot be built "
             f"({type(error).__name__}: {shown(str(error))})."
         ) from error
     with warnings.catch_warnings():
@@ -107,7 +114,7 @@ def describe(settings: dict, sources: dict[str, str]) -> list[str]:
     model, dataset = settings["model"], settings["dataset"]
     values = {
         "pair": settings["pair"],
-        **{key: model[key] for key in ("backbone", "operator_options")},
+        **{key: model[key] for key in ("backbone", "operator_options", "method_options") if key in model},
         **{key: dataset[key] for key in ("lesions", *PHOTOGRAPH)},
     }
     shown = {key: " ".join(map(str, v)) if isinstance(v, list) else v or "none" for key, v in values.items()}

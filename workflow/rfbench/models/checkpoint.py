@@ -70,18 +70,29 @@ def load_backbone_weights(model: nn.Module, path: str | Path) -> dict:
     missing = sorted(needed - given.keys())
     if unfit or missing:
         raise CheckpointError(
-            f"{path} does not fit the backbone: {_listed('missing', missing)}; "
-            f"{_listed('unknown or of another shape', unfit)}. "
+            f"{path} does not fit the backbone: {listed('missing', missing)}; "
+            f"{listed('unknown or of another shape', unfit)}. "
             "Give an ImageNet HRNet of the same width (for HRNetV2-W48: hrnetv2_w48-d2186c55.pth)."
         )
     backbone.load_state_dict({key: given[key] for key in fitting}, strict=False)
-    _check_values(backbone, path)
+    check_values(backbone, path)
     return {
         "loaded": len(fitting),
         "ignored_classifier": len(classifier),
         "ignored_replaced": len(replaced),
         "initialised": len(own.keys() - fitting),
     }
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a weights file by name; they may lie in an entry `state_dict` (mmseg) or `model` (Swin).
+
+    Raises:
+        CheckpointError: it is missing, unreadable, or holds something else.
+    """
+    content = _read(path)
+    entries = (content.get(key) for key in ("state_dict", "model"))
+    return _tensors(next((entry for entry in entries if isinstance(entry, Mapping)), content), path)
 
 
 def _read(path: str | Path) -> Mapping:
@@ -121,11 +132,11 @@ def _tensors(state: Mapping, path: str | Path) -> dict[str, Tensor]:
     """The tensors by name, without DataParallel's prefix; a plain dict, so that BN counters may be absent."""
     wrong = [key for key, value in state.items() if not isinstance(key, str) or not _is_plain(value)]
     if wrong:
-        raise CheckpointError(f"{path}: expected plain tensors only, {_listed('others', wrong)}.")
+        raise CheckpointError(f"{path}: expected plain tensors only, {listed('others', wrong)}.")
     tensors = {key.removeprefix("module."): value for key, value in state.items()}
     if len(tensors) < len(state):
         twice = [key for key in state if f"module.{key}" in state]
-        raise CheckpointError(f"{path}: expected every tensor once, {_listed('with and without `module.`', twice)}.")
+        raise CheckpointError(f"{path}: expected every tensor once, {listed('with and without `module.`', twice)}.")
     return tensors
 
 
@@ -135,7 +146,7 @@ def _is_plain(value: object) -> bool:
     return dense and not value.is_quantized and not value.is_complex()
 
 
-def _check_values(module: nn.Module, path: str | Path) -> None:
+def check_values(module: nn.Module, path: str | Path) -> None:
     """Refuse weights that make every map black and look healthy: no finite numbers, or a negative variance."""
     wrong = [
         name
@@ -145,7 +156,7 @@ def _check_values(module: nn.Module, path: str | Path) -> None:
         and (not tensor.isfinite().all() or (name.endswith("running_var") and (tensor < 0).any()))
     ]
     if wrong:
-        others = _listed("tensor(s) with others", wrong)
+        others = listed("tensor(s) with others", wrong)
         raise CheckpointError(
             f"{path}: expected finite weights and no negative variance, found {others}. "
             "Its training diverged, or the file is damaged."
@@ -157,11 +168,11 @@ def _load(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes
         lines = [line.strip() for line in str(error).splitlines()[1:]]
-        raise CheckpointError(_misfit(path, _listed("of another shape", lines))) from error
+        raise CheckpointError(_misfit(path, listed("of another shape", lines))) from error
     if missing or unexpected:
-        found = f"{_listed('missing', missing)}; {_listed('unexpected', unexpected)}"
+        found = f"{listed('missing', missing)}; {listed('unexpected', unexpected)}"
         raise CheckpointError(_misfit(path, found))
-    _check_values(model, path)
+    check_values(model, path)
 
 
 def _misfit(path: str | Path, what: str) -> str:
@@ -171,7 +182,7 @@ def _misfit(path: str | Path, what: str) -> str:
     )
 
 
-def _listed(what: str, keys: list, most: int = 3) -> str:
+def listed(what: str, keys: list, most: int = 3) -> str:
     if not keys:
         return f"none {what}"
     names = [key if isinstance(key, str) and len(key) <= LONGEST_NAME else shown(key) for key in keys[:most]]
@@ -179,4 +190,4 @@ def _listed(what: str, keys: list, most: int = 3) -> str:
 
 
 def _some(content: Mapping) -> str:
-    return _listed("entries", list(content))
+    return listed("entries", list(content))

@@ -42,9 +42,10 @@ class Description(Foreign):
 
     model_config = ConfigDict(strict=False)  # lists may stand for tuples; the types of the settings are strict within
 
-    pair: Pair | None = Field(None, description="the name of an operator pair (`rfbench operators` lists them)")
+    pair: Pair | None = Field(None, description="the name of an operator pair (`rfbench operators`) or a method")
     backbone: Line | None = Field(None, description="the name of a backbone, such as hrnetv2_w48")
     operator_options: Options | None = Field(None, description="a mapping of operators to their options")
+    method_options: Options | None = Field(None, description="a mapping of a method to its options")
     lesions: Lesions | None = Field(None, description=f"lesions, each once and named with {LESION_FORM}")
     scale: Scale | None = Field(None, description=_SCALE)
     mean: Colour | None = Field(None, description="three numbers from 0 to 255")

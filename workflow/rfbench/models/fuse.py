@@ -5,6 +5,8 @@ import copy
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from rfbench.models.method import MethodSegmentor
+
 
 def fuse(model: nn.Module) -> nn.Module:
     """A copy of the model for inference, in evaluation mode; equal to it up to rounding.
@@ -13,10 +15,12 @@ def fuse(model: nn.Module) -> nn.Module:
     it. The tensors have other names and shapes than the model's: save the model, and fuse what was loaded.
 
     Args:
-        model: trained; batch norms are taken with their running statistics. It stays as it is.
+        model: trained; batch norms are taken with their running statistics. It stays as it is. Of a method's network
+            nobody knows in which order its layers run, so its form for inference is itself.
     """
     model = copy.deepcopy(model).eval()
-    _fuse_below(model)
+    if not isinstance(model, MethodSegmentor):
+        _fuse_below(model)
     return model
 
 

@@ -1,4 +1,4 @@
-"""The whole network: HRNetV2 with an operator pair, FCN head, one sigmoid output per lesion."""
+"""The whole network: HRNetV2 with an operator pair and an FCN head, or a method's; one sigmoid output per lesion."""
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -6,9 +6,11 @@ from mmseg.models.decode_heads import FCNHead
 from torch import Tensor, nn
 
 import operators
+from rfbench import competitors
 from rfbench.errors import RFBenchError
 from rfbench.models import backbones
 from rfbench.models.hrnet import OperatorHRNet
+from rfbench.models.method import MethodSegmentor, build_method
 from rfbench.models.normalise import Normalise
 from rfbench.names import MIN_SIZE
 
@@ -19,23 +21,30 @@ def build_model(
     num_lesions: int = 4,
     *,
     operator_options: operators.Options | None = None,
+    method_options: operators.Options | None = None,
     normalise: Normalise | None = None,
-) -> "LesionSegmentor":
-    """HRNetV2 with an operator pair, initialised from torch's global random state; nothing is downloaded.
+) -> "LesionSegmentor | MethodSegmentor":
+    """HRNetV2 with an operator pair, or a method's network, initialised from torch's global random state.
+
+    Nothing is downloaded.
 
     Args:
-        pair: name of an operator pair, one of ``operators.available()``.
-        backbone: ``hrnetv2_w48`` (the papers'), ``hrnetv2_reduced`` or ``hrnetv2_embedded``.
+        pair: name of an operator pair, one of ``operators.available()``, or a method, of ``methods.available()``.
+        backbone: ``hrnetv2_w48`` (the papers'), ``hrnetv2_reduced`` or ``hrnetv2_embedded``. A method has its
+            published size for the first, its embedded one for the others.
         num_lesions: outputs; each is an independent sigmoid, there is no background channel.
         operator_options: operator -> its options, e.g. ``{"m2mrf": {"patch_size": 4, "alpha": 16}}``; those
             of operators that the pair does not use have no effect, so one setting can serve many pairs.
+        method_options: method -> its options, likewise.
         normalise: what makes a batch of photographs, for a network that is handed such.
 
     Returns:
         A module: normalised images (N, 3, H, W) -> logits (N, num_lesions, H, W), H and W at least 64.
     """
-    model = assemble(pair, backbone, num_lesions, operator_options=operator_options, normalise=normalise)
-    model.init_weights()
+    options = {"operator_options": operator_options, "method_options": method_options}
+    model = assemble(pair, backbone, num_lesions, **options, normalise=normalise)
+    if isinstance(model, LesionSegmentor):
+        model.init_weights()
     return model
 
 
@@ -45,9 +54,12 @@ def assemble(
     num_lesions: int = 4,
     *,
     operator_options: operators.Options | None = None,
+    method_options: operators.Options | None = None,
     normalise: Normalise | None = None,
-) -> "LesionSegmentor":
-    """`build_model` without the initialisation; under ``torch.device("meta")`` it costs no memory."""
+) -> "LesionSegmentor | MethodSegmentor":
+    """`build_model` without a pair's initialisation; under ``torch.device("meta")`` it costs no memory."""
+    if competitors.is_method(pair):
+        return build_method(pair, backbone, num_lesions, (method_options or {}).get(pair), normalise)
     try:
         network = OperatorHRNet(backbones.configuration(backbone), pair, operator_options)
     except ValueError as error:  # an operator's setting that does not fit the backbone's channels
@@ -88,6 +100,8 @@ class LesionSegmentor(BaseModule):
     Args:
         normalise: makes the batch of photographs; `forward` takes it, and does not call it.
     """
+
+    own_loss = False  # but the recipe's (see MethodSegmentor)
 
     def __init__(self, backbone: nn.Module, decode_head: nn.Module, normalise: Normalise | None = None):
         super().__init__()

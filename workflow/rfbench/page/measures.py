@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from rfbench.names import BASELINE_ROW
-from rfbench.published import printed_cells
+from rfbench.published import SAME_ROW, printed_cells
 from rfbench.published.protocol import DATASET_NAMES
 from rfbench.report import plotting, ranking, rows, tables
 from rfbench.report.lesions import SIZE_NAMES, Found
 from rfbench.report.ranking import SAME, Difference
 from rfbench.report.tables import Cell
 from rfbench.report.verdicts import OURS
-from rfbench.report.verdicts import SAME as SAME_ROW
 
 MEAN = "mean"
 PIXELS = {  # of metrics.csv, in percent: name, name of the mean over lesions

@@ -14,8 +14,8 @@ from rfbench.page.grids import Grid, Hole
 from rfbench.page.measures import Measure, measures
 from rfbench.page.origins import Origin
 from rfbench.page.strips import Strips, of_examples
-from rfbench.published import TABLES, names_for
-from rfbench.report import examples, power, ranking, tables, verdicts
+from rfbench.published import METHOD_TABLES, TABLES, names_for
+from rfbench.report import examples, methods, power, ranking, tables, verdicts
 from rfbench.report import lesions as found_lesions
 from rfbench.report.reading import read_differences, read_profile
 from rfbench.runs import run_folder
@@ -35,6 +35,7 @@ class DataSet:
         holes: row and reasons of runs that are not done.
         finding: sentences, the answer first.
         table: the main table.
+        methods: Table 4 or 6 of the paper with its notes; None where no methods are configured.
         measures: by key.
         metrics: a table for each metric.
         figures: by name, or why there is none.
@@ -51,6 +52,7 @@ class DataSet:
     holes: tuple[tuple[str, str], ...]
     finding: tuple[str, ...]
     table: Grid
+    methods: sections.Methods | None
     measures: dict[str, Measure]
     metrics: tuple[Grid, ...]
     figures: dict[str, Figure | Hole]
@@ -174,6 +176,7 @@ def _dataset(
         holes=tuple((row["row"], "; ".join(row["holes"])) for row in rows if row["holes"]),
         finding=tuple(findings.sentences(name, synthetic, rows, about["learned"], about["runs"])),
         table=grids.headline(name, rows, labels, printed),
+        methods=sections.methods_of(data, profile, differences),
         measures=found,
         metrics=tuple(grids.measured(name, metric, group) for metric, group in by_metric.items()),
         figures=_figures(name, data, results, profile, found, counted),
@@ -192,11 +195,14 @@ def _rows(data: pd.DataFrame, profile: dict | None, differences: pd.DataFrame | 
     found, named = {}, {}
     # The papers' tables are about test images: the rows of a validation split stand beside none of them.
     of_tables = [(table, TABLES[table], data) for table in own] or [("table_own", OWN, data.assign(layout=OWN.layout))]
-    for table, about, part in of_tables:
-        for row in tables.rows_of(part, about, profile):
-            cells = {key: replace(cell, mark="", letters="") for key, cell in row["cells"].items()}
-            found.setdefault((row["row"], row["pair"]), {**row, "cells": cells})
-            named.setdefault(row["row"], table)
+    made = [(table, row) for table, about, part in of_tables for row in tables.rows_of(part, about, profile)]
+    whole = set(data.loc[tables.of_methods(data), "pair"])
+    for table in methods.names_for(data) if own else ():
+        made += [(table, row) for row in methods.rows_of(data, METHOD_TABLES[table], profile) if row["pair"] in whole]
+    for table, row in made:
+        cells = {key: replace(cell, mark="", letters="") for key, cell in row["cells"].items()}
+        found.setdefault((row["row"], row["pair"]), {**row, "cells": cells})
+        named.setdefault(row["row"], table)
     ranking.rank(list(found.values()), data, differences)
     return list(found.values()), named
 

@@ -1,5 +1,6 @@
 """Tables of the page about all data sets, and the differences of one: from what report/ and statistics/ conclude."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -7,10 +8,11 @@ import pandas as pd
 from rfbench import records
 from rfbench.errors import RFBenchError
 from rfbench.lesions import truth
-from rfbench.names import BASELINE_ROW
+from rfbench.names import BASELINE_ROW, LESIONS
 from rfbench.page.grids import Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
 from rfbench.page.measures import MEAN
-from rfbench.report import ablation, costs, examples, power, ranking, tables, verdicts
+from rfbench.published import METHOD_TABLES
+from rfbench.report import ablation, costs, examples, methods, power, ranking, tables, verdicts
 from rfbench.report.lesions import SIZE_NAMES
 from rfbench.report.reading import read_numbers
 from rfbench.runs import manifest_path, run_folder
@@ -47,6 +49,52 @@ def differences_of(data: pd.DataFrame, differences: pd.DataFrame | None) -> Grid
         Column("n_eff", "how many images the sample is worth", hidden=True),
     ]  # fmt: skip
     return plain(f"{name}.differences", f"{name}: differences to {BASELINE_ROW}, points", columns, lines)
+
+
+@dataclass(frozen=True)
+class Methods:
+    """A table of whole methods, and what a reader must know beside it."""
+
+    table: Grid
+    notes: tuple[str, ...]
+
+
+def methods_of(data: pd.DataFrame, profile: dict | None, differences: pd.DataFrame | None) -> Methods | None:
+    """Table 4 or 6 of the paper on one data set, a group of rows a measure; None without methods."""
+    names = methods.names_for(data) if data["split"].iloc[0] != "val" else []
+    if not names:
+        return None
+    name, about = data["dataset"].iloc[0], METHOD_TABLES[names[0]]
+    rows = methods.rows_of(data, about, profile, differences)
+    said = methods.notes(data, about, rows, profile)
+    compared = not said["datasets"][0]["synthetic"]
+    groups = []
+    for measure, headings in said["measures"].items():
+        lines = tuple(_method_line(name, row, headings, compared) for row in rows)
+        groups.append(Group(lines, f"{measure}, percent"))
+    columns = [Column("method", words=True), Column("n", "finished runs of those configured")]
+    for heading in [*LESIONS, "mean"]:
+        columns += [Column(heading), *[Column(f"{heading}, published", "the paper's mean of three runs")] * compared]
+    texts = [*said["versions"]] * compared
+    texts += [f"{text} only, which the papers took from elsewhere." for text in said["elsewhere"] if compared]
+    texts += [f"{text}." for text in said["methods"]]
+    texts += [
+        f"Published since under another protocol, not ranked: {row['name']} {row['mAUPR']} mAUPR, {row['mF']} mF, "
+        f"{row['mIoU']} mIoU ({row['source']}; {row['differs']})."
+        for row in said["later"] if compared
+    ]  # fmt: skip
+    caption = f"{name}: {about.title.partition(',')[0]}, whole methods by lesion, mean ± SD over n runs"
+    return Methods(Grid(f"{name}.methods", caption, tuple(columns), tuple(groups)), tuple(texts))
+
+
+def _method_line(name: str, row: dict, headings: list[str], compared: bool) -> tuple[Entry, ...]:
+    there = bool(row["configured"])
+    counted = f"{row['n']}/{row['configured']}" if there else "published only" if row["elsewhere"] else "–"
+    cells = [Entry(row["row"], link=anchor(name, row["pair"]) if there else ""), Entry(counted)]
+    for heading in headings:
+        cell = row["cells"][heading]
+        cells += [Entry(cell.text, cell.mark, cell.letters), *[Entry(cell.published_text)] * compared]
+    return tuple(cells)
 
 
 def _yes(value) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rfbench.planning.estimate import evaluation_seconds, training_seconds
 from rfbench.report.reading import read_metrics
-from rfbench.settings import Settings, run_names
+from rfbench.settings import Settings, recipe_of, run_names
 from rfbench.statistics import power, spread
 from rfbench.statistics.scores import scores_of
 
@@ -50,7 +50,7 @@ def detection(settings: Settings, measured: dict, points: float) -> list[dict]:
 def _seconds(settings: Settings, measured: dict, dataset: str, pair: str) -> float:
     """Training and evaluating a pair once."""
     section, network, images = settings.datasets[dataset], measured["networks"][pair], measured["images"][dataset]
-    training = training_seconds(section, settings.recipe, network, images)
+    training = training_seconds(section, recipe_of(settings, pair), network, images)
     return training + evaluation_seconds(section, settings.evaluation, network, images) + 2 * measured["start"]
 
 

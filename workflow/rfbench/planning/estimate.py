@@ -16,7 +16,7 @@ from rfbench.names import BASELINE_PAIR
 from rfbench.profiling import profile
 from rfbench.report import tables
 from rfbench.runs import Run, configured, manifest_path
-from rfbench.settings import Dataset, Evaluation, Recipe, Settings, run_names
+from rfbench.settings import Dataset, Evaluation, Recipe, Settings, every_pretrained, recipe_of, run_names
 from rfbench.training.workfolder import KEPT
 
 # Stages that follow the runs or the profile, and a file of each.
@@ -69,7 +69,8 @@ def bounds(settings: Settings, measured: dict) -> list[dict]:
     for name, dataset in settings.datasets.items():
         images = measured["images"][name]
         pairs = dict.fromkeys(pair for own, pair, _ in run_names(settings) if own == name)
-        seconds = [update_seconds(dataset, recipe, measured["networks"][pair], images) for pair in pairs]
+        networks = measured["networks"]
+        seconds = [update_seconds(dataset, recipe_of(settings, pair), networks[pair], images) for pair in pairs]
         updates, loading = [update for update, _ in seconds], seconds[0][1]
         by_loader = sum(loading > update for update in updates)
         one = loading if not recipe.workers else recipe.batch_size * images["draw"]
@@ -131,7 +132,7 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
             for name in images if not manifest_path(settings.results, name).with_name(truth.NAME).exists()
         ],
         "train": [
-            training_seconds(settings.datasets[name], settings.recipe, networks[pair], images[name])
+            training_seconds(settings.datasets[name], recipe_of(settings, pair), networks[pair], images[name])
             for (name, pair, seed) in runs if state[name, pair, seed] == "missing"
         ],
         "evaluate": [
@@ -144,7 +145,7 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
     if not _profiled(settings):
         seconds["profile"] = [profile_seconds(profile.configured(settings), networks, measured["counting"])]
     seconds |= {stage: [0.0] for stage in _due(settings, set(seconds))}
-    seconds["weights"] = [0.0] * (settings.model.pretrained is not None)
+    seconds["weights"] = [0.0] * len({weights.name for weights in every_pretrained(settings).values()})
     total = {"weights": len(seconds["weights"])}
     total |= dict.fromkeys(("prepare", "lesions"), len(images)) | dict.fromkeys(("train", "evaluate"), len(runs))
     size = {

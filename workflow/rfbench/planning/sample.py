@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from rfbench import competitors, methods
 from rfbench.data.ddr import IMAGES as DDR_IMAGES
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest
@@ -33,7 +34,7 @@ from rfbench.names import BASELINE_PAIR
 from rfbench.precision import set_precision
 from rfbench.profiling import profile
 from rfbench.runs import manifest_path
-from rfbench.settings import Dataset, Recipe, Settings, run_names, run_settings
+from rfbench.settings import Dataset, Recipe, Settings, recipe_of, run_names, run_settings
 from rfbench.training import memory
 from rfbench.training.loop import loader
 from rfbench.training.step import Update
@@ -55,7 +56,7 @@ def measure(settings: Settings) -> dict:
     device = pick_device(settings.device)
     torch.set_num_threads(settings.recipe.threads)
     runs = [pair for _, pair, _ in run_names(settings)]
-    pairs = dict.fromkeys([*runs, BASELINE_PAIR, *settings.pairs])
+    pairs = dict.fromkeys([*runs, BASELINE_PAIR, *settings.pairs, *settings.methods])
     set_precision(tf32=settings.recipe.tf32, cudnn_benchmark=settings.recipe.cudnn_benchmark)
     halvings = _affordable(settings, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
     console = Console(stderr=True)
@@ -90,25 +91,30 @@ def _sides(settings: Settings, pair: str) -> tuple[int, int]:
     return max(own or [dataset.crop for dataset in settings.datasets.values()], key=math.prod)
 
 
-def _shorter(crop: tuple[int, int], halvings: int) -> tuple[int, int]:
-    """The crop with its sides halved so many times, none below SMALL."""
-    return tuple(max(side >> halvings, SMALL) for side in crop)
+def _least(pair: str) -> int:
+    """Shortest side that is measured of a pair or a method."""
+    return max(SMALL, methods.method(pair).minimum) if competitors.is_method(pair) else SMALL
 
 
-def _two(crop: tuple[int, int], halvings: int) -> list[tuple[int, int]]:
+def _shorter(crop: tuple[int, int], halvings: int, least: int) -> tuple[int, int]:
+    """The crop with its sides halved so many times, none below `least`."""
+    return tuple(max(side >> halvings, least) for side in crop)
+
+
+def _two(crop: tuple[int, int], halvings: int, least: int) -> list[tuple[int, int]]:
     """The smallest size and the shortened crop's; of a crop that is the smallest, this and its double."""
-    large = _shorter(crop, halvings)
-    return [(SMALL, SMALL), large] if large != (SMALL, SMALL) else [large, (2 * SMALL, 2 * SMALL)]
+    large = _shorter(crop, halvings, least)
+    return [(least, least), large] if large != (least, least) else [large, (2 * least, 2 * least)]
 
 
 def _affordable(settings: Settings, pair: str, device: torch.device, limit: float) -> int:
     """How often a crop's sides are halved, so that an update takes at most `limit` seconds; never on a GPU."""
     crop = _sides(settings, pair)
     halvings = 0 if device.type == "cuda" else max(0, math.floor(math.log2(max(crop) / SMALL)))
-    update = _update(settings, pair, device)
+    update, recipe, least = _update(settings, pair, device), recipe_of(settings, pair), _least(pair)
     while halvings:
-        _seconds(update, settings, _shorter(crop, halvings))
-        if 4 * _seconds(update, settings, _shorter(crop, halvings)) > limit:
+        _seconds(update, recipe, _shorter(crop, halvings, least))
+        if 4 * _seconds(update, recipe, _shorter(crop, halvings, least)) > limit:
             break
         halvings -= 1
     return halvings
@@ -119,17 +125,17 @@ def _update(settings: Settings, pair: str, device: torch.device) -> Update:
     datasets = [name for name, own, _ in run_names(settings) if own == pair]
     dataset = (datasets or list(settings.datasets))[0]  # a pair that is only profiled has no run
     run = run_settings(settings, dataset, pair, 0)
-    options = run.model.operator_options
-    model = assemble(run.pair, run.model.backbone, len(run.dataset.lesions), operator_options=options).to(device)
+    options = {"operator_options": run.model.operator_options, "method_options": run.model.method_options}
+    model = assemble(run.pair, run.model.backbone, len(run.dataset.lesions), **options).to(device)
     return Update(model.train(), run.recipe.model_copy(update={"compile": False}))
 
 
-def _seconds(update: Update, settings: Settings, crop: tuple[int, int]) -> float:
+def _seconds(update: Update, recipe: Recipe, crop: tuple[int, int]) -> float:
     """Seconds of an update by a batch as configured, of crops of this size."""
-    shape = settings.recipe.batch_size, 3, *reversed(crop)
+    shape = recipe.batch_size, 3, *reversed(crop)
     image, label = profile.synthetic_batch(shape, update.device)
     started = profile.clock(update.device)
-    update(image, label, settings.recipe.optimizer.lr)
+    update(image, label, recipe.optimizer.lr)
     return profile.clock(update.device) - started
 
 
@@ -154,17 +160,17 @@ def measure_network(settings: Settings, pair: str, device: torch.device, halving
         weights and of a checkpoint; memory: None, or what to do where an update as configured needs more than there is.
     """
     crop, short = _sides(settings, pair), None
-    update = _update(settings, pair, device)
-    sizes = _two(crop, halvings)
+    update, recipe, least = _update(settings, pair, device), recipe_of(settings, pair), _least(pair)
+    sizes = _two(crop, halvings, least)
     try:
-        updates = _timed(lambda size: _seconds(update, settings, size), sizes, passes)
+        updates = _timed(lambda size: _seconds(update, recipe, size), sizes, passes)
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise
-        short = memory.reason(error, settings.recipe)
+        short = memory.reason(error, recipe)
         update = _update(settings, pair, device)
-        sizes = _two(crop, halvings + 2)
-        updates = _timed(lambda size: _seconds(update, settings, size), sizes, passes)
+        sizes = _two(crop, halvings + 2, least)
+        updates = _timed(lambda size: _seconds(update, recipe, size), sizes, passes)
     model = update.model.eval()
     weights = _bytes(model.state_dict().values())
     state = [tensor for entry in update.optimizer.state.values() for tensor in entry.values()]

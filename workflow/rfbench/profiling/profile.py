@@ -1,18 +1,18 @@
-"""Parameters, FLOPs, memory of a training step and speed of operator pairs.
+"""Parameters, FLOPs, memory of a training step and speed of operator pairs and methods.
 
 Frames per second mean little across machines, so every round times each network in turn, the baseline among them, and
 a pair's ratio is the median over the rounds of baseline seconds / own seconds of the same round (evaluation mode,
 eager unless compiled). FLOPs and, on a CPU, memory are counted on the device `meta`, without computing.
 """
 
-import functools
 import itertools
 import json
 import math
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 import operators
-from rfbench import devices
+from rfbench import competitors, devices, methods
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models import assemble, build_model, count_parameters
@@ -44,7 +44,7 @@ class Conditions:
     """What is profiled, and how.
 
     Args:
-        pairs: operator pairs.
+        pairs: operator pairs, and methods.
         size: width and height of the images, px.
         dtype: float32; tf32, float32 with TF32 matrix products (GPU); or bfloat16, of weights and images.
         fused: pairs whose form for inference (`rfbench.fuse`) is timed, too.
@@ -55,6 +55,7 @@ class Conditions:
     pairs: tuple[str, ...]
     backbone: str = "hrnetv2_w48"
     operator_options: dict = field(default_factory=dict)
+    method_options: dict = field(default_factory=dict)
     size: tuple[int, int] = (512, 512)
     batch: int = 1
     rounds: int = 9
@@ -111,13 +112,21 @@ def profile(conditions: Conditions) -> dict:
 
 def recorded(conditions: Conditions) -> dict:
     """The conditions as a record holds them; there, `pairs` are their results."""
-    return {**asdict(conditions), "paper": PAPER if conditions.paper else None}
+    found = {**asdict(conditions), "paper": PAPER if conditions.paper else None}
+    if not conditions.method_options:
+        del found["method_options"]  # as before there were methods
+    return found
+
+
+def _options(conditions: Conditions) -> dict:
+    """The options that networks are built with."""
+    return {"operator_options": conditions.operator_options, "method_options": conditions.method_options}
 
 
 def _prepare(conditions: Conditions) -> torch.device:
     """Refuse what cannot be profiled; set threads and precision."""
     for name in (*conditions.pairs, *conditions.fused, *conditions.compiled):
-        operators.get(name)
+        competitors.row(name)
     device = pick_device(conditions.device)
     if conditions.dtype == "tf32" and device.type != "cuda":
         raise RFBenchError(f"--dtype tf32: expected a GPU, found {device.type}. Use float32 or bfloat16.")
@@ -129,7 +138,7 @@ def _prepare(conditions: Conditions) -> torch.device:
 def build(conditions: Conditions, pair: str, device: torch.device) -> nn.Module:
     """The pair's network on the device, in the type and memory format to measure."""
     with torch.device(device):
-        model = build_model(pair, conditions.backbone, len(LESIONS), operator_options=conditions.operator_options)
+        model = build_model(pair, conditions.backbone, len(LESIONS), **_options(conditions))
     return model.to(DTYPES[conditions.dtype], memory_format=conditions.memory_format)
 
 
@@ -157,24 +166,27 @@ def count(conditions: Conditions, pair: str, device: torch.device) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
     # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
     dtype = torch.float32 if device.type == "cuda" else DTYPES[conditions.dtype]
-    options, fused = json.dumps(conditions.operator_options, sort_keys=True), pair in conditions.fused
+    options, fused = json.dumps(_options(conditions), sort_keys=True), pair in conditions.fused
     return dict(_counted(pair, conditions.backbone, options, conditions.shape, dtype, conditions.paper, fused))
 
 
-@functools.cache
+@cache
 def _counted(
     pair: str, backbone: str, options: str, shape: tuple[int, ...], dtype: torch.dtype, paper: bool, fused: bool
 ) -> dict:
     """`count`, of which several precisions in one process share what they can; options as JSON."""
     with torch.device("meta"):
-        model = assemble(pair, backbone, len(LESIONS), operator_options=json.loads(options)).to(dtype)
+        model = assemble(pair, backbone, len(LESIONS), **json.loads(options)).to(dtype)
         w48 = assemble(pair, PAPER["backbone"], len(LESIONS))
     counts = {"params": count_parameters(model), "params_w48": count_parameters(w48)}
-    counts["params_w48_expected"] = operators.get(pair).params
-    counts["flops"], counts["memory"] = _cost(model, shape, dtype)
+    declared = methods.method(pair).parameters if competitors.is_method(pair) else operators.get(pair).params
+    counts["params_w48_expected"] = declared
+    computed = partial(_on_cpu, pair) if competitors.is_method(pair) else None
+    counts["flops"], counts["memory"] = _cost_of(model, computed and partial(computed, backbone, options), shape)
     if paper:
         width, height = PAPER["size"]
-        counts["flops_w48"], counts["memory_w48"] = _cost(w48, (PAPER["batch"], 3, height, width), torch.float32)
+        whole = computed and partial(computed, PAPER["backbone"], "{}")
+        counts["flops_w48"], counts["memory_w48"] = _cost_of(w48, whole, (PAPER["batch"], 3, height, width))
     if fused:
         shorter = fuse(model)
         with torch.no_grad(), flops.counter() as counter:
@@ -183,8 +195,23 @@ def _counted(
     return counts
 
 
+def _on_cpu(pair: str, backbone: str, options: str) -> nn.Module:
+    return assemble(pair, backbone, len(LESIONS), **json.loads(options))
+
+
+def _cost_of(model: nn.Module, computed: Callable[[], nn.Module] | None, shape: tuple[int, ...]) -> tuple[int, int]:
+    """`_cost` of a network on `meta`; of a method whose pass asks for values, which `meta` has none of, computed."""
+    dtype = next(model.parameters()).dtype
+    try:
+        return _cost(model, shape, dtype)
+    except (NotImplementedError, RuntimeError):
+        if computed is None:
+            raise
+        return _cost(computed().to(dtype), shape, dtype)
+
+
 def _cost(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[int, int]:
-    """FLOPs of a forward pass and the bytes that it keeps for backward; the model is on `meta`."""
+    """FLOPs of a forward pass and the bytes that it keeps for backward."""
     with flops.counter() as counter:
         memory = saved_bytes(model.train(), shape, dtype)
     return counter.get_total_flops(), memory
@@ -249,7 +276,7 @@ def clock(device: torch.device) -> float:
 def _pair_record(conditions: Conditions, pair: str, counts: dict, seconds: dict, first: dict) -> dict:
     """Counts of a pair and its speed: `fps`, `fps_ratio` to the baseline's plain form, and the same of other forms."""
     baseline, plain = seconds[BASELINE_PAIR, "plain"], seconds[pair, "plain"]
-    record = {"row": operators.get(pair).published_name, **counts, **_speed(plain, baseline, conditions.batch)}
+    record = {"row": competitors.row(pair), **counts, **_speed(plain, baseline, conditions.batch)}
     for form in ("fused", "compiled"):
         if (pair, form) in seconds:
             own = seconds[pair, form]
@@ -280,9 +307,10 @@ def _progress(items: Iterable, label: str) -> Iterable:
 def configured(settings: Settings) -> Conditions:
     """The conditions that a configuration profiles under."""
     return Conditions(
-        settings.pairs,
+        (*settings.pairs, *settings.methods),
         backbone=settings.model.backbone,
         operator_options=settings.model.operator_options,
+        method_options=settings.model.method_options,
         size=settings.profile.size,
         rounds=settings.profile.rounds,
         threads=settings.recipe.threads,

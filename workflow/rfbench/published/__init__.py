@@ -5,15 +5,18 @@ kind, name of the row, its paths and options, metric, lesion, value (percent; pa
 second) and what it aggregates.
 """
 
+import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from rfbench.names import BASELINE_ROW
 from rfbench.published.protocol import DATASET_NAMES
 
 PUBLISHED = Path(__file__).parent / "results.csv"
+LATER = Path(__file__).parent / "later.csv"  # others' results since, under protocols of their own
 PAPER_NAMES = {"patch_size": "patch_size", "reduction": "r", "alpha": "alpha"}  # option: column of results.csv
 
 
@@ -37,6 +40,13 @@ TABLES = {
     "table_since_idrid": Table("idrid", "IDRiD", "", "Operators since the paper, on IDRiD", since=True),
     "table_own": Table("folder", "", "", "Operator pairs on own data"),
 }
+# Whole methods beside the operators, by lesion; the first version of the paper has tables of its own.
+METHOD_TABLES = {
+    "table4": Table("ddr", "DDR", "4", "Table 4, methods on DDR"),
+    "table6": Table("idrid", "IDRiD", "6", "Table 6, methods on IDRiD"),
+}
+FIRST_VERSION = {"4": "3", "6": "4"}  # number of the same table there
+SAME_ROW = {"HRNetV2": BASELINE_ROW}  # a whole network of the papers that is a pair of operators here
 
 
 @functools.cache
@@ -73,9 +83,42 @@ def names_for(layouts: set[str], since: bool) -> list[str]:
 
 @functools.cache
 def printed_rows(layout: str) -> frozenset[str]:
-    """Rows that the paper's operator tables print on data sets of this layout."""
+    """Rows that the paper's tables of operators and of methods print on data sets of this layout."""
     tables = [table for table in TABLES.values() if table.layout == layout and table.number]
-    return frozenset(row for table in tables for row, _ in published_means(table))
+    whole = [table for table in METHOD_TABLES.values() if table.layout == layout]
+    return frozenset(row for table in tables for row, _ in published_means(table)) | {
+        SAME_ROW.get(row, row) for table in whole for row in published_methods(table)
+    }
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a table of methods prints of one: percent by (metric, lesion), "mean" for means; whether it is borrowed."""
+
+    values: dict[tuple[str, str], float]
+    elsewhere: bool
+
+
+@functools.cache
+def published_methods(table: Table, first: bool = False) -> dict[str, Printed]:
+    """Rows of a table of methods in its order; `first`: of the same table in the paper's first version."""
+    source, number = ("arxiv-v1", FIRST_VERSION[table.number]) if first else ("arxiv-v2", table.number)
+    data = pd.read_csv(PUBLISHED, dtype={"table": str})
+    data = data[(data["source"] == source) & (data["table"] == number) & (data["kind"] == "method")]
+    return {
+        name: Printed(
+            dict(zip(zip(own["metric"], own["lesion"], strict=True), own["value"], strict=True)),
+            bool((own["aggregation"] == "published_elsewhere").all()),
+        )
+        for name, own in data.groupby("name", sort=False)
+    }
+
+
+@functools.cache
+def later_literature(dataset: str) -> list[dict[str, str]]:
+    """Results on a data set since the papers (later.csv): dicts of name, source, mAUPR, mF, mIoU, differs."""
+    with LATER.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["dataset"] == dataset]
 
 
 def published_ablation(source: str = "arxiv-v2") -> dict[tuple, dict[str, float]]:

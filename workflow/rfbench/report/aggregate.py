@@ -9,18 +9,19 @@ import math
 import pandas as pd
 
 import operators
-from rfbench import kept, runs
+from rfbench import competitors, kept, methods, runs
 from rfbench.names import METRICS
 from rfbench.report.deviations import deviations
-from rfbench.report.reading import COLUMNS
-from rfbench.settings import Settings, network, swept_options, variants
+from rfbench.report.reading import COLUMNS, METHOD
+from rfbench.settings import Settings, network, recipe_of, swept_options, variants
 
 
 def aggregate(settings: Settings) -> pd.DataFrame:
     """Rows of every configured run.
 
     `base` and `options` say which pair a run of a sweep varies and all options of its operators; else they are empty.
-    `since` says where an operator that is not in the papers' comparison was published.
+    `since` says where an operator that is not in the papers' comparison was published. A method has neither
+    `downsample` nor `upsample`; a column `method`, there if methods are configured, says its paper and confidence.
 
     A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
     or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.
@@ -30,13 +31,13 @@ def aggregate(settings: Settings) -> pd.DataFrame:
     rows = []
     for run in runs.configured(settings):
         rows += _rows(settings, run)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, METHOD] if settings.methods else COLUMNS)
 
 
 def _rows(settings: Settings, run: runs.Run) -> list[dict]:
     dataset, swept = run.settings.dataset, swept_options(settings, run.pair)
     base, variant = network(settings, run.pair)[0], variants(settings).get(run.pair)
-    about = operators.get(base)
+    about = None if competitors.is_method(base) else operators.get(base)
     common = {
         "dataset": run.dataset,
         "pair": run.pair,
@@ -48,12 +49,13 @@ def _rows(settings: Settings, run: runs.Run) -> list[dict]:
         "synthetic": dataset.kind == "synthetic",
         "base": base if swept else "",
         "options": " ".join(f"{option}={value}" for option, value in swept.items()),
-        "row": about.published_name + (f", {variant.option} {variant.value}" if variant else ""),
-        "since": about.since,
-        "downsample": about.down,
-        "upsample": about.up,
+        "row": competitors.row(base) + (f", {variant.option} {variant.value}" if variant else ""),
+        "since": about.since if about else "",
+        METHOD: "" if about else f"{methods.method(base).paper}; {methods.method(base).confidence.rstrip('.')}",
+        "downsample": about.down if about else "",
+        "upsample": about.up if about else "",
         "backbone": run.settings.model.backbone,
-        "recipe": settings.recipe.name,
+        "recipe": recipe_of(settings, run.pair).name,
         "deviations": "; ".join(deviations(run.settings)),
     }
     record = run.evaluation_record()

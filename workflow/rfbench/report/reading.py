@@ -52,7 +52,8 @@ _CELLS: dict[str, tuple[Callable[[str], object], str]] = {
     "state": (STATES.__contains__, f"one of {', '.join(STATES)}"),
     "synthetic": (_FLAG.__contains__, "True or False"),
 }
-_LATER = ("kept", "since")  # columns that files of earlier versions lack
+METHOD = "method"  # column of files with whole methods: paper and confidence, empty for pairs
+_LATER = ("kept", "since", METHOD)  # columns that files of earlier versions lack
 _ONCE = ("dataset", "pair", "seed", "metric", "lesion")  # what a row is about
 
 

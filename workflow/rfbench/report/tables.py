@@ -12,6 +12,7 @@ import pandas as pd
 from rfbench.names import BASELINE_ROW
 from rfbench.published import TABLES, Table, published_costs, published_means, read_published
 from rfbench.report.ranking import rank
+from rfbench.report.reading import METHOD
 
 INDEX = "tables.json"  # beside the tables: which files they were rendered from
 # Our metric, its heading, the name under which the papers print it (exact AP they do not print), its full heading.
@@ -62,7 +63,7 @@ class Cell:
 def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
     """Metrics of the table: its data sets; its rows, and those that no table of the paper on them has.
 
-    Operators since the paper are in the tables of their own only, with the baseline.
+    Operators since the paper are in the tables of their own only, with the baseline, and methods in methods.py's.
     """
     if table.since:
         later = (metrics["since"] != "") | (metrics["row"] == BASELINE_ROW)
@@ -72,8 +73,13 @@ def select(metrics: pd.DataFrame, table: Table) -> pd.DataFrame:
     own = {row for row, _ in published_means(table)}
     rows = metrics["row"].isin(own) | ~metrics["row"].isin(printed)
     if table.number:
-        rows &= metrics["since"] == ""
+        rows &= (metrics["since"] == "") & ~of_methods(metrics)
     return metrics[(metrics["layout"] == table.layout) & rows]
+
+
+def of_methods(metrics: pd.DataFrame) -> pd.Series:
+    """Whether a row of the metrics is a whole method's, which has tables of its own."""
+    return metrics[METHOD] != "" if METHOD in metrics else pd.Series(False, index=metrics.index)
 
 
 def headings(metrics: pd.DataFrame) -> list[tuple[str, str, str | None, str]]:
@@ -125,7 +131,7 @@ def _row(data: pd.DataFrame, table: Table, runs: pd.DataFrame, profile: dict | N
         "synthetic": synthetic,
         **{key: first[key] for key in ("row", "pair", "downsample", "upsample")},
         **measured,
-        "cells": measured["cells"] | _costs(first, profile, compared=bool(table.number) and not synthetic),
+        "cells": measured["cells"] | costs(first, profile, compared=bool(table.number) and not synthetic),
     }
 
 
@@ -146,7 +152,7 @@ def summary(runs: pd.DataFrame, columns: Sequence[tuple], published: dict[str, f
     return {"n": len(seeds) - len(holes), "configured": len(seeds), "holes": _holes(holes), "cells": cells}
 
 
-def _costs(row: pd.Series, profile: dict | None, compared: bool) -> dict[str, Cell]:
+def costs(row: pd.Series, profile: dict | None, compared: bool) -> dict[str, Cell]:
     """Param and FPS of a row: ours from the profile, the published ones from whichever table of the paper has it."""
     own, published = (profile or {"pairs": {}})["pairs"].get(row["pair"]), published_costs()
     frames = published.get((row["row"], "fps"), math.nan) if compared else math.nan
@@ -207,7 +213,7 @@ def _about(data: pd.DataFrame, table: Table, part: pd.DataFrame) -> dict:
         "eval_size": data["eval_size"].iloc[0],
         "runs": len(paired),
         "learned": (paired["ap"] >= 2 * paired["ap_untrained"]).sum() if "ap_untrained" in paired else None,
-        "deviations": _union(data["deviations"]),
+        "deviations": union(data["deviations"]),
         "artefacts": artefacts(own),
         "headings": [
             *({"name": heading, "label": label, "published": compared and bool(printed)}
@@ -267,6 +273,6 @@ def conditions(profile: dict) -> str:
     return ", ".join(words)
 
 
-def _union(joined: pd.Series) -> list[str]:
+def union(joined: pd.Series) -> list[str]:
     """Every entry of "; "-joined texts once, in order of appearance."""
     return list(dict.fromkeys(entry for text in joined.unique() if text for entry in text.split("; ")))

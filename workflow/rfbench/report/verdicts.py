@@ -13,7 +13,7 @@ import pandas as pd
 
 from rfbench import provenance
 from rfbench.names import BASELINE_ROW
-from rfbench.published import PAPER_NAMES, printed_cells
+from rfbench.published import PAPER_NAMES, SAME_ROW, printed_cells
 from rfbench.report import power as power_table
 from rfbench.report import rendering
 from rfbench.report.reading import options_of
@@ -21,7 +21,6 @@ from rfbench.statistics import retraining, spread, verdicts
 from rfbench.statistics.scores import Scores, scores_of
 
 OURS = {"mAUPR": "aupr11", "mF": "f", "mIoU": "iou", "AUPR": "aupr11", "F": "f", "IoU": "iou"}
-SAME = {"HRNetV2": BASELINE_ROW}  # a whole network of the papers that is a pair of operators here
 CLAIMED = ("mAUPR", "mF", "mIoU")
 NO_VERDICT = {
     "best_of_3": "best of three runs",
@@ -149,7 +148,7 @@ def _cell(cell: dict, ours: Ours, margins: dict) -> dict:
 def _published_key(cell: dict) -> tuple:
     if cell["kind"] == "ablation":
         return (cell["row"], *(cell[column] for column in PAPER_NAMES.values()))
-    return (SAME.get(cell["row"], cell["row"]) if cell["kind"] == "method" else cell["row"],)
+    return (SAME_ROW.get(cell["row"], cell["row"]) if cell["kind"] == "method" else cell["row"],)
 
 
 def _params(cell: dict, ours: Ours) -> dict:

@@ -1,7 +1,15 @@
 """The configuration: typed, read, checked, completed; and what of it one run depends on."""
 
 from rfbench.settings.checks import needs_gpu
-from rfbench.settings.experiment import network, run_names, swept_options, variants
+from rfbench.settings.experiment import (
+    every_pretrained,
+    network,
+    own_recipe,
+    recipe_of,
+    run_names,
+    swept_options,
+    variants,
+)
 from rfbench.settings.models import Dataset, Evaluation, Profile, Protocol, Recipe, Settings, Training
 from rfbench.settings.reading import complete, load, read
 from rfbench.settings.runsettings import (
@@ -29,16 +37,19 @@ __all__ = [
     "Training",
     "complete",
     "evaluation_settings",
+    "every_pretrained",
     "expand",
     "is_address",
     "load",
     "missing_sources",
     "needs_gpu",
     "network",
+    "own_recipe",
     "plain",
     "preparation",
     "profile_settings",
     "read",
+    "recipe_of",
     "recorded_settings",
     "run_names",
     "run_settings",

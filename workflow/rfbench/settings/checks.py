@@ -1,18 +1,23 @@
 """What can be wrong with a configuration beyond its types, one sentence each: the key, what was expected and found."""
 
 from collections import Counter
+from collections.abc import Mapping
+
+from pydantic import ValidationError
 
 import operators
+from rfbench import competitors, methods
 from rfbench.checked import shown
 from rfbench.errors import printable
 from rfbench.names import LESIONS, MIN_SIZE
-from rfbench.settings.experiment import run_names, swept_variants
-from rfbench.settings.models import Dataset, Settings, Training
-from rfbench.settings.sentences import near, plain
+from rfbench.settings.experiment import recipe_of, run_names, swept_variants
+from rfbench.settings.models import Dataset, Recipe, Settings, Training
+from rfbench.settings.sentences import near, plain, sentences
 from rfbench.settings.types import MAX_SIZE
 
 IDRID_FRAME = (2848, 4288)  # px: every IDRiD image's sides
 IDRID_TRAINING = 54  # images
+OF_THE_MACHINE = ("threads", "gpus")  # keys of the recipe that the rules ask for, the same for every run
 LONGEST_NAME = 100  # of a pair's variant, part of file names
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", tuple: "a list",
           dict: "a mapping", type(None): "null"}  # fmt: skip
@@ -24,10 +29,11 @@ def cross_checks(settings: Settings, registry: bool) -> list[str]:
     if registry:
         problems += _pair_problems(settings)
         problems += _option_problems("model.operator_options", settings.model.operator_options)
+        problems += _method_problems(settings)
         problems += _sweep_problems(settings)
     for name, dataset in settings.datasets.items():
         problems += [f"datasets.{name}{problem}" for problem in _dataset_problems(name, dataset, settings)]
-    return problems + _recipe_problems(settings)
+    return problems + _recipe_problems(settings.recipe, settings.device)
 
 
 def _dataset_problems(name: str, dataset: Dataset, settings: Settings) -> list[str]:
@@ -100,8 +106,8 @@ def _size_problems(dataset: Dataset, ratio: float) -> list[str]:
     return problems
 
 
-def _recipe_problems(settings: Settings) -> list[str]:
-    problems, recipe = [], settings.recipe
+def _recipe_problems(recipe: Recipe, device: str) -> list[str]:
+    problems = []
     optimizer = recipe.optimizer
     if recipe.batch_size % recipe.micro_batches:
         problems.append(
@@ -118,9 +124,66 @@ def _recipe_problems(settings: Settings) -> list[str]:
         problems.append(f"recipe.optimizer.momentum: expected with SGD only, found with {optimizer.type}.")
     if recipe.min_lr > optimizer.lr:
         problems.append(f"recipe.min_lr: expected at most the starting rate {optimizer.lr}, found {recipe.min_lr}.")
-    if settings.device == "cpu":
+    if device == "cpu":
         problems += needs_gpu(recipe)
     return problems
+
+
+def _method_problems(settings: Settings) -> list[str]:
+    """Methods, and what is configured of them; what of a recipe is wrong is said where it is given."""
+    problems, known = [], methods.available()
+    for name in settings.methods:
+        if name not in known:
+            problems.append(f"methods: unknown method {name}.{near(name, known)}")
+        elif found := competitors.clash(name):
+            problems.append(f"methods: {found}. Rename one.")
+    sections = {
+        "model.method_options": settings.model.method_options,
+        "model.method_pretrained": settings.model.method_pretrained,
+        "method_recipes": settings.method_recipes,
+    }
+    for section, given in sections.items():
+        problems += [f"{section}.{printable(name)}: unknown method.{near(name, known)}"
+                     for name in given if name not in known]  # fmt: skip
+    if problems:
+        return problems
+    for name, given in settings.model.method_options.items():
+        problems += _value_problems(f"model.method_options.{name}", given, methods.method(name).options)
+    for name, given in settings.model.method_pretrained.items():
+        if given.file not in (own := methods.method(name).weights):
+            key = f"model.method_pretrained.{name}.file"
+            problems.append(f"{key}: expected one of {', '.join(own) or 'none, as it starts from no file'}, "
+                            f"found {given.file}.{near(given.file, own)}")  # fmt: skip
+    for name in settings.methods:
+        problems += _crop_problems(settings, name) + _own_recipe_problems(settings, name)
+    return problems
+
+
+def _crop_problems(settings: Settings, name: str) -> list[str]:
+    """Data sets whose crops are smaller than the method's smallest image."""
+    least = methods.method(name).minimum
+    return [
+        f"datasets.{key}.crop: expected at least {least}x{least} for the method {name}, found {plain(dataset.crop)}."
+        for key, dataset in settings.datasets.items()
+        if min(dataset.crop) < least
+    ]
+
+
+def _own_recipe_problems(settings: Settings, name: str) -> list[str]:
+    """Keys of the recipe that a method declares, or is given, and that are none, or do not fit together."""
+    given = settings.method_recipes.get(name, {})
+    origin = f"method_recipes.{name}" if given else f"{methods.origin(name)}, recipe"
+    allowed = [key for key in Training.model_fields if key not in OF_THE_MACHINE]
+    for key in {**methods.method(name).recipe, **given}:
+        if key not in allowed:
+            return [f"{origin}: expected keys of the recipe that change numbers, found {key}.{near(key, allowed)}"]
+    try:
+        recipe = recipe_of(settings, name)
+    except ValidationError as error:
+        return [f"{origin}: {sentence}" for sentence in sentences(error)]
+    if recipe == settings.recipe:
+        return []
+    return [f"{origin}: {problem}" for problem in _recipe_problems(recipe, settings.device)]
 
 
 def needs_gpu(recipe: Training) -> list[str]:
@@ -181,11 +244,18 @@ def _option_problems(section: str, options: dict[str, dict]) -> list[str]:
         if operator not in known:
             problems.append(f"{key}: unknown operator.{near(operator, known)}")
             continue
-        for option, value in given.items():
-            if option not in known[operator]:
-                problems.append(f"{key}: unknown option {printable(option)}.{near(option, known[operator])}")
-            elif _KINDS[type(value)] != (kind := _KINDS[type(known[operator][option])]):
-                problems.append(f"{key}.{option}: expected {kind}, found {shown(value)}.")
+        problems += _value_problems(key, given, known[operator])
+    return problems
+
+
+def _value_problems(key: str, given: dict, known: Mapping[str, object]) -> list[str]:
+    """Names and kinds of an operator's or a method's options; one that is null by default may be of any kind."""
+    problems = []
+    for option, value in given.items():
+        if option not in known:
+            problems.append(f"{key}: unknown option {printable(option)}.{near(option, known)}")
+        elif known[option] is not None and _KINDS[type(value)] != (kind := _KINDS[type(known[option])]):
+            problems.append(f"{key}.{option}: expected {kind}, found {shown(value)}.")
     return problems
 
 
@@ -195,7 +265,7 @@ def _pair_problems(settings: Settings) -> list[str]:
     for pair in settings.pairs:
         if pair not in known:
             problems.append(f"pairs: unknown pair {pair}.{near(pair, known)}")
-    if not settings.pairs:
+    if not settings.pairs and not settings.methods:
         problems.append("pairs: expected operator pairs, `paper` or `all`, found none. `rfbench operators` lists them.")
     if not problems and settings.paper_rows_only and not settings.sweep:
         trained = {dataset for dataset, _, _ in run_names(settings)}

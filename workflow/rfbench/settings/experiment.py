@@ -4,18 +4,19 @@ import re
 from dataclasses import dataclass
 
 import operators
-from rfbench.settings.models import Settings
+from rfbench import competitors, methods
+from rfbench.settings.models import Pretrained, Recipe, Settings, Training
 
 
 def run_names(settings: Settings) -> list[tuple[str, str, int]]:
-    """The runs of a configuration: (data set, pair or variant, seed), in the configuration's order."""
+    """The runs of a configuration: (data set, pair, variant or method, seed), in the configuration's order."""
     if settings.paper_rows_only:
         from rfbench.published import printed_rows  # pandas, which most commands need not wait for
     return [
         (name, pair, seed)
         for name, dataset in settings.datasets.items()
-        for pair in (*settings.pairs, *variants(settings))
-        if not settings.paper_rows_only or operators.get(pair).published_name in printed_rows(dataset.layout)
+        for pair in (*settings.pairs, *variants(settings), *settings.methods)
+        if not settings.paper_rows_only or competitors.row(pair) in printed_rows(dataset.layout)
         for seed in settings.seeds
     ]
 
@@ -55,6 +56,8 @@ def swept_variants(settings: Settings) -> list[Variant]:
 def swept_options(settings: Settings, name: str) -> dict:
     """All options of the operators that the configuration sweeps for this pair or variant, with the values it has."""
     pair, _ = network(settings, name)
+    if not settings.sweep.get(pair):
+        return {}
     own = effective_options(settings, name)
     return {option: value for operator in settings.sweep.get(pair, {}) for option, value in own[operator].items()}
 
@@ -73,7 +76,13 @@ def effective_options(settings: Settings, name: str) -> dict[str, dict]:
 
 
 def network(settings: Settings, name: str) -> tuple[str, dict]:
-    """The registered pair behind a pair's or variant's name, and the options that its operators are given."""
+    """The registered pair behind a pair's or variant's name, and the options that its operators are given.
+
+    A method is its own name, its options by it.
+    """
+    if name in settings.methods:
+        given = settings.model.method_options.get(name, {})
+        return name, {name: dict(given)} if given else {}
     variant = variants(settings).get(name)
     pair = variant.pair if variant else name
     given = settings.model.operator_options
@@ -81,3 +90,32 @@ def network(settings: Settings, name: str) -> tuple[str, dict]:
     if variant:
         options.setdefault(variant.operator, {})[variant.option] = variant.value
     return pair, options
+
+
+def recipe_of(settings: Settings, name: str) -> Recipe:
+    """The recipe of a pair, variant or method: the configuration's, with what a method declares or is given instead."""
+    if name not in settings.methods:
+        return settings.recipe
+    own = dict(methods.method(name).recipe) | settings.method_recipes.get(name, {})
+    if not own:
+        return settings.recipe
+    return Recipe.model_validate({**settings.recipe.model_dump(mode="json"), **own})
+
+
+def own_recipe(name: str) -> dict[str, object]:
+    """The keys of the recipe that a method declares, completed; nothing of a pair."""
+    declared = methods.method(name).recipe if competitors.is_method(name) else {}
+    whole = Training.model_validate(dict(declared))
+    return {key: getattr(whole, key) for key in declared}
+
+
+def pretrained_of(settings: Settings, name: str) -> Pretrained | None:
+    """The ImageNet weights that a pair, variant or method begins with; None for none."""
+    return settings.model.method_pretrained.get(name) if name in settings.methods else settings.model.pretrained
+
+
+def every_pretrained(settings: Settings) -> dict[str, Pretrained]:
+    """The ImageNet weights of a configuration by the key that gives them."""
+    found = {"model.pretrained": settings.model.pretrained} if settings.model.pretrained else {}
+    own = settings.model.method_pretrained
+    return found | {f"model.method_pretrained.{name}": own[name] for name in settings.methods if name in own}

@@ -28,6 +28,7 @@ from rfbench.settings.types import (
     Folder,
     Lesion,
     Line,
+    Methods,
     Name,
     Number,
     Option,
@@ -57,7 +58,7 @@ def _left_out(value: Any) -> bool:
 
 def _as_before_there_was_the_key(value: Any) -> bool:
     """Whether a key has its default and so stays out: settings, and their digests, are those of before the key."""
-    return value in (0, "image")
+    return value in (0, "image") or value in ((), {})
 
 
 def _one(value: Any) -> bool:
@@ -224,6 +225,16 @@ class Network(Section):
     """hrnetv2_w48 (the paper's), or a reduced HRNetV2 for tests and CPUs."""
     operator_options: Options = {}
     """Options of operators that differ from the paper's setting, by operator file, as in config/default.yaml."""
+    method_options: Annotated[Options, Field(exclude_if=_as_before_there_was_the_key)] = {}
+    """Options of methods that differ from their defaults, by method (docs/methods.md). A method's size is its published
+    one beside the backbone hrnetv2_w48, else its embedded one."""
+
+
+class MethodWeights(Pretrained):
+    """An ImageNet checkpoint that a method starts from."""
+
+    file: Line
+    """Which of the files that the method can start from it is, as the method names them (docs/methods.md)."""
 
 
 class Model(Network):
@@ -237,6 +248,9 @@ class Model(Network):
     ] = None
     """`none`, or an ImageNet HRNetV2 checkpoint: source (file or URL) and sha256 (whole, or its first 8 digits or
     more). The digest alone identifies the weights."""
+    method_pretrained: Annotated[dict[str, MethodWeights], Field(exclude_if=_as_before_there_was_the_key)] = {}
+    """ImageNet checkpoints of methods, by method: file (which one), source and sha256, as above. Without, a method
+    starts from its own initialisation, and the tables say so."""
 
 
 class Optimizer(Section):
@@ -382,6 +396,12 @@ class Settings(Section):
     pairs: Pairs = ()
     """Operator pairs to train, `paper` for those that the paper compares, or `all` registered ones; `rfbench operators`
     lists them."""
+    methods: Annotated[Methods, Field(exclude_if=_as_before_there_was_the_key)] = ()
+    """Whole networks to train beside the pairs, `paper` for those that the paper compares, or `all`; docs/methods.md
+    lists them. Each has the pairs' data, recipe and evaluation, but for what its paper needs otherwise."""
+    method_recipes: Annotated[dict[str, dict[str, Any]], Field(exclude_if=_as_before_there_was_the_key)] = {}
+    """Keys of the recipe that a method is trained with instead, by method, as {swin_b: {optimizer: {…}}}. They go
+    before those that the method declares itself, which go before the recipe's."""
     sweep: dict[
         Annotated[str, Field(strict=True, pattern="^[a-z0-9_]+$")], Annotated[dict[str, Swept], Field(min_length=1)]
     ] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import operators
+from rfbench import methods
 from rfbench.settings.checks import cross_checks
 from rfbench.settings.models import Settings
 from rfbench.settings.sentences import sentences
@@ -43,15 +44,16 @@ def complete(written: Mapping[str, Any], origin: str = "configuration", registry
         written: as the user wrote it.
         origin: named in each sentence.
         registry: look up pairs and options, for which the operator files, and torch, are imported. Without,
-            `pairs: all` and `pairs: paper` name none.
+            `all` and `paper` name no pairs and no methods.
 
     Raises:
         ConfigError: one sentence per problem, each with its key; all problems at once.
     """
     values = _from_command_line(copy.copy(dict(written)))
-    if values.get("pairs") in ("all", "paper"):
-        named = operators.available if values["pairs"] == "all" else operators.published
-        values["pairs"] = named() if registry else []
+    for key, known in (("pairs", operators), ("methods", methods)):
+        if values.get(key) in ("all", "paper"):
+            named = known.available if values[key] == "all" else known.published
+            values[key] = named() if registry else []
     try:
         settings = Settings.model_validate(values)
         problems = cross_checks(settings, registry)

@@ -1,11 +1,11 @@
 """What of a configuration one run depends on: everything that can change its numbers, and nothing else."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from rfbench.provenance import digest
-from rfbench.settings.experiment import network
+from rfbench.settings.experiment import network, pretrained_of, recipe_of
 from rfbench.settings.models import EvalSize, Evaluation, Network, Protocol, Section, Settings, Training
 from rfbench.settings.types import Line, Name, Whole
 
@@ -22,6 +22,8 @@ class RunModel(Network):
     pretrained: Line = "none"
     """`none`, or the first 8 digits of the ImageNet weights' digest: wherever they were fetched, they are the same. A
     training's record holds the whole digest of the weights that it began with."""
+    weights: Annotated[Line | None, Field(exclude_if=lambda value: value is None)] = None
+    """Which of a method's ImageNet files those are; None for a pair."""
 
 
 class RunSettings(Section):
@@ -33,6 +35,7 @@ class RunSettings(Section):
 
     dataset: RunDataset
     pair: Line
+    """What competes: an operator pair, or a method."""
     seed: Whole
     model: RunModel
     recipe: Training
@@ -44,19 +47,21 @@ class RunSettings(Section):
 
 
 def run_settings(settings: Settings, dataset: str, pair: str, seed: int) -> RunSettings:
-    """The settings of one run of a configuration; `pair` may be a variant of its sweep."""
+    """The settings of one run of a configuration; `pair` may be a variant of its sweep, or a method."""
     base, options = network(settings, pair)
-    model, pretrained = settings.model, settings.model.pretrained
+    whole, pretrained = pair in settings.methods, pretrained_of(settings, pair)
     return RunSettings.model_construct(
         dataset=RunDataset.model_construct(name=dataset, **_part(settings.datasets[dataset], Protocol)),
         pair=base,
         seed=seed,
         model=RunModel.model_construct(
-            backbone=model.backbone,
-            operator_options=options,
+            backbone=settings.model.backbone,
+            operator_options={} if whole else options,
+            method_options=options if whole else {},
             pretrained=pretrained.name if pretrained else "none",
+            weights=pretrained.file if whole and pretrained else None,
         ),
-        recipe=Training.model_construct(**_part(settings.recipe, Training)),
+        recipe=Training.model_construct(**_part(recipe_of(settings, pair), Training)),
     )
 
 
@@ -78,8 +83,10 @@ def evaluation_settings(settings: Settings, dataset: str) -> EvaluationSettings:
 
 def profile_settings(settings: Settings) -> dict:
     """What a configuration profiles, and how, as JSON holds it."""
+    own = {"methods": list(settings.methods), "method_options": settings.model.method_options}
     return {
         **settings.profile.model_dump(mode="json"),
+        **(own if settings.methods else {}),
         "pairs": list(settings.pairs),
         "backbone": settings.model.backbone,
         "operator_options": settings.model.operator_options,

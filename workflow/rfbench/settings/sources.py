@@ -4,7 +4,9 @@ import os
 import re
 from pathlib import Path
 
-from rfbench.settings.models import Dataset, Settings
+from rfbench import methods
+from rfbench.settings.experiment import every_pretrained, pretrained_of
+from rfbench.settings.models import Dataset, MethodWeights, Pretrained, Settings
 
 ADDRESS = re.compile(r"https?://[!-~]+")  # printable ASCII without spaces
 
@@ -18,21 +20,32 @@ def missing_sources(settings: Settings) -> list[str]:
                 f"datasets.{name}.source: {source_path(dataset)} does not exist. "
                 "Download the archive (README, Data) and give its path, or set RFBENCH_DATA to its folder."
             )
-    pretrained, fetched = settings.model.pretrained, weights_file(settings)
-    if pretrained and not (
-        is_address(pretrained.source) or Path(expand(pretrained.source)).exists() or fetched.exists()
-    ):
-        missing.append(
-            f"model.pretrained.source: {expand(pretrained.source)} does not exist. Give the checkpoint's path, its "
-            "address (https://…), or `none`."
-        )
+    for key, pretrained in every_pretrained(settings).items():
+        path = expand(pretrained.source)
+        if not (is_address(pretrained.source) or Path(path).exists() or _kept(settings, pretrained).exists()):
+            missing.append(
+                f"{key}.source: {path} does not exist. Give the checkpoint's path, its address (https://…), or "
+                f"{_without(key, pretrained)}"
+            )
     return missing
 
 
-def weights_file(settings: Settings) -> Path | None:
-    """Where the ImageNet weights are kept, once fetched; None where the configuration names none."""
-    pretrained = settings.model.pretrained
-    return Path(settings.results, "weights", f"{pretrained.name}.pth") if pretrained else None
+def _without(key: str, pretrained: Pretrained) -> str:
+    """How to do without these weights, and where a method's are found."""
+    if not isinstance(pretrained, MethodWeights):
+        return "`none`."
+    about = methods.method(key.rpartition(".")[2]).weights[pretrained.file]
+    return f"leave the key out. The file is called {about.file}: {about.where}."
+
+
+def weights_file(settings: Settings, pair: str) -> Path | None:
+    """Where the ImageNet weights of a pair, variant or method are kept, once fetched; None where it has none."""
+    pretrained = pretrained_of(settings, pair)
+    return _kept(settings, pretrained) if pretrained else None
+
+
+def _kept(settings: Settings, pretrained: Pretrained) -> Path:
+    return Path(settings.results, "weights", f"{pretrained.name}.pth")
 
 
 def is_address(source: str) -> bool:

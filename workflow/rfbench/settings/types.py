@@ -50,10 +50,13 @@ def _option(value: Any) -> Any:
     return value
 
 
-def _pairs(value: Any) -> Any:
-    if not isinstance(value, list | tuple):
-        raise unexpected("`paper`, `all` or a list of pairs")
-    return value
+def _named(what: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise unexpected(f"`paper`, `all` or a list of {what}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _lower(value: Any) -> Any:
@@ -79,12 +82,9 @@ Updates = Annotated[Whole, Field(ge=1, le=10**8)]
 Option = Annotated[Any, AfterValidator(_option)]
 """The value of an operator's option: whatever JSON holds, since records and checkpoints name it."""
 Options = dict[str, dict[str, Option]]
-Pairs = Annotated[
-    tuple[Line, ...],
-    EachOnce(),
-    BeforeValidator(_pairs),
-    WithJsonSchema(
-        {"anyOf": [{"enum": ["paper", "all"]}, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}]},
-    ),
-]
-"""`paper` and `all` are replaced by registered pairs before (`reading.complete`)."""
+_WORDS = WithJsonSchema(
+    {"anyOf": [{"enum": ["paper", "all"]}, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}]},
+)
+Pairs = Annotated[tuple[Line, ...], EachOnce(), _named("pairs"), _WORDS]
+Methods = Annotated[tuple[Line, ...], EachOnce(), _named("methods"), _WORDS]
+"""`paper` and `all` are replaced by registered pairs and methods before (`reading.complete`)."""

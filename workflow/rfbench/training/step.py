@@ -32,6 +32,7 @@ class Update:
         self.parts, self.dtype = recipe.micro_batches, AUTOCAST[recipe.amp]
         self.over_batch, self.cross_entropy = recipe.dice == "batch", recipe.cross_entropy
         self.positive_weight = recipe.positive_weight
+        self.own_loss = getattr(model, "own_loss", False)
         self.device = device_of(model)
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.layout)
@@ -67,13 +68,19 @@ class Update:
 
     def backward(self, images: Tensor, label: Tensor) -> Tensor:
         """Add a micro-batch's share to the gradients; its loss, float32 whatever the network computes in."""
+        images = images.contiguous(memory_format=self.layout)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            logits = self.forward(images.contiguous(memory_format=self.layout))
+            output = self.forward(images, label) if self.own_loss else self.forward(images)
+        loss = output if self.own_loss else self._loss(output, label)
+        self.scaler.scale(loss / self.parts).backward()
+        return loss.detach()
+
+    def _loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The recipe's loss."""
         loss = dice_loss(logits, label, over_batch=self.over_batch)
         if self.cross_entropy:
             loss = loss + self.cross_entropy * cross_entropy(logits, label, positive_weight=self.positive_weight)
-        self.scaler.scale(loss / self.parts).backward()
-        return loss.detach()
+        return loss
 
     def state(self) -> dict:
         """What the next update depends on beside the parameters."""

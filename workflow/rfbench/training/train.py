@@ -195,7 +195,7 @@ def _save_weights(model: torch.nn.Module, path: Path, run: RunSettings) -> str:
     weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     meta = {  # all that `rfbench predict` and `rfbench score` need to know
         "pair": run.pair,
-        **run.model.model_dump(include={"backbone", "operator_options"}),
+        **run.model.model_dump(include={"backbone", "operator_options", "method_options"}),
         **run.dataset.model_dump(include={"lesions", "scale", "mean", "std"}),
     }
     meta = json.loads(json.dumps(meta, sort_keys=True))  # the same bytes for any order in the configuration file
