@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from rfbench.errors import RFBenchError
 from rfbench.methods import fpt
-from rfbench.methods.fpt import DropBlock, GlobalConv, GroundingTransformer, RenderingTransformer, SelfTransformer
+from rfbench.methods.parts.fpt import DropBlock, GlobalConv, GroundingTransformer, RenderingTransformer, SelfTransformer
 from rfbench.models import count_parameters
 
 
@@ -139,12 +139,11 @@ def test_global_convolutions_are_columns_and_rows(kernel):
     torch.testing.assert_close(module(x), expected)
 
 
-@pytest.mark.slow
 def test_backward_of_the_largest_kernel_does_not_crash():
     """torch 2.13's Conv2d of 31 rows corrupts the heap on these maps; in a process of its own, which a crash ends."""
     code = """
 import torch
-from rfbench.methods.fpt import GlobalConv
+from rfbench.methods.parts.fpt import GlobalConv
 for side in (12, 16):
     for _ in range(3):
         x = torch.randn(2, 32, side, side, requires_grad=True)

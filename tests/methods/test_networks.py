@@ -6,6 +6,7 @@ import torch
 from rfbench.errors import RFBenchError
 from rfbench.losses import cross_entropy, dice_loss
 from rfbench.models import count_parameters
+from rfbench.models.fuse import fuse
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,17 @@ def test_building_prints_nothing(method, capfd, caplog, recwarn):
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
     assert not list(recwarn)
+
+
+def test_the_fused_network_is_the_same_function(method, network):
+    """Batch norms fold into the convolution registered before them: it must be the one that runs before them."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.8, 1.2)
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(fuse(network)(image), network.eval()(image), rtol=1e-3, atol=1e-4)
 
 
 def test_an_unknown_size_is_refused(method):

@@ -28,13 +28,13 @@ def slow_strips(x, strips):
     channels, height, width = x.shape
     rows = [sum(x[:, h, w] for w in range(width)) / width for h in range(height)]
     columns = [sum(x[:, h, w] for h in range(height)) / height for w in range(width)]
-    a, b = strips.of_rows.weight[:, :, :, 0], strips.of_columns.weight[:, :, 0]
+    a, b = strips.rows[0].weight[:, :, :, 0], strips.columns[0].weight[:, :, 0]
     y = torch.zeros(channels, height, width)
     for h in range(height):
         for w in range(width):
             row = sum(a[:, :, t + 1] @ rows[h + t] for t in (-1, 0, 1) if 0 <= h + t < height)
             column = sum(b[:, :, t + 1] @ columns[w + t] for t in (-1, 0, 1) if 0 <= w + t < width)
-            y[:, h, w] = (slow_norm(row, strips.norm_rows) + slow_norm(column, strips.norm_columns)).clamp(min=0)
+            y[:, h, w] = (slow_norm(row, strips.rows[1]) + slow_norm(column, strips.columns[1])).clamp(min=0)
     return y
 
 

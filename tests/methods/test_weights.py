@@ -12,7 +12,7 @@ from rfbench.models import backbones
 from . import files
 from .conftest import METHODS
 
-RESNETS = ("deeplabv3plus", "dnl", "fpt", "pspnet", "spnet")
+RESNETS = ("deeplabv3plus", "dnl", "fpt", "maskrcnn", "pspnet", "spnet")
 
 
 def fit(weights, file, network):
@@ -48,7 +48,7 @@ def test_torchvisions_resnets_fit(name, depth, count):
 @pytest.mark.parametrize(("depth", "count"), [(50, 330), (101, 636)])
 @pytest.mark.parametrize("name", RESNETS)
 def test_openmmlabs_resnets_fit(name, depth, count):
-    network = published(name, depth=depth)
+    network = published(name, depth=depth, deep_stem=True)
     assert fit(METHODS[name].weights["openmmlab"], on_meta(files.resnet, depth, deep_stem=True), network) == count
 
 

@@ -27,13 +27,14 @@ class Strips(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.of_rows = nn.Conv2d(channels, channels, kernel_size=(3, 1), padding=(1, 0), bias=False)
-        self.of_columns = nn.Conv2d(channels, channels, kernel_size=(1, 3), padding=(0, 1), bias=False)
-        self.norm_rows, self.norm_columns = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+        rows = nn.Conv2d(channels, channels, kernel_size=(3, 1), padding=(1, 0), bias=False)
+        columns = nn.Conv2d(channels, channels, kernel_size=(1, 3), padding=(0, 1), bias=False)
+        self.rows = nn.Sequential(rows, nn.BatchNorm2d(channels))
+        self.columns = nn.Sequential(columns, nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = self.norm_rows(self.of_rows(x.mean(3, keepdim=True)))  # (N, C, H, 1)
-        columns = self.norm_columns(self.of_columns(x.mean(2, keepdim=True)))  # (N, C, 1, W)
+        rows = self.rows(x.mean(3, keepdim=True))  # (N, C, H, 1)
+        columns = self.columns(x.mean(2, keepdim=True))  # (N, C, 1, W)
         return F.relu(rows + columns)
 
 
