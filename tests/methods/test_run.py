@@ -16,6 +16,9 @@ from rfbench.models import build_model
 from rfbench.models.checkpoint import CheckpointError
 from rfbench.models.initial import initial_model
 from rfbench.models.method import load_method_weights
+from rfbench.planning import sample
+from rfbench.profiling import profile
+from rfbench.report import verdicts
 from rfbench.report.aggregate import aggregate
 from rfbench.report.deviations import deviations
 from rfbench.settings import ConfigError, Settings, complete, recipe_of, run_names, run_settings
@@ -299,3 +302,69 @@ def test_only_its_own_file_counts_beside_the_stage(tiny):
     assert {name.partition(":")[0] for name in own.keys() - pair.keys()} == {"methods/tiny.py"}
     assert not any("operators/m2mrf" in name for name in own)
     assert not any("rfbench/methods/" in name for name in pair)
+
+
+def test_its_profile_counts_and_times_it_beside_the_baseline(tiny):
+    settings = configured(profile={"rounds": 1, "size": [96, 64], "paper": True})
+    conditions = profile.configured(settings)
+    assert conditions.pairs == (PAIR, "tiny")
+    assert conditions.fused == (PAIR,)
+    record = profile.profile(conditions)
+    own = record["pairs"]["tiny"]
+    assert (own["row"], own["params"]) == ("Tiny", 8 * 77 + 4 * 9)
+    assert own["params_w48"] == own["params_w48_expected"] == methods.method("tiny").parameters
+    # Multiply-adds of both convolutions at stride 4, and of four neighbours for each enlarged value, two FLOPs each.
+    assert own["flops"] == 2 * (16 * 24) * (8 * 75 + 4 * 8) + 8 * (4 * 64 * 96)
+    assert own["flops_w48"] == 2 * (128 * 128) * (32 * 75 + 4 * 32) + 8 * (4 * 512 * 512)
+    assert "fused" not in own
+    assert own["fps_ratio"] > 0
+    assert "method_options" not in record
+
+
+def test_a_pass_that_asks_for_values_is_counted_by_computing_it(tiny, monkeypatch):
+    module = methods._module("tiny")
+
+    def build(num_lesions, **options):
+        network = module.build(num_lesions, **options)
+        own = network.forward
+        network.forward = lambda images: own(images) * (2.0 if images.mean().item() > 0 else 1.0)
+        return network
+
+    plain_counts = profile.count(profile.Conditions(("tiny",), size=(96, 64), paper=False), "tiny", torch.device("cpu"))
+    declared(monkeypatch, build=build)
+    profile._counted.cache_clear()
+    counts = profile.count(profile.Conditions(("tiny",), size=(96, 64), paper=False), "tiny", torch.device("cpu"))
+    assert counts["flops"] == plain_counts["flops"]
+    profile._counted.cache_clear()
+
+
+def test_a_plan_measures_it_by_its_own_recipe(tiny, monkeypatch):
+    declared(monkeypatch, recipe={"batch_size": 2}, minimum=80)
+    settings = configured(
+        datasets={"SYN": {**plain(make_settings())["datasets"]["SYN"], "crop": [96, 96]}}, pairs=[PAIR]
+    )
+    seen = []
+    synthetic_batch = profile.synthetic_batch
+    monkeypatch.setattr(
+        profile, "synthetic_batch", lambda shape, *rest: seen.append(shape) or synthetic_batch(shape, *rest)
+    )
+    measured = sample.measure_network(settings, "tiny", torch.device("cpu"), halvings=1, passes=1)
+    assert {shape[0] for shape in seen} == {2}
+    assert min(min(shape[2:]) for shape in seen) == 80
+    assert measured["bytes"] == 4 * (8 * 77 + 4 * 9 + 16) + 8  # float32 and the batch norm's counter
+
+
+def test_its_cells_have_verdicts_as_pairs_have(tiny):
+    from rfbench.statistics.verdicts import NOT_RUN
+
+    from ..report.test_methods import metrics
+
+    judged = verdicts.cells(verdicts.read_ours(metrics("ddr"), None))
+    table = judged[(judged["source"] == "arxiv-v2") & (judged["table"] == "4") & (judged["dataset"] == "DDR")]
+    by_row = table.groupby("row")["verdict"].agg(set)
+    assert NOT_RUN not in by_row["PSPNet"] | by_row["HRNetV2"] | by_row["M2MRF-C"]
+    assert by_row["DNL"] == {NOT_RUN}
+    own = table[(table["row"] == "PSPNet") & (table["metric"] == "F") & (table["lesion"] == "SE")].iloc[0]
+    frame = metrics("ddr")
+    cell = frame[(frame["pair"] == "pspnet") & (frame["metric"] == "f") & (frame["lesion"] == "SE")]
+    assert own["ours"] == pytest.approx(100 * cell["value"].mean())

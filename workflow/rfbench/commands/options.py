@@ -16,7 +16,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that name one run."""
     add_config_argument(parser)
     parser.add_argument("--dataset", required=True, help="data set, as the configuration names it")
-    parser.add_argument("--pair", required=True, help="operator pair (`rfbench operators` lists them)")
+    parser.add_argument("--pair", required=True, help="operator pair (`rfbench operators` lists them), or method")
     parser.add_argument("--seed", type=int, required=True, help="seed of the run")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv of the prepared data set")
 
@@ -73,6 +73,8 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", help=f"network ({described}, else hrnetv2_w48)")
     parser.add_argument("--operator-options", type=_json, metavar="JSON",
                         help=f'such as {{"m2mrf": {{"patch_size": 4}}}} ({described}, else none)')  # fmt: skip
+    parser.add_argument("--method-options", type=_json, metavar="JSON",
+                        help=f'such as {{"pspnet": {{"depth": 50}}}} ({described}, else none)')  # fmt: skip
     parser.add_argument("--lesions", nargs="+", help=f"outputs in order ({described}, else {' '.join(LESIONS)})")
     parser.add_argument("--scale", nargs=2, type=int, metavar=("WIDTH", "HEIGHT"),
                         help=f"px that an image is fitted into ({described}, else the published one)")  # fmt: skip
@@ -84,7 +86,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 def network_values(args: argparse.Namespace) -> dict:
     """The values given for `--pair` and the options of `add_network_arguments`; None where there is none."""
-    names = ("pair", "backbone", "operator_options", "lesions", "scale", "mean", "std")
+    names = ("pair", "backbone", "operator_options", "method_options", "lesions", "scale", "mean", "std")
     return {name: getattr(args, name) for name in names}
 
 
@@ -94,5 +96,5 @@ def _json(text: str) -> dict:
     except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"expected JSON, found {shown(text)} ({error})") from None
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"expected a mapping of operators to options, found {shown(text)}")
+        raise argparse.ArgumentTypeError(f"expected a mapping of names to options, found {shown(text)}")
     return value

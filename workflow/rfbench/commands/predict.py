@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=f"photographs ({', '.join(PHOTOGRAPHS)})")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE",
                         help="weights: a run's work/model.pth, or the M2MRF authors'")  # fmt: skip
-    parser.add_argument("--pair", help="operator pair (default: the checkpoint's own)")
+    parser.add_argument("--pair", help="operator pair or method (default: the checkpoint's own)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the maps and overlays")
     parser.add_argument("--threshold", type=float, default=0.5, help="probability outlined from (%(default)s)")
     parser.add_argument("--layout", choices=("idrid", "ddr"), default="idrid",

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="weights to score")
     data = "folder of a prepared data set (`rfbench prepare`)"
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=data)
-    parser.add_argument("--pair", help="operator pair (default: the checkpoint's own)")
+    parser.add_argument("--pair", help="operator pair or method (default: the checkpoint's own)")
     parser.add_argument("--split", default="test", help="images to score on (%(default)s)")
     parser.add_argument("--layout", choices=DATASET_NAMES, help="published protocol (default: the data set's)")
     size = "size that predictions are scored at (default: prepared for DDR, else native)"

@@ -103,7 +103,7 @@ class Printed:
 def published_methods(table: Table, first: bool = False) -> dict[str, Printed]:
     """Rows of a table of methods in its order; `first`: of the same table in the paper's first version."""
     source, number = ("arxiv-v1", FIRST_VERSION[table.number]) if first else ("arxiv-v2", table.number)
-    data = pd.read_csv(PUBLISHED, dtype={"table": str})
+    data = printed_cells()
     data = data[(data["source"] == source) & (data["table"] == number) & (data["kind"] == "method")]
     return {
         name: Printed(
