@@ -46,6 +46,22 @@ def test_the_published_size_has_the_declared_parameters(method):
     assert count_parameters(network) == method.parameters
 
 
+@pytest.mark.slow
+def test_the_published_size_computes(method):
+    """Shapes alone, on the meta device: what the embedded widths hide. Mask R-CNN's later steps depend on values."""
+    with torch.device("meta"):
+        network = method.build(4, size="published", **method.options).eval()
+        images = torch.randn(1, 3, 224, 320)
+        if method.label == "Mask R-CNN":
+            maps = network.features(images)
+            assert network.box_head(maps[0][:, :, :7, :7])[1].shape == (1, 4, 4)
+            assert network.mask_head(maps[0][:, :, :14, :14]).shape == (1, 4, 28, 28)
+            sizes = [(56, 80), (28, 40), (14, 20), (7, 10), (4, 5)]
+            assert [tuple(x.shape[1:]) for x in maps] == [(256, *size) for size in sizes]
+        else:
+            assert network(images).shape == (1, 4, 224, 320)
+
+
 @pytest.mark.parametrize("size", [None, (96, 64), (77, 101), (65, 130)])
 def test_logits_have_the_images_size(method, network, size):
     height, width = size or (method.minimum, method.minimum)
