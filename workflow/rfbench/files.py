@@ -26,8 +26,13 @@ def kind(path: str | Path) -> str:
     return next((word for test, word in _KINDS if test(mode)), "something else")
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def write_whole(path: str | Path, content: bytes, *, lasting: bool = False) -> None:
     """Write a file by rename; its folder is made if need be.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        lasting: wait until the disk has it: what follows may not come true without it, should the power fail.
 
     Raises:
         RFBenchError: it cannot be written.
@@ -38,6 +43,9 @@ def write_whole(path: str | Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
+        if lasting:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):

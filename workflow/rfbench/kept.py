@@ -85,7 +85,11 @@ def repeats(settings: Settings) -> list[Repeat]:
     found, results = [], settings.results
     rows = read(results)
     for run in runs.configured(settings):
-        for stage, old, new, seconds in _codes(results, run):
+        try:
+            codes = _codes(results, run)
+        except RFBenchError:  # a damaged record, which `aggregate` names: it is no finished run
+            continue
+        for stage, old, new, seconds in codes:
             if reason(rows, stage, old, new) is None:
                 found.append(Repeat(run, stage, old, new, seconds))
                 break  # what follows is repeated with it

@@ -7,6 +7,7 @@ dataset, pair and seed.
 import importlib.util
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,8 +17,9 @@ import yaml
 
 from rfbench import devices, flocks, kept, provenance, records, runs, stages
 from rfbench.data.archive import fingerprint
-from rfbench.errors import RFBenchError
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.lesions import truth
+from rfbench.planning import asked
 from rfbench.published import METHOD_TABLES, names_for
 from rfbench.report import lesions, tables
 from rfbench.report.reading import read_metrics
@@ -83,6 +85,8 @@ class Pipeline:
         whole = self.settings.model_dump(mode="json")
         self.config_file = f"{self.results}/configurations/{provenance.digest(whole)}.yaml"
         os.environ["RFBENCH_CONFIG"] = self.config_file
+        # What a cluster is asked for; a machine alone does not ask.
+        self._plan, self._profile = (asked.read(self.results, name) for name in (asked.PLAN, "profile.json"))
         self._repeats: set | None = None  # looked up when the first run is planned
         self._refusal = ""
 
@@ -228,7 +232,7 @@ class Pipeline:
         changes no setting repeats no run.
         """
         run = runs.of(self.settings, wildcards.dataset, wildcards.pair, int(wildcards.seed))
-        record = run.training_record()
+        record = _if_whole(run.training_record)
         return record["identity"]["settings"] if record else run.settings.digest
 
     def continuations(self, wildcards) -> str:
@@ -242,9 +246,21 @@ class Pipeline:
             folder / "train.json",
             self.settings.recipe.time_limit,
         )
-        record = records.read_training(path) if path.exists() else {"state": "missing"}
+        record = (_if_whole(lambda: records.read_training(path)) if path.exists() else None) or {"state": "missing"}
         stays = record["state"] == "timeout" and limit is not None and limit <= record["time_limit"]
         return f"continued after {count - stays} timeouts"
+
+    def training_memory(self, wildcards) -> int:
+        """MB that a cluster is asked for, in every attempt: most end for want of time, and a node may not have more."""
+        return asked.megabytes(self.settings, wildcards.dataset, wildcards.pair, self._profile)
+
+    def training_minutes(self, wildcards) -> int:
+        """Minutes of a training with its evaluation that a cluster is asked for."""
+        return asked.minutes(self.settings, "train", wildcards.dataset, wildcards.pair, self._plan)
+
+    def evaluation_minutes(self, wildcards) -> int:
+        """Minutes of an evaluation that a cluster is asked for."""
+        return asked.minutes(self.settings, "evaluate", wildcards.dataset, wildcards.pair, self._plan)
 
     def lesion_digest(self, wildcards) -> str:
         """Digest of which images of a data set are evaluated, and at what size."""
@@ -263,6 +279,28 @@ class Pipeline:
         """Digest of a real archive's table of contents: its content counts, neither its date nor its place."""
         dataset = self.settings.datasets[wildcards.dataset]
         return "" if dataset.synthetic else fingerprint(source_path(dataset))
+
+
+def _if_whole(read: Callable[[], dict | None]) -> dict | None:
+    """The record that `read` gives; None, said aloud, where it is damaged: no reason to stop the other runs."""
+    try:
+        return read()
+    except RFBenchError as error:
+        print_lines([f"warning: {error}"], file=sys.stderr)
+        return None
+
+
+def leave_signals_to_the_job() -> str:
+    """Within a job of a cluster: let the queue's signals reach the training, and nothing of ours end before it.
+
+    A queue signals every process of a job. SIGUSR1, its warning, is ignored here and so in what is started from here,
+    until a training heeds it. SIGTERM lets Snakemake wait for its job already; the shell around the job must not die.
+
+    Returns:
+        What a rule's shell does first.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    return "trap : TERM; "
 
 
 def keep_freed_memory() -> dict[str, str]:

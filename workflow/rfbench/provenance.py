@@ -69,7 +69,7 @@ def sha256(path: str | Path) -> str:
 
 def write_json(path: str | Path, value: dict) -> None:
     """Write a record whole, by rename, so that an interrupted job never leaves half of one."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+    write_whole(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode(), lasting=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -24,6 +24,7 @@ rule weights:
         f"{RESULTS}/weights/{{name}}.pth",
     log:
         f"{RESULTS}/logs/weights/{{name}}.log",
+    localrule: True  # a cluster's nodes may have no network
     conda:
         CONDA
     params:

@@ -34,6 +34,8 @@ rule evaluate:
     threads: PIPELINE.threads
     resources:
         gpu=PIPELINE.gpus,
+        mem_mb=PIPELINE.training_memory,
+        runtime=PIPELINE.evaluation_minutes,
     params:
         evaluation=PIPELINE.evaluation_digest,
         code=PIPELINE.run_code("evaluate"),

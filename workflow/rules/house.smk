@@ -2,9 +2,11 @@
 from snakemake.exceptions import WorkflowError
 
 from rfbench.errors import RFBenchError
-from rfbench.pipeline import own_directory
+from rfbench.pipeline import leave_signals_to_the_job, own_directory
 
 CONDA = "../../envs/conda.yaml"
 
 if workflow.is_main_process:
     OWNED = own_directory()
+if workflow.remote_exec:
+    shell.prefix(leave_signals_to_the_job())

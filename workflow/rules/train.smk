@@ -13,6 +13,8 @@ rule train:
     threads: PIPELINE.training_cores
     resources:
         gpu=PIPELINE.training_gpus,
+        mem_mb=PIPELINE.training_memory,
+        runtime=PIPELINE.training_minutes,
     params:
         settings=PIPELINE.run_digest,
         code=PIPELINE.run_code("train"),

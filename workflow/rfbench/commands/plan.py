@@ -10,9 +10,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from rfbench import devices
+from rfbench import devices, provenance
 from rfbench.commands.importing import importing
 from rfbench.errors import RFBenchError
+from rfbench.planning import asked
 from rfbench.settings import Recipe, Settings, load, read, run_names
 
 
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="to measure on (default: the configured one)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    kept = "keep it in the results folder, so that a cluster's jobs ask for that long (docs/cluster.md)"
+    parser.add_argument("--keep", action="store_true", help=kept)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         from rfbench.planning.plan import plan
 
     report = plan(settings, jobs, args.detect)
+    if args.keep:
+        provenance.write_json(Path(settings.results) / asked.PLAN, report)
     print(json.dumps(report, indent=2)) if args.json else show(report, settings, Console())
     return 0
 

@@ -5,11 +5,13 @@ twice gives the same bytes.
 """
 
 import math
+import sys
 
 import pandas as pd
 
 import operators
 from rfbench import competitors, kept, methods, runs
+from rfbench.errors import RFBenchError, print_lines
 from rfbench.names import METRICS
 from rfbench.report.deviations import deviations
 from rfbench.report.reading import COLUMNS, METHOD
@@ -23,6 +25,7 @@ def aggregate(settings: Settings) -> pd.DataFrame:
     `since` says where an operator that is not in the papers' comparison was published. A method has neither
     `downsample` nor `upsample`; a column `method`, there if methods are configured, says its paper and confidence.
 
+    A run whose records are damaged is named on standard error and has the state `error`: it costs its own rows only.
     A run without an evaluation of these settings has one row per metric with an empty value and the state `missing`,
     or `error` if its training or evaluation failed; a run that diverged or timed out likewise. Each names its reason.
     Values are fractions, but for the numbers of lesions and regions and what is counted per image; empty where too few
@@ -30,15 +33,21 @@ def aggregate(settings: Settings) -> pd.DataFrame:
     """
     rows = []
     for run in runs.configured(settings):
-        rows += _rows(settings, run)
+        common = _common(settings, run)
+        try:
+            rows += _rows(settings, run, common)
+        except RFBenchError as error:
+            print_lines(error.args, file=sys.stderr)
+            rows += _holes(common, "error", str(error).replace("\n", " "))
     return pd.DataFrame(rows, columns=[*COLUMNS, METHOD] if settings.methods else COLUMNS)
 
 
-def _rows(settings: Settings, run: runs.Run) -> list[dict]:
+def _common(settings: Settings, run: runs.Run) -> dict:
+    """What every row of a run says, whatever its records say."""
     dataset, swept = run.settings.dataset, swept_options(settings, run.pair)
     base, variant = network(settings, run.pair)[0], variants(settings).get(run.pair)
     about = None if competitors.is_method(base) else operators.get(base)
-    common = {
+    return {
         "dataset": run.dataset,
         "pair": run.pair,
         "seed": run.seed,
@@ -58,13 +67,24 @@ def _rows(settings: Settings, run: runs.Run) -> list[dict]:
         "recipe": recipe_of(settings, run.pair).name,
         "deviations": "; ".join(deviations(run.settings)),
     }
+
+
+def _holes(common: dict, state: str, reason: str) -> list[dict]:
+    """The rows of a run without an evaluation."""
+    return [{**common, "state": state, "reason": reason, "n": 0, "metric": name, "lesion": "mean"} for name in METRICS]
+
+
+def _rows(settings: Settings, run: runs.Run, common: dict) -> list[dict]:
+    """The rows of a run by its records, each with what `common` says.
+
+    Raises:
+        RFBenchError: a record is damaged.
+    """
     record = run.evaluation_record()
     if record is None:
-        state, reason = run.hole()
-        common |= {"state": state, "reason": reason, "n": 0}
-        return [{**common, "metric": metric, "lesion": "mean"} for metric in METRICS]
+        return _holes(common, *run.hole())
     trained = record["training_provenance"]
-    common |= {
+    common = common | {
         "state": record["state"],
         "reason": record["reason"],
         "n": record.get("n_images", 0),

@@ -24,7 +24,15 @@ from rfbench.training import compiling, memory
 from rfbench.training.loop import Curve, Diverged, run_updates
 from rfbench.training.ranks import Ranks, joined, leads
 from rfbench.training.watchdog import TimedOut, Watchdog, count_timeout
-from rfbench.training.workfolder import finish, finished, keep_only_own, locked, newest_checkpoint, reported
+from rfbench.training.workfolder import (
+    finish,
+    finished,
+    keep_only_own,
+    locked,
+    newest_checkpoint,
+    reported,
+    save_tensors,
+)
 
 
 def train(
@@ -199,5 +207,5 @@ def _save_weights(model: torch.nn.Module, path: Path, run: RunSettings) -> str:
         **run.dataset.model_dump(include={"lesions", "scale", "mean", "std"}),
     }
     meta = json.loads(json.dumps(meta, sort_keys=True))  # the same bytes for any order in the configuration file
-    torch.save({"state_dict": weights, "meta": meta}, path)
+    save_tensors(path, {"state_dict": weights, "meta": meta})
     return provenance.sha256(path)

@@ -126,12 +126,34 @@ def save_checkpoint(work: Path, state: dict) -> None:
         state: of tensors and plain values; `done` is the number of updates.
     """
     unfinished, path = work / "unfinished.pth", work / f"iter_{state['done']}.pth"
-    torch.save(state, unfinished)
+    save_tensors(unfinished, state)
     provenance.write_text(path.with_suffix(".sha256"), f"{provenance.sha256(unfinished)}\n")
     os.replace(unfinished, path)
     for old in sorted(work.glob("iter_*.pth"), key=_iteration)[:-KEPT]:
         old.unlink()
         old.with_suffix(".sha256").unlink(missing_ok=True)
+
+
+def save_tensors(path: Path, state: dict) -> None:
+    """`torch.save`, on the disk for good before anything follows that relies on it.
+
+    Raises:
+        RFBenchError: it cannot be written; of a disk that is full torch's own error says nothing.
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        path.unlink(missing_ok=True)  # it would keep what little room there is
+        raise RFBenchError(
+            f"{path}: cannot be written ({cause.strerror}). Check folder and free space; the next start goes on from "
+            "the last checkpoint."
+        ) from error
 
 
 def random_states() -> dict:
