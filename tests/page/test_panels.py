@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.text import Text
 
 from rfbench.data.manifest import read_manifest
 from rfbench.errors import RFBenchError
@@ -22,6 +23,7 @@ from rfbench.names import LESIONS
 from rfbench.page import panels as page
 from rfbench.report import examples, panel_figures
 from rfbench.report.panels import Panels, gather
+from rfbench.report.plotting import STYLE, plt
 from rfbench.report.reading import read_metrics
 from rfbench.runs import manifest_path, run_folder
 
@@ -192,6 +194,7 @@ def test_runs_without_masks_are_holes(tmp_path):
     assert "this takes finished runs of the baseline and of another pair" in page.render([found], "0" * 64)
 
 
+@pytest.mark.slow
 def test_figures_show_the_smallest_digest_of_each_lesion(panels, tmp_path):
     written = panel_figures.draw_all([panels], tmp_path, "ab" * 32)
     assert {path.name for path in written} == {
@@ -205,6 +208,22 @@ def test_figures_show_the_smallest_digest_of_each_lesion(panels, tmp_path):
         assert case.example.digest == min(one.digest for one in blind if one.lesion == case.example.lesion)
     picture = cv2.imread(str(tmp_path / "IDRiD_panels_networks.png"))
     assert picture.shape[1] > 900
+
+
+def test_no_text_of_a_figure_is_cut_off(panels):
+    cases = panel_figures.chosen(panels)
+    for pairs in ([BASELINE, OWN], [BASELINE, OWN, "carafepp_bilinear"]):
+        with plt.rc_context(STYLE | {"figure.constrained_layout.use": False}):
+            figure = panel_figures.draw(
+                panels, pairs, cases, "Downsampling operators (as in the paper's Figure 5)", "ab" * 32
+            )
+            figure.canvas.draw()
+        width, height = figure.get_size_inches() * figure.dpi
+        for text in figure.findobj(Text):
+            if text.get_text():
+                box = text.get_window_extent()
+                assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0, text.get_text()
+        plt.close(figure)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
@@ -24,7 +24,7 @@ FIGURES = {  # name: title, the paper's figure, the table whose rows it shows
     "panels_pairs": ("Operator pairs on DDR", "Figure 7", "table3"),
     "panels_networks": ("Operator pairs on IDRiD", "Figure 8", "table5"),
 }
-TILE, LABEL = 19 * MM, 15 * MM  # a crop's side, the room of a row's label
+TILE, STEP, LABEL = 19 * MM, 22 * MM, 15 * MM  # a crop's side, from row to row, the room of a row's label
 DASHES = {TRUE: "solid", WRONG: (0, (2.2, 1.4)), MISSED: (0, (0.1, 1.7))}
 GROUND = "#171310"
 
@@ -74,27 +74,64 @@ def chosen(panels: Panels) -> list[Case]:
 
 def draw(panels: Panels, pairs: Sequence[str], cases: Sequence[Case], title: str, digest: str) -> plt.Figure:
     """One figure: photograph with the crop's box, ground truth, a column a pair."""
-    columns = 2 + len(pairs)
-    width, height = LABEL + columns * TILE, len(cases) * TILE * 1.17
-    head, foot = 13 * MM, 15 * MM
-    figure = plt.figure(figsize=(width, height + head + foot))
     names = ["photograph", "ground truth", *(panels.rows[pair].replace("/", "/\n") for pair in pairs)]
+    width = LABEL + len(names) * TILE
+    above, below = _texts(panels, title, digest, width)
+    signs = _signs(panels.lesions)
+    columns = max(n for n in range(1, len(signs) + 1) if n == 1 or 17 * MM * n <= width)
+    head = (2 + 2.7 * len(above) + 6) * MM
+    foot = (3 + 2.1 * len(below) + 3 * -(-len(signs) // columns)) * MM
+    height = head + foot + len(cases) * STEP
+    figure = plt.figure(figsize=(width, height))
     for line, case in enumerate(cases):
-        bottom = foot + (len(cases) - 1 - line) * TILE * 1.17 + TILE * 0.13
+        bottom = foot + (len(cases) - line) * STEP - TILE
         for column, name in enumerate(names):
-            place = (LABEL + column * TILE, bottom, TILE * 0.97, TILE)
-            axes = figure.add_axes([place[0] / width, place[1] / (height + head + foot), place[2] / width,
-                                    place[3] / (height + head + foot)])  # fmt: skip
+            left = LABEL + column * TILE
+            axes = figure.add_axes([left / width, bottom / height, 0.97 * TILE / width, TILE / height])
             if line == 0:
                 axes.set_title(name, size=4.8, pad=2)
             note = _fill(axes, panels, case, column, pairs)
             axes.text(0.5, -0.02, note, size=4.2, ha="center", va="top", transform=axes.transAxes)
-        one = case.example
-        stem = "\n".join(textwrap.wrap(one.stem, 13))
-        text = f"{one.lesion}\n{stem}\n{one.area} px\nrank {one.rank} of {one.of}"
-        figure.text(1 * MM / width, (bottom + TILE / 2) / (height + head + foot), text, size=4.6, va="center")
-    _entitle(figure, panels, title, digest)
+        one, stem = case.example, "\n".join(textwrap.wrap(case.example.stem, 13))
+        label = f"{one.lesion}\n{stem}\n{one.area} px\nrank {one.rank} of {one.of}"
+        figure.text(MM / width, (bottom + TILE / 2) / height, label, size=4.6, va="center")
+    figure.text(MM / width, 1 - 1.5 * MM / height, "\n".join(above), size=6, va="top", linespacing=1.25)
+    figure.text(MM / width, 1.5 * MM / height, "\n".join(below), size=4.6, linespacing=1.25)
+    legend = (0, (2 + 2.1 * len(below)) * MM / height)
+    figure.legend(signs.values(), signs.keys(), loc="lower left", bbox_to_anchor=legend,
+                  ncols=columns, fontsize=4.8, columnspacing=1.2, handlelength=2.2, borderaxespad=0.3)  # fmt: skip
     return figure
+
+
+def _texts(panels: Panels, title: str, digest: str, width: float) -> tuple[list[str], list[str]]:
+    """Lines above and below: what it is; the rule, and what may be done with the figure."""
+    synthetic = " – SYN: synthetic images, no ranking of operators" if panels.synthetic else ""
+    about = f"{panels.name}{synthetic}. {title}; seed {panels.seed}, threshold 0.5"
+    rule = (
+        "Chosen by rule: of each lesion the region of smallest SHA-256 over manifest digest | image | lesion | box "
+        f"(blind set of panels.csv, SHA-256 {digest[:16]}…). F: of the lesion in the whole image."
+    )
+    note = {
+        "local": "For local use: photographs not to be passed on.",
+        "never": "Photographs are not shown.",
+        "publish": "" if panels.synthetic else f"Photographs: {panels.credit}.",
+    }[panels.photographs]
+    return _wrapped([about], width, 6), _wrapped([rule, note], width, 4.6)
+
+
+def _wrapped(texts: Sequence[str], width: float, size: float) -> list[str]:
+    """Texts as lines that a figure of this width (inches) holds; a letter is 0.6 of its size wide."""
+    letters = int(72 * (width - 2 * MM) / (0.6 * size))
+    return [line for text in texts for line in textwrap.wrap(text, letters)]
+
+
+def _signs(lesions: tuple[str, ...]) -> dict[str, Line2D]:
+    """The legend: colours of lesions, lines of kinds."""
+    found = {name: Line2D([], [], color=OUTLINE_COLOURS.get(name) or lesion_colour(name, lesions)) for name in lesions}
+    words = {TRUE: "region that is a lesion", WRONG: "wrong region", MISSED: "lesion missed (tinted)"}
+    for kind, style in DASHES.items():
+        found[words[kind]] = Line2D([], [], color="0.3", ls=style, dash_capstyle="round")
+    return found
 
 
 def _fill(axes: plt.Axes, panels: Panels, case: Case, column: int, pairs: Sequence[str]) -> str:
@@ -123,34 +160,11 @@ def _fill(axes: plt.Axes, panels: Panels, case: Case, column: int, pairs: Sequen
 def _outline(axes: plt.Axes, lines: dict[tuple[str, str], list[np.ndarray]], lesions: tuple[str, ...]) -> None:
     for (lesion, kind), polygons in lines.items():
         colour = OUTLINE_COLOURS.get(lesion) or lesion_colour(lesion, lesions)
+        if kind == MISSED:  # tinted: of a tiny lesion one would not see the dots
+            axes.add_collection(PolyCollection(polygons, facecolors=colour, alpha=0.3, linewidths=0))
         closed = [np.vstack([polygon, polygon[:1]]) for polygon in polygons]
         axes.add_collection(LineCollection(closed, colors=colour, linewidths=0.6 if kind != MISSED else 0.8,
                                            linestyles=[DASHES[kind]], capstyle="round"))  # fmt: skip
-
-
-def _entitle(figure: plt.Figure, panels: Panels, title: str, digest: str) -> None:
-    """Title above; below signs, rule, and what may be done with the figure."""
-    height = figure.get_figheight()
-    synthetic = " – SYN: synthetic images, no ranking of operators" if panels.synthetic else ""
-    about = f"{panels.name}{synthetic}. {title}; seed {panels.seed}, threshold 0.5"
-    figure.text(1 * MM / figure.get_figwidth(), 1 - 1.5 * MM / height, about, size=6, va="top")
-    handles = {lesion: Line2D([], [], color=OUTLINE_COLOURS.get(lesion) or lesion_colour(lesion, panels.lesions))
-               for lesion in panels.lesions}  # fmt: skip
-    words = {TRUE: "region that is a lesion", WRONG: "wrong region", MISSED: "lesion missed"}
-    for kind, style in DASHES.items():
-        handles[words[kind]] = Line2D([], [], color="0.3", ls=style, dash_capstyle="round")
-    figure.legend(handles.values(), handles.keys(), loc="lower left", bbox_to_anchor=(0, 7.5 * MM / height),
-                  ncols=len(handles), fontsize=4.8, columnspacing=1.2, handlelength=2.2, borderaxespad=0.3)  # fmt: skip
-    rule = (
-        "Chosen by rule: of each lesion the region of smallest SHA-256 over manifest digest | image | lesion | box "
-        f"(blind set of panels.csv, SHA-256 {digest[:16]}…). F: of the lesion in the whole image."
-    )
-    note = {
-        "local": "For local use: photographs not to be passed on.",
-        "never": "Photographs are not shown.",
-        "publish": "" if panels.synthetic else f"Photographs: {panels.credit}.",
-    }[panels.photographs]
-    figure.text(1 * MM / figure.get_figwidth(), 1.5 * MM / height, "\n".join(filter(None, (rule, note))), size=4.6)
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
