@@ -120,7 +120,7 @@ def test_the_parent_claims_and_becomes_torchrun(environment, manifest, tmp_path,
     assert words[4:7] == ["--nproc-per-node=2", "-m", "rfbench"]
     assert sorted(words[7:]) == sorted(arguments)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-000,GPU-111"
-    held = [file for file in flocks._HELD - before if os.get_inheritable(file.fileno())]
+    held = [file for file in set(flocks._HELD) - before if os.get_inheritable(file.fileno())]
     assert len(held) == 2
     monkeypatch.setattr(devices, "_claimed", [])
     assert devices.claim(2) == ["GPU-000", "GPU-111"], "a process of torchrun's takes what was claimed for it"

@@ -251,7 +251,7 @@ def test_not_a_number_is_a_state_not_a_crash(manifest, tmp_path, monkeypatch):
 
 def test_two_trainings_never_share_a_work_folder(tmp_path):
     work = tmp_path / "work"
-    message = rf"another process \({os.getpid()}\) is training here"
+    message = rf"another process \({os.getpid()} on .+\) is training here"
     with workfolder.locked(work), pytest.raises(RFBenchError, match=message), workfolder.locked(work, patience=0):
         pass
 
