@@ -338,6 +338,24 @@ def test_a_pass_that_asks_for_values_is_counted_by_computing_it(tiny, monkeypatc
     profile._counted.cache_clear()
 
 
+def test_a_norm_of_one_value_does_not_stop_the_count_of_one_image(tiny, monkeypatch):
+    module = methods._module("tiny")
+
+    def build(num_lesions, **options):
+        network = module.build(num_lesions, **options)
+        own, network.pooled = network.forward, torch.nn.BatchNorm2d(3)
+        network.forward = lambda images: own(images) + network.pooled(images.mean((2, 3), keepdim=True)).mean()
+        return network
+
+    declared(monkeypatch, build=build)
+    profile._counted.cache_clear()
+    conditions = profile.Conditions(("tiny",), size=(96, 64), paper=False)
+    one = profile.count(conditions, "tiny", torch.device("cpu"))
+    two = profile.count(dataclasses.replace(conditions, batch=2), "tiny", torch.device("cpu"))
+    profile._counted.cache_clear()
+    assert 2 * one["memory"] == pytest.approx(two["memory"], rel=0.01)
+
+
 def test_a_plan_measures_it_by_its_own_recipe(tiny, monkeypatch):
     declared(monkeypatch, recipe={"batch_size": 2}, minimum=80)
     settings = configured(

@@ -30,6 +30,21 @@ def saved_bytes(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype = t
         return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
+def take_lone_values(model: nn.Module) -> None:
+    """Let batch norms that see one value a channel, a pooled map of one image, run on their statistics.
+
+    In training torch refuses such a map, whose variance is none; it keeps next to nothing.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_pre_hook(_on_statistics)
+
+
+def _on_statistics(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    if inputs[0].numel() == inputs[0].shape[1]:
+        norm.eval()
+
+
 def _identity(tensor: Tensor) -> int:
     """Which storage a tensor looks at; its data's address would not tell, since on `meta` every one is 0."""
     return tensor.untyped_storage()._cdata

@@ -26,10 +26,11 @@ from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models import assemble, build_model, count_parameters
 from rfbench.models.fuse import fuse
+from rfbench.models.method import MethodSegmentor
 from rfbench.names import BASELINE_PAIR, LESIONS, PRECISIONS
 from rfbench.precision import set_precision
 from rfbench.profiling import flops
-from rfbench.profiling.memory import saved_bytes
+from rfbench.profiling.memory import saved_bytes, take_lone_values
 from rfbench.settings import Settings, Training
 from rfbench.training.compiling import compiled
 from rfbench.training.step import Update
@@ -212,6 +213,8 @@ def _cost_of(model: nn.Module, computed: Callable[[], nn.Module] | None, shape: 
 
 def _cost(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[int, int]:
     """FLOPs of a forward pass and the bytes that it keeps for backward."""
+    if isinstance(model, MethodSegmentor):
+        take_lone_values(model)
     with flops.counter() as counter:
         memory = saved_bytes(model.train(), shape, dtype)
     return counter.get_total_flops(), memory
@@ -222,6 +225,8 @@ def _peak(conditions: Conditions, model: nn.Module) -> int:
     device = next(model.parameters()).device
     image, label = synthetic_batch(conditions.shape, device)
     image = image.to(DTYPES[conditions.dtype])
+    if isinstance(model, MethodSegmentor):
+        take_lone_values(model)
     update = Update(model.train(), Training(channels_last=conditions.channels_last))
     for _ in range(2):  # in the first step cuDNN tries algorithms that need more room than the one it takes
         torch.cuda.reset_peak_memory_stats()
