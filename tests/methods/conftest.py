@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rfbench import methods
+from rfbench.competitors import methods
 
-MODULES = sorted({module.name for module in pkgutil.iter_modules(methods.__path__)} - {"base", "parts"})
+MODULES = sorted({module.name for module in pkgutil.iter_modules([str(methods.FOLDER)])} - {"parts"})
 METHODS = {
     name: module.METHOD
     for name in MODULES

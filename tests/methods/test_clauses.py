@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rfbench import methods
+from rfbench.competitors import methods
 from rfbench.contract.clauses import ConformanceError
 from rfbench.contract.method_conformance import CLAUSES, MethodSubject
 from rfbench.errors import RFBenchError
@@ -53,7 +53,7 @@ def forward(change):
     [
         ("declaration", {"confidence": " "}, "expected confidence in words"),
         ("declaration", {"label": "M2MRF-A"}, "declares the row M2MRF-A"),
-        ("declaration", {"label": "PSPNet"}, "expected published for a label of the papers, found None for PSPNet"),
+        ("declaration", {"label": "VRT"}, "expected published for a label of the papers, found None for VRT"),
         ("declaration", {"published": "MyNet"}, "found MyNet"),
         ("declaration", {"minimum": 32}, "minimum of at least 64 px, found 32"),
         ("parameters", {"parameters": 3}, "expected 3 parameters, found 2,596"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rfbench import methods
+from rfbench.competitors import methods
 from rfbench.contract.method_conformance import CLAUSES, MethodSubject
 
 from ..checkout import ROOT

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import operators
-from rfbench import methods
+import rfbench.methods
+from rfbench.competitors import methods
+from rfbench.competitors.method import Method
 from rfbench.errors import RFBenchError
-from rfbench.methods.base import Method
 
 TINY = Path(__file__).parent / "tiny.py"
 
@@ -31,10 +32,10 @@ def test_a_method_is_found_by_its_file(monkeypatch, tmp_path):
     shutil.copy(TINY, tmp_path / "found_here.py")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "__init__.py").write_text("raise RuntimeError('nothing is looked for in parts')")
-    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    monkeypatch.setattr(methods, "FOLDER", tmp_path)
+    monkeypatch.setattr(rfbench.methods, "__path__", [*rfbench.methods.__path__, str(tmp_path)])
     methods._forget()
-    assert "found_here" in methods.available()
-    assert not {"base", "parts"} & set(methods.available())
+    assert methods.available() == ["found_here"]
     assert methods.method("found_here").label == methods.row("found_here") == "Tiny"
     assert methods.module_of("found_here") == "rfbench.methods.found_here"
 

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 import rfbench
-from rfbench import cli, competitors, methods, runs, stages
+from rfbench import cli, competitors, runs, stages
+from rfbench.competitors import methods
 from rfbench.errors import RFBenchError
 from rfbench.evaluation.run import evaluate
 from rfbench.models import build_model

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from rfbench.methods.base import Method, Weights
+from rfbench.competitors.method import Method, Weights
 
 STRIDE = 4
 

@@ -13,20 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import operators
-from rfbench import competitors, methods
+from rfbench import competitors
+from rfbench.competitors import methods
 from rfbench.provenance import digest
 
 SHARED = {f"rfbench.{name}" for name in ("reassembly", "guided", "official", "wavelets")}  # by operator files
 FOLDERS = {"rfbench": Path(__file__).parent, "operators": Path(operators.__file__).parent}
-PACKAGES = ("rfbench", "rfbench.methods")  # neutral themselves, not what is in them
+PACKAGES = ("rfbench", "rfbench.methods", "rfbench.competitors")  # neutral themselves, not what is in them
 # Why a change in these modules, or in what only they import, changes no result of a stage.
 NEUTRAL = {
     "rfbench": "names what is imported on first use",
     "rfbench.errors": "sentences for the user",
     "rfbench.files": "how a file is written, not what",
     "rfbench.flocks": "who may write",
-    "rfbench.methods": "finds the methods; each counts for its own runs",
     "rfbench.competitors": "tells pairs and methods apart",
+    "rfbench.competitors.methods": "finds the methods; each counts for its own runs",
+    "rfbench.methods": "says what the package holds",
     "rfbench.stages": "decides what runs again",
     "rfbench.devices": "which device computes; a record's provenance names it",
     "rfbench.gpus": "which GPUs there are",

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 import operators
-from rfbench import competitors, methods
+from rfbench import competitors
+from rfbench.competitors import methods
 from rfbench.contract.check import contract_of, examine
 from rfbench.errors import RFBenchError
 

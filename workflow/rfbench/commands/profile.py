@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import operators
-from rfbench import devices, methods, provenance
+from rfbench import devices, provenance
 from rfbench.commands.importing import importing
 from rfbench.commands.options import add_config_argument, chosen, positive
+from rfbench.competitors import methods
 from rfbench.names import PRECISIONS
 from rfbench.settings import load
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rfbench import competitors, methods
+from rfbench import competitors
+from rfbench.competitors import methods
 from rfbench.contract.clauses import (
     Broken,
     Contract,

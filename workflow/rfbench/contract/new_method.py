@@ -6,7 +6,8 @@ from pathlib import Path
 import jinja2
 
 import operators
-from rfbench import methods, provenance
+from rfbench import provenance
+from rfbench.competitors import methods
 from rfbench.errors import RFBenchError
 
 TEMPLATE = Path(__file__).parent / "method.py.j2"
@@ -24,12 +25,12 @@ def write_method(name: str, folder: Path | None = None) -> Path:
     Raises:
         RFBenchError: no method can have this name, or it is taken.
     """
-    file = (folder or Path(methods.__file__).parent) / f"{name}.py"
+    file = (folder or methods.FOLDER) / f"{name}.py"
     label = "".join(part.capitalize() for part in name.split("_"))
-    if not methods.NAME.fullmatch(name) or keyword.iskeyword(name) or name in ("base", "parts"):
+    if not methods.NAME.fullmatch(name) or keyword.iskeyword(name) or name == "parts":
         raise RFBenchError(
             f"'{name}' cannot name a method: expected small letters, digits and _, beginning with a letter, and "
-            "neither a word of Python's own nor base or parts. For example: my_net."
+            "neither a word of Python's own nor parts. For example: my_net."
         )
     if file.exists():
         raise RFBenchError(f"{file} exists already and is left as it is. Choose another name.")

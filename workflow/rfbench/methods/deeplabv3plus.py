@@ -6,7 +6,7 @@ network is mmsegmentation's (rates 12, 24, 36 at stride 8), without its auxiliar
 
 from mmseg.models.decode_heads import DepthwiseSeparableASPPHead
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.heads import outputs, segmentor
 from rfbench.methods.parts.resnet import DEPTH_UNKNOWN, OPTIONS, dilated_resnet, resnet_weights, widths
 from rfbench.methods.parts.sizes import divisor

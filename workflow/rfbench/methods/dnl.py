@@ -7,7 +7,7 @@ square of the image's area.
 
 from mmseg.models.decode_heads import DNLHead
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.heads import outputs, segmentor
 from rfbench.methods.parts.resnet import DEPTH_UNKNOWN, OPTIONS, dilated_resnet, resnet_weights, widths
 from rfbench.methods.parts.sizes import divisor

@@ -3,7 +3,7 @@
 Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation", arXiv:1411.4038.
 """
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.fcn import CONFIDENCE, FCN, fcn_weights
 
 STRIDE = 16

@@ -17,8 +17,8 @@ compares all cells: its time grows with the square of the image's area.
 import torch
 from torch import Tensor, nn
 
+from rfbench.competitors.method import Method
 from rfbench.errors import RFBenchError
-from rfbench.methods.base import Method
 from rfbench.methods.parts.fpt import DropBlock, GlobalConv, GroundingTransformer, RenderingTransformer, SelfTransformer
 from rfbench.methods.parts.heads import segmentor
 from rfbench.methods.parts.layers import conv_norm_relu, initialise

@@ -4,7 +4,7 @@ Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimat
 in Wang et al., arXiv:1908.07919. The last module has no paths to the lower branches, whose maps nobody asks for.
 """
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.heads import segmentor
 from rfbench.methods.parts.hrnet import hrnet, hrnet_weights, widths
 from rfbench.models.segmentor import LesionSegmentor, fcn_head

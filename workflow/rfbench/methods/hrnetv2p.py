@@ -13,7 +13,7 @@ from mmengine.model import BaseModule
 from mmseg.models.decode_heads import FPNHead
 from torch import Tensor, nn
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.heads import outputs, segmentor
 from rfbench.methods.parts.hrnet import hrnet, hrnet_weights, widths
 from rfbench.methods.parts.layers import initialise

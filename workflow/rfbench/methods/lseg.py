@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.sides import WEIGHTS, lesion_maps, side_logits, side_network
 from rfbench.models.segmentor import LesionSegmentor
 

@@ -18,8 +18,8 @@ from mmengine.model import BaseModule
 from mmseg.models.necks import FPN
 from torch import Tensor
 
+from rfbench.competitors.method import Method
 from rfbench.errors import RFBenchError
-from rfbench.methods.base import Method
 from rfbench.methods.parts import boxes as box
 from rfbench.methods.parts.heads import check_size
 from rfbench.methods.parts.instances import Instances, instances

@@ -6,7 +6,7 @@ stride 8), which the M2MRF papers are built on; without its auxiliary head, sinc
 
 from mmseg.models.decode_heads import PSPHead
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.heads import outputs, segmentor
 from rfbench.methods.parts.resnet import DEPTH_UNKNOWN, OPTIONS, dilated_resnet, resnet_weights, widths
 from rfbench.methods.parts.sizes import divisor

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from mmseg.models.backbones import ResNet
 from torch import Tensor, nn
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.heads import segmentor
 from rfbench.methods.parts.layers import conv_norm, conv_norm_relu, initialise
 from rfbench.methods.parts.resnet import DEPTH_UNKNOWN, OPTIONS, dilated_resnet, resnet_weights, widths

@@ -11,7 +11,7 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.models.backbones.swin import WindowMSA
 from torch import Tensor
 
-from rfbench.methods.base import Method, Weights
+from rfbench.competitors.method import Method, Weights
 from rfbench.methods.parts.heads import segmentor
 from rfbench.methods.parts.naming import renamer
 from rfbench.methods.parts.sizes import divisor

@@ -10,8 +10,8 @@ import torch
 from mmseg.models.backbones import SVT
 from torch import Tensor
 
+from rfbench.competitors.method import Method, Weights
 from rfbench.errors import RFBenchError
-from rfbench.methods.base import Method, Weights
 from rfbench.methods.parts.heads import segmentor
 from rfbench.methods.parts.naming import renamer
 from rfbench.methods.parts.sizes import divisor

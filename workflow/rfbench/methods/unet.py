@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
-from rfbench.methods.base import Method
+from rfbench.competitors.method import Method
 from rfbench.methods.parts.heads import check_size
 from rfbench.methods.parts.sides import lesion_maps
 from rfbench.methods.parts.sizes import divisor

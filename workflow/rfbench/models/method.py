@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rfbench import methods
+from rfbench.competitors import methods
 from rfbench.errors import RFBenchError
 from rfbench.models.checkpoint import CheckpointError, check_values, listed, read_tensors
 from rfbench.models.normalise import Normalise
 
 if TYPE_CHECKING:
-    from rfbench.methods.base import Method, Weights
+    from rfbench.competitors.method import Method, Weights
 
 PUBLISHED = "hrnetv2_w48"  # the backbone beside which a method has its published size; beside the others it is embedded
 

@@ -18,7 +18,8 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from rfbench import competitors, methods
+from rfbench import competitors
+from rfbench.competitors import methods
 from rfbench.data.ddr import IMAGES as DDR_IMAGES
 from rfbench.data.images import read_native
 from rfbench.data.manifest import read_manifest

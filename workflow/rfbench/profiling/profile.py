@@ -21,7 +21,8 @@ from rich.progress import track
 from torch import Tensor, nn
 
 import operators
-from rfbench import competitors, devices, methods
+from rfbench import competitors, devices
+from rfbench.competitors import methods
 from rfbench.devices import pick_device
 from rfbench.errors import RFBenchError
 from rfbench.models import assemble, build_model, count_parameters

@@ -10,7 +10,8 @@ import sys
 import pandas as pd
 
 import operators
-from rfbench import competitors, kept, methods, runs
+from rfbench import competitors, kept, runs
+from rfbench.competitors import methods
 from rfbench.errors import RFBenchError, print_lines
 from rfbench.names import METRICS
 from rfbench.report.deviations import deviations

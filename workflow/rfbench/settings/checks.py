@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 import operators
-from rfbench import competitors, methods
+from rfbench import competitors
 from rfbench.checked import shown
+from rfbench.competitors import methods
 from rfbench.errors import printable
 from rfbench.names import LESIONS, MIN_SIZE
 from rfbench.settings.experiment import recipe_of, run_names, swept_variants

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 import operators
-from rfbench import competitors, methods
+from rfbench import competitors
+from rfbench.competitors import methods
 from rfbench.settings.models import Pretrained, Recipe, Settings, Training
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import operators
-from rfbench import methods
+from rfbench.competitors import methods
 from rfbench.settings.checks import cross_checks
 from rfbench.settings.models import Settings
 from rfbench.settings.sentences import sentences

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from rfbench import methods
+from rfbench.competitors import methods
 from rfbench.settings.experiment import every_pretrained, pretrained_of
 from rfbench.settings.models import Dataset, MethodWeights, Pretrained, Settings
 

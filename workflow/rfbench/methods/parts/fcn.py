@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rfbench.competitors.method import Weights
 from rfbench.errors import RFBenchError
-from rfbench.methods.base import Weights
 from rfbench.methods.parts.heads import check_size
 from rfbench.methods.parts.naming import renamer
 from rfbench.methods.parts.sizes import divisor

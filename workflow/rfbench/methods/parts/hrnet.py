@@ -2,7 +2,7 @@
 
 from mmseg.models.backbones import HRNet
 
-from rfbench.methods.base import Weights
+from rfbench.competitors.method import Weights
 from rfbench.methods.parts.naming import TENSOR, renamer
 from rfbench.methods.parts.sizes import divisor
 from rfbench.models import backbones

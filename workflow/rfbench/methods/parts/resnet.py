@@ -6,7 +6,7 @@ and 4. The deep stem (three 3x3 convolutions for the 7x7 one, "ResNet V1c") is t
 
 from mmseg.models.backbones import ResNet
 
-from rfbench.methods.base import Weights
+from rfbench.competitors.method import Weights
 from rfbench.methods.parts.naming import TENSOR, renamer
 from rfbench.methods.parts.sizes import divisor, one_of
 

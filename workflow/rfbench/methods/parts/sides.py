@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rfbench.methods.base import Weights
+from rfbench.competitors.method import Weights
 from rfbench.methods.parts.heads import segmentor
 from rfbench.methods.parts.sizes import one_of
 from rfbench.methods.parts.vgg import CLASSIFIER, FILE, VGG16, WHERE, rename_trunk, widths

@@ -1,7 +1,7 @@
 """What competes, by one name: an operator pair inside HRNetV2, or a whole method (column `pair` of every table)."""
 
 import operators
-from rfbench import methods
+from rfbench.competitors import methods
 
 
 def is_method(name: str) -> bool:
