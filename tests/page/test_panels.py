@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import hashlib
 import re
 import subprocess
@@ -208,6 +209,15 @@ def test_figures_show_the_smallest_digest_of_each_lesion(panels, tmp_path):
         assert case.example.digest == min(one.digest for one in blind if one.lesion == case.example.lesion)
     picture = cv2.imread(str(tmp_path / "IDRiD_panels_networks.png"))
     assert picture.shape[1] > 900
+
+
+def test_whole_methods_stand_beside_m2mrf(panels):
+    rows = {"dnl": "DNL", "m2mrf_c": "M2MRF-C", BASELINE: "StrideConv/Bilinear", OWN: "MaxPool/Bilinear", "own": "Ours"}
+    beside = dataclasses.replace(panels, rows=rows, missing={}, methods=("dnl", "own"))
+    assert panel_figures.rows_of(beside, "table5") == ["dnl", BASELINE, "m2mrf_c", "own"], "in Table 6's order"
+    alone = dataclasses.replace(beside, methods=())
+    assert panel_figures.rows_of(alone, "table5") == [BASELINE, OWN, "m2mrf_c"]
+    assert panel_figures.rows_of(beside, "table3") == [BASELINE, "m2mrf_c"]
 
 
 def test_no_text_of_a_figure_is_cut_off(panels):
