@@ -16,6 +16,7 @@ import pytest
 import yaml
 from matplotlib.text import Text
 
+from rfbench.cli import main
 from rfbench.data.manifest import read_manifest
 from rfbench.errors import RFBenchError
 from rfbench.evaluation.ground_truth import lesions_of
@@ -234,6 +235,16 @@ def test_no_text_of_a_figure_is_cut_off(panels):
                 box = text.get_window_extent()
                 assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0, text.get_text()
         plt.close(figure)
+
+
+def test_an_unknown_data_set_is_told(results, tmp_path, capsys):
+    section = drawn_panels.dataset().model_dump(mode="json")
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"pairs": [BASELINE], "datasets": {"IDRiD": section, "Other": section}}))
+    command = ["panels", "--config", config, "--metrics", results / "metrics.csv", "--output", tmp_path / "panels.html"]
+    assert main([*map(str, command), "--datasets", "Other"]) == 1
+    assert "metrics.csv has no data set Other" in capsys.readouterr().err
+    assert not (tmp_path / "panels.html").exists()
 
 
 @pytest.mark.slow
