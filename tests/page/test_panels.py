@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import hashlib
 import re
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from matplotlib.text import Text
 
+from rfbench.cli import main
 from rfbench.data.manifest import read_manifest
 from rfbench.errors import RFBenchError
 from rfbench.evaluation.ground_truth import lesions_of
@@ -210,6 +212,15 @@ def test_figures_show_the_smallest_digest_of_each_lesion(panels, tmp_path):
     assert picture.shape[1] > 900
 
 
+def test_whole_methods_stand_beside_m2mrf(panels):
+    rows = {"dnl": "DNL", "m2mrf_c": "M2MRF-C", BASELINE: "StrideConv/Bilinear", OWN: "MaxPool/Bilinear", "own": "Ours"}
+    beside = dataclasses.replace(panels, rows=rows, missing={}, methods=("dnl", "own"))
+    assert panel_figures.rows_of(beside, "table5") == ["dnl", BASELINE, "m2mrf_c", "own"], "in Table 6's order"
+    alone = dataclasses.replace(beside, methods=())
+    assert panel_figures.rows_of(alone, "table5") == [BASELINE, OWN, "m2mrf_c"]
+    assert panel_figures.rows_of(beside, "table3") == [BASELINE, "m2mrf_c"]
+
+
 def test_no_text_of_a_figure_is_cut_off(panels):
     cases = panel_figures.chosen(panels)
     for pairs in ([BASELINE, OWN], [BASELINE, OWN, "carafepp_bilinear"]):
@@ -224,6 +235,16 @@ def test_no_text_of_a_figure_is_cut_off(panels):
                 box = text.get_window_extent()
                 assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0, text.get_text()
         plt.close(figure)
+
+
+def test_an_unknown_data_set_is_told(results, tmp_path, capsys):
+    section = drawn_panels.dataset().model_dump(mode="json")
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"pairs": [BASELINE], "datasets": {"IDRiD": section, "Other": section}}))
+    command = ["panels", "--config", config, "--metrics", results / "metrics.csv", "--output", tmp_path / "panels.html"]
+    assert main([*map(str, command), "--datasets", "Other"]) == 1
+    assert "metrics.csv has no data set Other" in capsys.readouterr().err
+    assert not (tmp_path / "panels.html").exists()
 
 
 @pytest.mark.slow

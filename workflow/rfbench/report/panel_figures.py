@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from rfbench.files import write_whole
 from rfbench.names import OUTLINE_COLOURS, lesion_colour
-from rfbench.published import TABLES, published_means
+from rfbench.published import METHOD_TABLES, SAME_ROW, TABLES, published_means, published_methods
 from rfbench.report.outlines import MISSED, TRUE, WRONG
 from rfbench.report.panels import Case, Panels
 from rfbench.report.plotting import MM, STYLE, plt, save
@@ -22,8 +22,9 @@ FIGURES = {  # name: title, the paper's figure, the table whose rows it shows
     "panels_downsampling": ("Downsampling operators", "Figure 5", "table2_ds"),
     "panels_upsampling": ("Upsampling operators", "Figure 6", "table2_us"),
     "panels_pairs": ("Operator pairs on DDR", "Figure 7", "table3"),
-    "panels_networks": ("Operator pairs on IDRiD", "Figure 8", "table5"),
+    "panels_networks": ("Networks on IDRiD", "Figure 8", "table5"),
 }
+NETWORKS = "table5"  # whose figure shows whole methods, too
 TILE, STEP, LABEL = 19 * MM, 22 * MM, 15 * MM  # a crop's side, from row to row, the room of a row's label
 DASHES = {TRUE: "solid", WRONG: (0, (2.2, 1.4)), MISSED: (0, (0.1, 1.7))}
 GROUND = "#171310"
@@ -58,8 +59,14 @@ def draw_all(gathered: Sequence[Panels], folder: Path, digest: str) -> list[Path
 
 
 def rows_of(panels: Panels, table: str) -> list[str]:
-    """The finished pairs of a data set that a table of the paper has, in its order."""
+    """The finished pairs of a data set that a table of the paper has, in its order.
+
+    Where whole methods compete, M2MRF stands beside them in place of the other pairs, as in the paper's Figure 8.
+    """
     printed = list(dict.fromkeys(row for row, _ in published_means(TABLES[table])))
+    if table == NETWORKS and panels.methods:
+        printed = [SAME_ROW.get(name, name) for name in published_methods(METHOD_TABLES["table6"])]
+        printed += [panels.rows[name] for name in panels.methods if panels.rows[name] not in printed]
     there = {row: pair for pair, row in panels.rows.items() if pair not in panels.missing}
     return [there[row] for row in printed if row in there]
 

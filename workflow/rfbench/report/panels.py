@@ -21,7 +21,9 @@ from rfbench.lesions import masks, truth
 from rfbench.report import examples, ranking
 from rfbench.report.examples import Contrast, Example
 from rfbench.report.outlines import Tile, Viewer
+from rfbench.report.reading import read_numbers
 from rfbench.report.rows import order
+from rfbench.report.tables import of_methods
 from rfbench.runs import manifest_path, run_folder
 from rfbench.settings import Dataset
 
@@ -65,6 +67,7 @@ class Panels:
         lesions: names.
         seed: of every run shown.
         rows: row by pair, in the order of the tables.
+        methods: which of these are whole methods, no operator pairs.
         missing: why a pair is not shown, by pair.
         baseline, contrasted: the pairs that the contrast set is of; "" where there is none.
         differences: of the image's F, of every pair and lesion.
@@ -79,6 +82,7 @@ class Panels:
     lesions: tuple[str, ...]
     seed: int
     rows: dict[str, str]
+    methods: tuple[str, ...]
     missing: dict[str, str]
     baseline: str
     contrasted: str
@@ -115,6 +119,7 @@ def gather(data: pd.DataFrame, results: Path, dataset: Dataset) -> Panels:
         lesions=tuple(known.names.tolist()),
         seed=int(data["seed"].min()),
         rows={pair: row_of[pair] for pair in pairs},
+        methods=tuple(dict.fromkeys(data.loc[of_methods(data), "pair"])),
         missing=missing,
         baseline=baseline,
         contrasted=examples.contrasted([one for one in differences if one.pair in kept]),
@@ -146,7 +151,8 @@ def _masks(data: pd.DataFrame, results: Path, known: truth.Truth) -> tuple[dict[
 
 def _scores(results: Path, dataset: str, pair: str, seed: int) -> pd.Series:
     """F by lesion and image, in percent."""
-    frame = pd.read_csv(run_folder(results, dataset, pair, seed) / "per_image.csv", dtype={"stem": str})
+    path = run_folder(results, dataset, pair, seed) / "per_image.csv"
+    frame = read_numbers(path, ("stem", "lesion"), ("tp", "predicted", "positives"), "rfbench evaluate")
     return (100 * examples.f_of(frame)).set_axis(pd.MultiIndex.from_frame(frame[["lesion", "stem"]]))
 
 
