@@ -13,6 +13,10 @@ fits "$python" || {
     echo "envs/install.sh: Python 3.11, 3.12 or 3.13 is needed, found $("${candidates[0]}" --version 2>&1). Set PYTHON=/path/to/python3.11." >&2
     exit 1
 }
+case $PWD in *[\":]*)
+    echo "envs/install.sh: $PWD: no program starts from a folder whose path has a double quote or a colon. Move the clone." >&2
+    exit 1 ;;
+esac
 stamp=$venv/.rfbench-lock
 if cmp --silent "$lock" "$stamp"; then
     echo "environment: $venv matches $lock"

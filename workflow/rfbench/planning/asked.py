@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rfbench import provenance
 from rfbench.errors import RFBenchError
-from rfbench.settings import Settings, network
+from rfbench.settings import Settings, network, recipe_of
 
 PLAN = "plan.json"  # in the results folder: `rfbench plan --keep`
 MARGIN = 2.0  # times the estimated minutes, since nodes differ and share what the estimate had alone
@@ -26,10 +26,10 @@ def megabytes(settings: Settings, dataset: str, pair: str, profile: dict | None)
     """Memory of one training, in MB.
 
     Args:
-        settings, dataset, pair: whose training; `pair` may be a variant of the sweep.
+        settings, dataset, pair: whose training; `pair` may be a variant of the sweep, or a method.
         profile: content of profile.json, if there is one. On a CPU it tells what a training step keeps.
     """
-    recipe = settings.recipe
+    recipe = recipe_of(settings, pair)
     loading = LOADER * recipe.workers
     if settings.device == "cuda":
         return recipe.gpus * ON_GPU + loading
@@ -60,7 +60,7 @@ def minutes(settings: Settings, stage: str, dataset: str, pair: str, plan: dict 
     try:
         about = measured["networks"][pair], measured["images"][dataset]
         seconds = measured["start"] + evaluation_seconds(own, settings.evaluation, *about)
-        seconds += training_seconds(own, settings.recipe, *about) if stage == "train" else 0.0
+        seconds += training_seconds(own, recipe_of(settings, pair), *about) if stage == "train" else 0.0
     except (KeyError, TypeError) as error:
         raise RFBenchError(f"{settings.results}/{PLAN}: expected a plan, found no {error}. Plan again.") from None
     return STARTING + math.ceil(MARGIN * seconds / 60)
