@@ -89,7 +89,7 @@ def test_an_image_is_predicted_alike_alone_and_among_others(method, network):
     with torch.no_grad():
         together = network.eval()(images)
         alone = torch.cat([network(image[None]) for image in images])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
 
 
 def test_weights_go_into_another_of_the_same_kind(method, network):
