@@ -152,6 +152,16 @@ def test_operators_tables_hold_no_methods_and_stay_as_without_them():
     assert methods.names_for(frame.drop(columns=METHOD)) == []  # of a version without methods
 
 
+def test_every_table_of_the_page_is_one_piece(written):
+    text = written(metrics("ddr"), "table4")["md"]
+    pieces = [piece for piece in text.split("\n\n") if "|---|" in piece]
+    assert len(pieces) == 7  # three measures, costs, differences, best runs, later literature
+    assert all(line.startswith("|") for piece in pieces for line in piece.strip().splitlines())
+    assert all(len({line.count("|") for line in piece.strip().splitlines()}) == 1 for piece in pieces)
+    assert text.count("|---|") >= 7
+    assert "\n\n|" not in text.replace("\n\n| ", "")  # no row stands alone
+
+
 def test_holes_are_told(written):
     frame = metrics("ddr")
     lost = (frame["pair"] == "pspnet") & (frame["seed"] == 1)
