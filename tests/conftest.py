@@ -24,6 +24,17 @@ def pytest_make_collect_report(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Without torch, skip also what imports it later."""
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        if WITH_TORCH or error.name != "torch":
+            raise
+        pytest.skip("needs torch")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real archives: RFBENCH_DATA, by default shared/data beside the repository; skips without."""
