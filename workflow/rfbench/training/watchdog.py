@@ -6,6 +6,7 @@ loader or a GPU call that hangs) is ended by a thread, after a grace period; its
 
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import time
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rfbench import provenance
+from rfbench.checked import shown
+from rfbench.errors import RFBenchError
 
 GRACE = 600.0  # seconds beyond the limit without an update, after which a training counts as hung
 HOW_TO_CONTINUE = "Raise the limit and run snakemake again: it continues from its checkpoint"
@@ -82,5 +85,11 @@ def count_timeout(work: Path) -> None:
 
 
 def timeouts(work: Path) -> int:
-    """How often the training of this work folder has timed out."""
-    return int((work / "timeouts").read_text()) if (work / "timeouts").exists() else 0
+    """How often the training of this work folder has timed out. Raises RFBenchError: its count is damaged."""
+    path = work / "timeouts"
+    if not path.exists():
+        return 0
+    count = path.read_bytes() if path.is_file() else b""
+    if not re.fullmatch(rb"[0-9]{1,9}\n?", count):
+        raise RFBenchError(f"{path}: expected how often the training timed out, found {shown(count[:99])}. Delete it.")
+    return int(count)
