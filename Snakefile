@@ -1,12 +1,13 @@
 # RFBench: raw archives → prepared data → trainings → evaluations → tables.
 # Plain `snakemake --cores all` runs config/default.yaml; --configfile names another one.
 
-if not workflow.overwrite_configfiles:
-
-    configfile: f"{workflow.basedir}/config/default.yaml"
-
 
 include: "workflow/rules/house.smk"
+
+
+if not workflow.overwrite_configfiles:
+
+    configfile: readable(f"{workflow.basedir}/config/default.yaml")
 
 
 if "probe" in config:  # the controlled experiment alone

@@ -12,6 +12,7 @@ from rfbench.errors import DataError, RFBenchError, printable
 class Box(Foreign):
     side: int = Field(ge=1, description="a whole number of px above 0")
     name: str | None = Field(None, description="a text")
+    corner: tuple[int, int] = Field((0, 0), description="two whole numbers")
 
 
 def box(values: object) -> Box:
@@ -19,7 +20,7 @@ def box(values: object) -> Box:
 
 
 def test_what_fits_is_taken_and_other_keys_are_passed_over():
-    assert box({"side": 3, "other": object()}).model_dump() == {"side": 3, "name": None}
+    assert box({"side": 3, "other": object()}).model_dump() == {"side": 3, "name": None, "corner": (0, 0)}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def test_what_fits_is_taken_and_other_keys_are_passed_over():
         ({"side": "3"}, "box.json: side: expected a whole number of px above 0, found '3'. Mend it."),
         ({}, "box.json: side: expected a whole number of px above 0, which is missing. Mend it."),
         ({"side": 1, "name": b"x"}, "box.json: name: expected a text, found b'x'. Mend it."),
+        ({"side": 1, "corner": (5,)}, "box.json: corner: expected two whole numbers, found (5,). Mend it."),
         ([], "box.json: expected a mapping, found []. Mend it."),
     ],
 )

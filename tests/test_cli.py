@@ -18,6 +18,7 @@ import pytest
 
 from rfbench import cli, provenance
 from rfbench.commands import doctor
+from rfbench.commands.importing import importing
 from rfbench.commands.parsing import Parser
 from rfbench.errors import RFBenchError
 from rfbench.training import weights
@@ -120,6 +121,25 @@ def test_ctrl_c_while_a_verb_is_imported(monkeypatch, capsys):
     monkeypatch.setattr(cli, "build_parser", lambda verb: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(["train"]) == 130
     assert capsys.readouterr().err == "rfbench train: interrupted\n"
+
+
+def import_and_press(times: int, reached: list[int]) -> None:
+    with importing():
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        reached.append(times)
+
+
+def test_ctrl_c_waits_for_the_end_of_imports_and_a_second_one_does_not():
+    before, reached = signal.signal(signal.SIGINT, signal.default_int_handler), []
+    try:
+        for times in (1, 2):
+            with pytest.raises(KeyboardInterrupt):
+                import_and_press(times, reached)
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert reached == [1]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

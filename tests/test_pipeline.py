@@ -26,6 +26,7 @@ from rfbench.models import backbones
 from rfbench.names import METRICS
 from rfbench.pipeline import Pipeline, keep_freed_memory, own_directory
 from rfbench.report import plotting
+from rfbench.runs import run_folder
 
 from .checkout import ROOT, SMALLEST, SNAKEMAKE, Checkout, without_speeds
 from .test_devices import fake_gpus
@@ -103,6 +104,35 @@ def test_what_snakemake_reads_less_strictly_is_refused(tmp_path):
     path.write_text(yaml.safe_dump(SMALLEST) + "pairs: [m2mrf_a]\n")
     with pytest.raises(RFBenchError, match=r"mine\.yaml, line \d+: the key pairs stands in line"):
         Pipeline(yaml.safe_load(path.read_text()), [path])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("train.json", b"[]", "train.json: expected a record (a JSON object), found another value"),
+        ("train.json", b"\xff", "train.json: expected a record (JSON), found"),
+        ("work/timeouts", b"\xff\xfe", "timeouts: expected how often the training timed out, found b'\\xff\\xfe'"),
+    ],
+)
+def test_damaged_records_end_planning_with_one_sentence(tmp_path, monkeypatch, capsys, name, content, sentence):
+    """An exception in a function of a rule's would reach the user as Snakemake's traceback."""
+
+    def leave(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    pipeline = Pipeline({**SMALLEST, "results": str(tmp_path)})
+    run = SimpleNamespace(dataset="SYN-IDRiD", pair="m2mrf_c", seed="0")
+    path = run_folder(tmp_path, run.dataset, run.pair, run.seed) / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    asked = pipeline.continuations if name.startswith("work") else pipeline.run_digest
+    with pytest.raises(SystemExit) as caught:
+        asked(run)
+    said = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert said.count("\n") == 1
+    assert sentence in said
 
 
 def page_faults(environment: dict[str, str]) -> int:
@@ -477,6 +507,19 @@ def test_the_default_configuration_is_found_from_elsewhere(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^train +72$", done.stdout + done.stderr, re.M), "12 pairs, two data sets, three seeds"
+
+
+@pytest.mark.slow
+def test_a_default_configuration_that_is_no_utf_8_is_one_sentence(tmp_path):
+    """Snakemake reads one given as --configfile before any code of ours; the default one we can look at first."""
+    checkout = Checkout(tmp_path / "copy")
+    default = checkout.folder / "config" / "default.yaml"
+    default.write_bytes(b"# \xe9\n" + default.read_bytes())
+    command = [SNAKEMAKE, "--dry-run"]
+    done = subprocess.run(command, cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{default}, line 1: expected UTF-8, found the byte 0xe9. Save the file as UTF-8." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

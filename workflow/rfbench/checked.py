@@ -53,9 +53,10 @@ def checked(
     expected = f"expected {schema.model_fields[key].description}"
     if key not in values:
         raise error(f"{name(key)}: {expected}, which is missing. {advice}")
-    place = f" at {shown('.'.join(within))}" if isinstance(values[key], Mapping) and within else ""
-    what = "nothing" if first["type"] == "missing" else shown(first["input"] if place else values[key])
-    raise error(f"{name(key)}: {expected}, found {what}{place}. {advice}")
+    if isinstance(values[key], Mapping) and within:
+        what = "nothing" if first["type"] == "missing" else shown(first["input"])
+        raise error(f"{name(key)}: {expected}, found {what} at {shown('.'.join(within))}. {advice}")
+    raise error(f"{name(key)}: {expected}, found {shown(values[key])}. {advice}")
 
 
 def shown(value: object) -> str:

@@ -4,6 +4,7 @@ The rules themselves hold no logic. Input functions take Snakemake's `wildcards`
 dataset, pair and seed.
 """
 
+import functools
 import importlib.util
 import os
 import platform
@@ -43,6 +44,20 @@ RENDERING_ONLY = (
     "torch is not installed, so nothing is computed: tables and figures are rendered from what the results folder "
     "holds, and pairs and options in the configuration are not checked. `make env` installs torch."
 )
+
+
+def _told(function: Callable) -> Callable:
+    """A function that Snakemake calls while it plans its jobs: of what is told a user, it would show a traceback."""
+
+    @functools.wraps(function)
+    def call(*arguments):
+        try:
+            return function(*arguments)
+        except RFBenchError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+
+    return call
 
 
 class Pipeline:
@@ -109,6 +124,7 @@ class Pipeline:
     def run_code(self, stage: str) -> Callable:
         """For each run, the digest of a stage's code and of its own operators: editing another's leaves it alone."""
 
+        @_told
         def digest(wildcards) -> str:
             self._refuse_repeats(wildcards)
             pair, _ = network(self.settings, wildcards.pair)
@@ -225,6 +241,7 @@ class Pipeline:
         """Command line option for the ImageNet checkpoint."""
         return ["--weights", str(input.weights)] if input.weights else []
 
+    @_told
     def run_digest(self, wildcards) -> str:
         """Digest of everything in the configuration that can change this run's numbers.
 
@@ -235,6 +252,7 @@ class Pipeline:
         record = _if_whole(run.training_record)
         return record["identity"]["settings"] if record else run.settings.digest
 
+    @_told
     def continuations(self, wildcards) -> str:
         """After how many timeouts the run went, or will go, on: a raised `recipe.time_limit` changes it, so train runs.
 

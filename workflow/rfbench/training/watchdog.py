@@ -10,6 +10,7 @@ then fails, so that Snakemake's `retries`, or the next start, let it go on.
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rfbench import gpus, provenance
+from rfbench.checked import shown
 from rfbench.errors import RFBenchError
 
 GRACE = 600.0  # seconds beyond the limit without an update, after which a training counts as hung
@@ -176,5 +178,11 @@ def count_timeout(work: Path) -> None:
 
 
 def timeouts(work: Path) -> int:
-    """How often the training of this work folder has timed out."""
-    return int((work / "timeouts").read_text()) if (work / "timeouts").exists() else 0
+    """How often the training of this work folder has timed out. Raises RFBenchError: its count is damaged."""
+    path = work / "timeouts"
+    if not path.exists():
+        return 0
+    count = path.read_bytes() if path.is_file() else b""
+    if not re.fullmatch(rb"[0-9]{1,9}\n?", count):
+        raise RFBenchError(f"{path}: expected how often the training timed out, found {shown(count[:99])}. Delete it.")
+    return int(count)
