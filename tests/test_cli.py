@@ -144,11 +144,11 @@ def test_ctrl_c_waits_for_the_end_of_imports_and_a_second_one_does_not():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_behind_standard_output():
-    words = [sys.executable, "-m", "rfbench", "operators"]
+    words = [sys.executable, "-m", "rfbench", "doctor"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 1
-        assert done.stderr == "rfbench operators: standard output, or a file: No space left on device\n"
+        assert done.stderr == "rfbench doctor: standard output, or a file: No space left on device\n"
         both = subprocess.run(words, stdout=full, stderr=full)
         assert both.returncode == 1
 
@@ -160,7 +160,7 @@ def test_a_reader_that_has_gone():
     assert process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("verb", ["operators", "doctor", "--help"])
+@pytest.mark.parametrize("verb", [pytest.param("operators", marks=pytest.mark.slow), "doctor", "--help"])
 def test_an_ascii_terminal(verb):
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     process = started(verb, env=environment)

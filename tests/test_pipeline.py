@@ -39,6 +39,7 @@ def test_every_run_of_the_matrix_is_asked_for():
     assert "results/ci/runs/SYN-IDRiD/m2mrf_c/seed3/train.json" in files
 
 
+@pytest.mark.slow
 def test_examples_take_the_lowest_seed_and_are_a_target_of_their_own(tmp_path):
     pipeline = Pipeline({**SMALLEST, "seeds": [3, 1]})
     assert {Path(file).parent.name for file in pipeline.lowest_seed("masks.npz")} == {"seed1"}
@@ -53,6 +54,7 @@ def test_examples_take_the_lowest_seed_and_are_a_target_of_their_own(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_jobs_of_the_whole_experiment(tmp_path):
     checkout = Checkout(tmp_path)
     jobs = {"prepare": 2, "lesions": 2, "weights": 1, "train": 108, "evaluate": 108}
@@ -147,6 +149,7 @@ def page_faults(environment: dict[str, str]) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
 def test_jobs_on_a_cpu_keep_the_memory_that_they_free():
     """Otherwise 40 MB are fetched anew each time, 20 pages if they are huge; the imports are the same."""

@@ -207,6 +207,7 @@ def test_lesion_statistics(rendered):
     assert 12 <= present[2] <= 28
 
 
+@pytest.mark.slow
 def test_photograph_statistics(rendered):
     pixels = [np.asarray(Image.open(io.BytesIO(files["image"]))).astype(float) for files in rendered]
     inside = [image[image.max(axis=2) > 20] for image in pixels]

@@ -150,7 +150,7 @@ def test_what_is_known_nowhere_is_asked_for(theirs, synthetic, capsys):
         (["--checkpoint", "m.pth", "--data", "d", "--seed", "0"], "unrecognized arguments: --seed 0"),
         (["--operator-options", "{"], "argument --operator-options: expected JSON, found '{' ("),
         (["--operator-options", "[" * 99_999], "argument --operator-options: expected JSON, found '[["),
-        (["--operator-options", "[]"], "expected a mapping of operators to options, found '[]'"),
+        (["--operator-options", "[]"], "expected a mapping of names to options, found '[]'"),
     ],
 )
 def test_what_belongs_to_no_checkpoint_file_is_refused(words, message, capsys):

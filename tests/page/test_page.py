@@ -436,6 +436,7 @@ def test_sentences_claim_nothing_that_is_not():
     assert findings.sentences("IDRiD", False, rows[:1], None, 3)[0].startswith("Nothing is ranked")
 
 
+@pytest.mark.slow
 def test_whole_methods_stand_beside_the_pairs_and_have_a_table_of_their_own(tmp_path):
     metrics = drawn_results.draw(tmp_path, pairs=3)
     method, other = metrics["row"].unique()[1:]

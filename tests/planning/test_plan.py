@@ -261,6 +261,7 @@ def test_own_data_must_be_prepared_first(tmp_path):
         sample.measure_images(made, "Mine", pick_device("cpu"))
 
 
+@pytest.mark.slow
 def test_the_store_of_real_idrid_takes_its_pixels(tmp_path):
     """54 images of 4288x2848 px, four bytes each, and a page: 2.64 GB; here measured on smaller, generated images."""
     made = load(ROOT / "config" / "idrid.yaml").model_copy(update={"results": str(tmp_path)})

@@ -76,6 +76,7 @@ def test_ratios_follow_from_the_seconds_of_each_round(record):
     assert ratios[1] == pytest.approx(plain["fused"]["own_ratio"])
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_real_network(record):
     model = rfbench.build_model("m2mrf_c", "hrnetv2_embedded", operator_options=OPTIONS).train()
     row = record["pairs"]["m2mrf_c"]

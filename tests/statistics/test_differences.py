@@ -128,6 +128,7 @@ def without(experiment) -> dict[str, list[list[dict]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "lesion", "tolerance"),
     [

@@ -143,6 +143,7 @@ def traced(monkeypatch) -> list:
     return models_
 
 
+@pytest.mark.slow
 def test_a_compiled_update_is_the_eager_one_and_its_checkpoint_too(traced):
     models_ = [network(), network()]
     updates = [Update(model, Training(compile=wanted)) for model, wanted in zip(models_, (False, True), strict=True)]

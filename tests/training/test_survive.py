@@ -418,6 +418,7 @@ def test_the_update_that_diverged_is_named_though_losses_are_read_later(manifest
     assert json.loads((tmp_path / "cut" / "times.json").read_text())["resumed"] is True
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_leaves_its_reason(manifest, tmp_path):
     settings = changed(make_settings(), "results", str(tmp_path))
     folder = run_folder(tmp_path, "SYN", PAIR, 0)
