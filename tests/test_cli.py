@@ -1,6 +1,7 @@
 """The command line: help that helps, errors that are one message, light start."""
 
 import argparse
+import errno
 import hashlib
 import http.server
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from rfbench import cli, provenance
+from rfbench import cli, files, provenance
 from rfbench.commands import doctor
 from rfbench.commands.importing import importing
 from rfbench.commands.parsing import Parser
@@ -318,6 +319,21 @@ def test_records_are_written_whole_and_damaged_ones_are_named(tmp_path):
         provenance.read_json(path)
     with pytest.raises(RFBenchError, match="found no file"):
         provenance.read_json(tmp_path / "absent.json")
+
+
+def test_a_disk_that_fills_up_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
+    path, write = tmp_path / "figure.png", Path.write_bytes
+
+    def full(part: Path, content: bytes) -> None:
+        write(part, content[:3])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path.write_bytes(b"old")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RFBenchError, match=r"figure\.png: cannot be written \(No space left on device\)\. Check"):
+        files.write_whole(path, b"new content")
+    assert [file.name for file in tmp_path.iterdir()] == ["figure.png"]
+    assert path.read_bytes() == b"old"
 
 
 def test_provenance_says_where_a_number_comes_from():
