@@ -150,6 +150,8 @@ def test_a_full_disk_behind_standard_output():
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 1
         assert done.stderr == "rfbench doctor: standard output, or a file: No space left on device\n"
+        told = subprocess.run([*words[:3], "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (told.returncode, told.stderr) == (1, "rfbench: standard output, or a file: No space left on device\n")
         both = subprocess.run(words, stdout=full, stderr=full)
         assert both.returncode == 1
 

@@ -1,7 +1,9 @@
 """How the verbs' options are parsed: help in paragraphs of the terminal's width, messages without escapes."""
 
 import argparse
+import sys
 import textwrap
+from typing import TextIO
 
 from rfbench.errors import printable
 
@@ -42,3 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:
         super().error(printable(message))
+
+    def _print_message(self, message: str, file: TextIO | None = None) -> None:
+        """As argparse's, which passes over a disk that is full."""
+        print(message, end="", file=file or sys.stderr, flush=True)
