@@ -241,3 +241,11 @@ def test_artefacts_of_the_11_thresholds():
 
 def _plain(cell: str) -> float:
     return float(cell.strip("*"))
+
+
+def test_tests_of_hostile_input_exist():
+    page = (ROOT / "docs" / "hostile-input.md").read_text()
+    named = set(re.findall(r"::(test_\w+)", page))
+    assert len(named) > 60
+    written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name in named if f"def {name}(" not in written]
