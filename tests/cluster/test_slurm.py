@@ -3,6 +3,7 @@
 A training here waits a second before each update, so that it lasts long enough to be disturbed and computes little.
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -159,15 +160,18 @@ def test_a_killed_head_starts_again_and_its_job_is_waited_for(cluster, calm, tmp
     checkout = slow(tmp_path)
     first = start(checkout, "first")
     wait_for_update(checkout, 20, first, "first")
-    orphan = running(cluster)
+    orphan, training = running(cluster), int((checkout.folder / RUN / "work" / "lock").read_text().split()[0])
+    os.kill(training, signal.SIGSTOP)  # so that the next start surely meets it
     first.send_signal(signal.SIGKILL)
     first.wait()
     second = start(checkout, "second")
     log = next((checkout.folder / "results/ci/logs/train").glob("*.log"))
-    while not re.search(r"waiting for process \d+ on \S+, which is training here", log.read_text()):
+    waiting = r"waiting for process \d+ on \S+, which is training here"
+    while not (log.exists() and re.search(waiting, log.read_text())):  # the next start deletes the orphan's log
         assert second.poll() is None, (checkout.folder / "second").read_text()
         time.sleep(0.1)
     assert cluster.jobs()[orphan] == "RUNNING"
+    os.kill(training, signal.SIGCONT)
     assert second.wait(600) == 0, (checkout.folder / "second").read_text()
     assert "left by a Snakemake that is gone; cleared" in (checkout.folder / "second").read_text()
     assert cluster.jobs()[orphan] == "COMPLETED"
