@@ -203,7 +203,7 @@
     }
     // Black marks would vanish on a dark page.
     const text = JSON.stringify(one);
-    return JSON.parse(dark.matches ? text.replaceAll('"#000000"', '"#f2f2f2"').replaceAll('"#0072b2"', '"#4aa8e0"') : text);
+    return JSON.parse(dark.matches ? text.replaceAll('"#000000"', '"#f2f2f2"').replaceAll('"#0072b2"', '"#6f86ff"') : text);
   }
 
   async function paint(chart) {
