@@ -57,6 +57,7 @@ def test_every_text_arrives_in_the_command_as_it_is(tmp_path, monkeypatch):
     monkeypatch.delenv("RFBENCH_DATA", raising=False)
     results, reports = f"results {FOLDER}", f"reports {FOLDER}"
     found = commands(tmp_path, "all") + commands(tmp_path, "partial") + commands(tmp_path, "probe")
+    found += [command for command in commands(tmp_path, "panels") if "rfbench panels" in command]
     for log in ("prepare", "train", "evaluate", "weights"):
         (tmp_path / results / "logs" / log).mkdir(parents=True)
     (tmp_path / "results" / "probe" / "logs").mkdir(parents=True)  # where the probe has its results by default
