@@ -109,14 +109,23 @@ def test_what_snakemake_reads_less_strictly_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "sentence"),
-    [
-        ("train.json", b"[]", "train.json: expected a record (a JSON object), found another value"),
-        ("train.json", b"\xff", "train.json: expected a record (JSON), found"),
-        ("work/timeouts", b"\xff\xfe", "timeouts: expected how often the training timed out, found b'\\xff\\xfe'"),
-    ],
+    ("content", "found"),
+    [(b"[]", "expected a record (a JSON object), found another value"), (b"\xff", "expected a record (JSON), found")],
 )
-def test_damaged_records_end_planning_with_one_sentence(tmp_path, monkeypatch, capsys, name, content, sentence):
+def test_a_damaged_record_is_named_and_stops_no_planning(tmp_path, capsys, content, found):
+    pipeline = Pipeline({**SMALLEST, "results": str(tmp_path)})
+    run = SimpleNamespace(dataset="SYN-IDRiD", pair="m2mrf_c", seed="0")
+    whole = pipeline.run_digest(run)
+    path = run_folder(tmp_path, run.dataset, run.pair, run.seed) / "train.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert pipeline.run_digest(run) == whole
+    said = capsys.readouterr().err
+    assert said.startswith("warning: ")
+    assert f"train.json: {found}" in said
+
+
+def test_what_cannot_be_read_while_jobs_are_planned_ends_with_one_sentence(tmp_path, monkeypatch, capsys):
     """An exception in a function of a rule's would reach the user as Snakemake's traceback."""
 
     def leave(status: int) -> None:
@@ -125,16 +134,15 @@ def test_damaged_records_end_planning_with_one_sentence(tmp_path, monkeypatch, c
     monkeypatch.setattr(os, "_exit", leave)
     pipeline = Pipeline({**SMALLEST, "results": str(tmp_path)})
     run = SimpleNamespace(dataset="SYN-IDRiD", pair="m2mrf_c", seed="0")
-    path = run_folder(tmp_path, run.dataset, run.pair, run.seed) / name
+    path = run_folder(tmp_path, run.dataset, run.pair, run.seed) / "work" / "timeouts"
     path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    asked = pipeline.continuations if name.startswith("work") else pipeline.run_digest
+    path.write_bytes(b"\xff\xfe")
     with pytest.raises(SystemExit) as caught:
-        asked(run)
+        pipeline.continuations(run)
     said = capsys.readouterr().err
     assert caught.value.code == 1
     assert said.count("\n") == 1
-    assert sentence in said
+    assert "timeouts: expected how often the training timed out, found b'\\xff\\xfe'" in said
 
 
 def page_faults(environment: dict[str, str]) -> int:
