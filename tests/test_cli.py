@@ -118,6 +118,23 @@ def test_ctrl_c_is_one_line_and_status_130(tmp_path):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(("missing", "told"), [("torch", True), ("torch.cuda", True), ("rfbench.nothing", False)])
+def test_a_package_that_is_not_installed(monkeypatch, capsys, missing, told):
+    def run(_):
+        raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)
+
+    monkeypatch.setattr(doctor, "run", run)
+    if told:
+        assert cli.main(["doctor"]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(
+            f"rfbench doctor: expected the package {missing}, which is not installed. Run `make env`"
+        )
+    else:
+        with pytest.raises(ModuleNotFoundError):
+            cli.main(["doctor"])
+
+
 def test_ctrl_c_while_a_verb_is_imported(monkeypatch, capsys):
     monkeypatch.setattr(cli, "build_parser", lambda verb: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(["train"]) == 130

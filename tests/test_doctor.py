@@ -104,3 +104,10 @@ def test_a_gpu_with_an_old_driver_or_a_hanging_one_is_missing(monkeypatch):
 
     monkeypatch.setattr(devices, "visible", hanging)
     assert doctor.check_device() == [("device", "missing", "nvidia-smi did not answer")]
+
+
+def test_without_torch_no_device_computes(monkeypatch):
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    ((what, state, sentence),) = doctor.check_device()
+    assert (what, state) == ("device", "missing")
+    assert "Run `make env`" in sentence

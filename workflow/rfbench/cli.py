@@ -103,6 +103,11 @@ def main(argv: list[str] | None = None) -> int:
         return status
     except RFBenchError as error:
         return _ended(f"{name}: {error}", 1)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] in ("rfbench", "operators"):
+            raise
+        advice = "Run `make env`, or activate the environment: . .venv/bin/activate."
+        return _ended(f"{name}: expected the package {error.name}, which is not installed. {advice}", 1)
     except KeyboardInterrupt:
         return _ended(f"{name}: interrupted", 130)
     except BrokenPipeError:

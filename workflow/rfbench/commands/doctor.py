@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -66,6 +67,8 @@ def _text(lock: Path) -> str:
 
 def check_device() -> list[Finding]:
     """What torch can compute on, and whether the driver is new enough for the GPU environment."""
+    if find_spec("torch") is None:
+        return [("device", "missing", "torch, which computes, is not installed. Run `make env`.")]
     import torch
 
     try:
