@@ -119,6 +119,6 @@ def _training_spec(points: list[dict], shown: dict[str, Sign]) -> dict:
     dashes = [[5 * length for length in sign.dash] or [1, 0] for sign in shown.values()]
     dash = {"field": "row", "type": "nominal", "legend": None, "scale": {"domain": list(shown), "range": dashes}}
     tooltip = told(("row", "operators"), ("x", "update"), ("y", "loss"))
-    encoding = {"x": quantity("x", "updates"), "y": quantity("y", "loss (Dice)"), "color": coloured(shown),
+    encoding = {"x": quantity("x", "updates"), "y": quantity("y", "loss"), "color": coloured(shown),
                 "strokeDash": dash, "tooltip": tooltip}  # fmt: skip
     return view(points, {"mark": {"type": "line", "strokeWidth": 1.4}, "encoding": encoding})

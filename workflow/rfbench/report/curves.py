@@ -126,7 +126,7 @@ def draw_training(results: Path, metrics: pd.DataFrame) -> plt.Figure:
             axes.plot(mean.index, mean, color=ACCENT, lw=1.2)
         axes.set_title(row.replace("/", "/\n") if len(row) > 20 else row, size=5, pad=2)
         axes.annotate(f"n={counts[row]}", (0.04, 0.05), xycoords="axes fraction", size=5)  # losses fall
-    _label_grid(grid, len(rows), "updates", "loss (Dice)")
+    _label_grid(grid, len(rows), "updates", "loss")
     _name_training(figure, metrics, baseline is not None)
     return figure
 
