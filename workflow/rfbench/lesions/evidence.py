@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rfbench.lesions import counts, histogram, npz
-from rfbench.lesions.truth import joined
+from rfbench.lesions.npz import joined, offsets
 
 NAME = "evidence.npz"
 TENTHS = (0, 1, 2, 5)  # of a lesion's pixels, for its scores; 0 is a single pixel
@@ -121,11 +121,11 @@ class Evidence:
             counts=np.array([part.counts for part in parts], np.int64).reshape(*shape, 2, len(counts.THRESHOLDS)),
             positives=np.array([part.positives for part in parts], np.int64).reshape(shape),
             pixels=np.array(pixels, np.int64),
-            hist_offsets=_offsets(bins),
+            hist_offsets=offsets(bins),
             hist_id=joined(bins, np.uint16),
             hist_all=joined([part.histogram[0, used] for part, used in zip(parts, bins, strict=True)], np.uint32),
             hist_positive=joined([part.histogram[1, used] for part, used in zip(parts, bins, strict=True)], np.uint32),
-            lesion_offsets=_offsets([detection.hits for detection in found]),
+            lesion_offsets=offsets([detection.hits for detection in found]),
             lesion_scores=joined([detection.scores for detection in found], np.float32, (len(TENTHS),)),
             lesion_hits=joined([detection.hits for detection in found], np.uint16),
             froc=np.array([detection.froc for detection in found], np.int32).reshape(
@@ -157,11 +157,6 @@ class Evidence:
         found["ap"] = np.array([counts.average_precision(*pair, tied) for pair in binned])
         bounds = np.array([counts.ap_bounds(*pair, tied) for pair in binned])
         return found | {"ap_error": np.abs(bounds - found["ap"][:, None]).max(1)}
-
-
-def _offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Where each of these arrays begins once they are joined, and where the last ends: int64."""
-    return np.append(0, np.cumsum([len(part) for part in parts], dtype=np.int64))
 
 
 def write(path: str | Path, evidence: Evidence) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from rfbench.lesions import npz
+from rfbench.lesions.npz import joined, offsets
 from rfbench.lesions.runlength import Runs
-from rfbench.lesions.truth import joined
 
 NAME = "masks.npz"
 MOST_RUNS = 100_000  # of an image and lesion: 0.8 MB of memory
@@ -53,7 +53,7 @@ class Masks:
             names=np.array(names, str),
             stems=np.array(stems, str),
             size=np.array(size, np.int32).reshape(-1, 2),
-            offsets=np.append(0, np.cumsum([len(starts) for starts in start], dtype=np.int64)),
+            offsets=offsets(start),
             noise=np.array([runs is None for runs in parts], bool).reshape(len(stems), len(names)),
             gap=joined([starts - ends for starts, ends in pairs], np.uint32),
             length=joined([ends - starts for starts, ends in zip(start, end, strict=True)], np.uint32),

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
@@ -45,3 +46,13 @@ def read(path: str | Path, kind: type[Record], what: str, advice: str) -> Record
         differing = ", ".join(sorted(found.keys() ^ names))
         raise RFBenchError(f"{path}: expected {what}, found other arrays ({differing}). {advice}")
     return kind(**found)
+
+
+def joined(parts: Sequence[np.ndarray], dtype: type, shape: tuple[int, ...] = ()) -> np.ndarray:
+    """Concatenate arrays (…, *shape), of which there may be none."""
+    return np.concatenate([np.zeros((0, *shape), dtype), *parts]).astype(dtype)
+
+
+def offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Where each of these arrays begins once they are joined, and where the last ends: int64."""
+    return np.append(0, np.cumsum([len(part) for part in parts], dtype=np.int64))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from rfbench.lesions import npz
+from rfbench.lesions.npz import joined
 from rfbench.lesions.runlength import Runs, components, expand, sums
 
 NAME = "lesions.npz"
@@ -156,11 +157,6 @@ class Truth:
         """Areas (L,) in IDRiD's pixels: those of its frame as they are, others by the diameter of the field of view."""
         scale = np.where((self.size == FRAME).all(axis=1), 1.0, (DIAMETER / self.diameter.astype(float)) ** 2)
         return self.area * scale[self.image]
-
-
-def joined(parts: Sequence[np.ndarray], dtype: type, shape: tuple[int, ...] = ()) -> np.ndarray:
-    """Concatenate arrays (…, *shape), of which there may be none."""
-    return np.concatenate([np.zeros((0, *shape), dtype), *parts]).astype(dtype)
 
 
 def write(path: str | Path, truth: Truth) -> None:
