@@ -1,7 +1,6 @@
 """Every pair against the baseline on every metric and lesion, with both intervals: results/differences.csv."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rfbench.statistics import comparison, jackknife
 from rfbench.statistics.population import UNKNOWN, Population, population
 from rfbench.statistics.retraining import retraining, spread, welch
 from rfbench.statistics.scores import COUNTED, Scores, scores_of
+from rfbench.threads import threads
 
 COLUMNS = [
     *("dataset", "metric", "lesion", "pair", "reference", "n", "difference", "sd", "df", "low", "high"),
@@ -146,8 +146,8 @@ def read_images(data: pd.DataFrame, scores: Scores, results: Path) -> Images:
     files = {run: path for run, path in files.items() if path.exists()}
     # Unpacking and counting, most of the time that statistics take, let other threads run meanwhile.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(cores) as threads:
-        kept = threads.map(lambda run: _without_each(run, files[run], there, scores), files)
+    with threads(cores) as pool:
+        kept = pool.map(lambda run: _without_each(run, files[run], there, scores), files)
         for run, (without, lesions, support) in zip(files, kept, strict=True):
             found.without[run], found.names, found.support = without, lesions, support
     return found
