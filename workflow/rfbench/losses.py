@@ -21,7 +21,8 @@ def dice_loss(logits: Tensor, label: Tensor, *, over_batch: bool = False) -> Ten
     Returns:
         A scalar in [0, 1].
     """
-    target = _one_map_a_lesion(logits, label)
+    _check(logits, label)
+    target = lesion_maps(label, logits.shape[1])
     probability = logits.float().sigmoid()  # (N, L, H, W)
     # mmseg's Dice sums over all but the first dimension: one row a map makes it "per image and lesion".
     if over_batch:
@@ -40,7 +41,8 @@ def cross_entropy(logits: Tensor, label: Tensor, *, positive_weight: float = 1.0
             those outnumber them in the batch, so that both sides weigh the same (class-balanced as in Xie and Tu's
             HED, 2015), yet at most so many times.
     """
-    target = _one_map_a_lesion(logits, label).float()
+    _check(logits, label)
+    target = lesion_maps(label, logits.shape[1]).float()
     if positive_weight == 1:
         return F.binary_cross_entropy_with_logits(logits.float(), target)
     count = target.sum((0, 2, 3), keepdim=True)  # (1, L, 1, 1)
@@ -50,8 +52,12 @@ def cross_entropy(logits: Tensor, label: Tensor, *, positive_weight: float = 1.0
     return F.binary_cross_entropy_with_logits(logits.float(), target, weight)
 
 
-def _one_map_a_lesion(logits: Tensor, label: Tensor) -> Tensor:
-    """Where each lesion is, bool, of the logits' shape (N, L, H, W)."""
+def lesion_maps(label: Tensor, num_lesions: int) -> Tensor:
+    """Label (N, H, W) -> where each lesion is, bool (N, L, H, W)."""
+    return label[:, None] == torch.arange(1, num_lesions + 1, device=label.device)[:, None, None]
+
+
+def _check(logits: Tensor, label: Tensor) -> None:
     if logits.dim() != 4 or label.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(
             "expected logits (N, L, H, W) and a label (N, H, W) of the same N, H, W; "
@@ -59,5 +65,3 @@ def _one_map_a_lesion(logits: Tensor, label: Tensor) -> Tensor:
         )
     if label.dtype != torch.int64:
         raise ValueError(f"expected an int64 label, got {label.dtype}.")
-    lesions = torch.arange(1, logits.shape[1] + 1, device=label.device)
-    return label[:, None] == lesions[:, None, None]

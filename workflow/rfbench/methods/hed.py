@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rfbench.competitors.method import Method
-from rfbench.methods.parts.sides import WEIGHTS, lesion_maps, side_logits, side_network
+from rfbench.losses import lesion_maps
+from rfbench.methods.parts.sides import WEIGHTS, side_logits, side_network
 from rfbench.models.segmentor import LesionSegmentor
 
 SCALE = 1e-4  # the paper's rate is 1e-6 for sums over pixels, the benchmark's 0.01: their steps become alike

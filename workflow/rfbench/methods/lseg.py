@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rfbench.competitors.method import Method
-from rfbench.methods.parts.sides import WEIGHTS, lesion_maps, side_logits, side_network
+from rfbench.losses import lesion_maps
+from rfbench.methods.parts.sides import WEIGHTS, side_logits, side_network
 from rfbench.models.segmentor import LesionSegmentor
 
 BINS = 5

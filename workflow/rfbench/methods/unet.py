@@ -19,8 +19,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from rfbench.competitors.method import Method
+from rfbench.losses import lesion_maps
 from rfbench.methods.parts.heads import check_size
-from rfbench.methods.parts.sides import lesion_maps
 from rfbench.methods.parts.sizes import divisor
 
 CONTEXTS = {"published": 184, "embedded": 0}  # px that a map loses in height and width; context is nine times the crop

@@ -61,11 +61,6 @@ def side_logits(network: LesionSegmentor, images: Tensor) -> list[Tensor]:
     return network.decode_head.outputs(network.backbone(images))
 
 
-def lesion_maps(labels: Tensor, num_lesions: int) -> Tensor:
-    """Labels (N, H, W) -> where each lesion is, bool (N, L, H, W)."""
-    return labels[:, None] == torch.arange(1, num_lesions + 1, device=labels.device)[:, None, None]
-
-
 WEIGHTS = {
     "torchvision": Weights(
         file=FILE, where=WHERE, rename=rename_trunk, ignored=CLASSIFIER, untouched=(r"decode_head\..*",)
