@@ -85,7 +85,7 @@ def test_a_network_goes_on_from_the_one_before(stride):
         nn.init.normal_(weight, std=0.05)
     network = method.build(4, size="embedded").eval()
     weights = method.weights[f"fcn{2 * stride}s"]
-    loaded = network.load_state_dict(weights.rename(before.state_dict()), strict=False)
+    loaded = network.load_state_dict(weights.named(before.state_dict()), strict=False)
     assert not loaded.unexpected_keys
     new = {
         8: ["double8.weight", "score_pool3.weight", "score_pool3.bias", "up8.weight"],
@@ -98,17 +98,17 @@ def test_a_network_goes_on_from_the_one_before(stride):
         each(image)
     assert torch.equal(scores["before"], scores["after"])
     with pytest.raises(RFBenchError, match="no known name"):
-        weights.rename(network.state_dict())
+        weights.named(network.state_dict())
 
 
 def test_fully_connected_layers_become_convolutions():
     """fc6 on a 7x7 map is the linear layer on its flattened cells."""
     file = files.vgg16(8, fully=512)
     network = fcn32s.build(4, size="embedded")
-    network.load_state_dict(fcn32s.METHOD.weights["torchvision"].rename(file), strict=False)
+    network.load_state_dict(fcn32s.METHOD.weights["torchvision"].named(file), strict=False)
     cells = torch.randn(2, 64, 7, 7)
     expected = F.linear(cells.flatten(1), file["classifier.0.weight"], file["classifier.0.bias"])
     torch.testing.assert_close(network.fc6(cells)[:, :, 3, 3], expected, rtol=1e-4, atol=1e-3)
     trunk = {name: tensor for name, tensor in file.items() if name.startswith("features")}
     with pytest.raises(RFBenchError, match=r"lacks the fully connected layer of fc6\.weight"):
-        fcn32s.METHOD.weights["torchvision"].rename(trunk)
+        fcn32s.METHOD.weights["torchvision"].named(trunk)

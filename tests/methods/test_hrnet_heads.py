@@ -15,7 +15,7 @@ def test_v1_is_the_baseline_without_lower_branches():
     baseline = rfbench.build_model("strideconv_bilinear", "hrnetv2_embedded").eval()
     network = hrnetv1.build(4, size="embedded").eval()
     weights = hrnetv1.METHOD.weights["openmmlab"]
-    network.load_state_dict(weights.rename(baseline.backbone.state_dict()), strict=False)
+    network.load_state_dict(weights.named(baseline.backbone.state_dict()), strict=False)
     image, head = torch.randn(1, 3, 64, 96), network.decode_head
     first = baseline.backbone(image)[0]
     (own,) = network.backbone(image)

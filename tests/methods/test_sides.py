@@ -102,7 +102,7 @@ def test_the_trunk_is_vgg16():
     """torchvision's layers one after the other (their file's places), maps taken before each pool."""
     file = files.vgg16(8, fully=8)
     network = hed.build(4, size="embedded")
-    network.load_state_dict(hed.METHOD.weights["torchvision"].rename(file), strict=False)
+    network.load_state_dict(hed.METHOD.weights["torchvision"].named(file), strict=False)
     x, place, expected = torch.randn(2, 3, 67, 96), 0, []
     maps = network.backbone(x)
     for count in (2, 2, 3, 3, 3):

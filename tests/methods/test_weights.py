@@ -17,13 +17,10 @@ RESNETS = ("deeplabv3plus", "dnl", "fpt", "maskrcnn", "pspnet", "spnet")
 
 def fit(weights, file, network):
     """Number of tensors that a file brings, after checking that they and what is declared untouched are the network."""
-    renamed, own = weights.rename(file), network.state_dict()
+    renamed, own = weights.named(file), network.state_dict()
     assert {name for name in renamed if name not in own} == set()
     assert {name for name in renamed if renamed[name].shape != own[name].shape} == set()
-    untouched = {name for name in own if any(re.fullmatch(pattern, name) for pattern in weights.untouched)}
-    assert own.keys() - renamed.keys() == untouched
-    ignored = [name for name in file if any(re.fullmatch(pattern, name) for pattern in weights.ignored)]
-    assert weights.rename({name: file[name] for name in file if name not in ignored}).keys() == renamed.keys()
+    assert own.keys() - renamed.keys() == set(filter(weights.leaves, own))
     return len(renamed)
 
 
@@ -113,7 +110,7 @@ def test_a_patch_of_swin_is_merged_as_the_authors_do(timm):
     method = METHODS["swin_upernet"]
     file = files.swin(16, (2, 2, 2, 2), (1, 2, 4, 8), timm)
     network = method.build(4, size="embedded")
-    network.load_state_dict(method.weights["authors"].rename(file), strict=False)
+    network.load_state_dict(method.weights["authors"].named(file), strict=False)
     x = torch.randn(2, 6, 8, 32)  # rows, columns, channels of stage 1's result
     cells = torch.cat([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], dim=-1).flatten(1, 2)
     name = f"layers.{1 + timm}.downsample"
@@ -130,7 +127,7 @@ def test_the_global_attention_of_twins_is_the_authors():
     file = files.twins((12, 24, 48, 96), (2, 2, 2, 2))
     file = {name: 0.2 * tensor for name, tensor in file.items()}
     network = method.build(4, size="embedded").eval()
-    network.load_state_dict(method.weights["authors"].rename(file), strict=False)
+    network.load_state_dict(method.weights["authors"].named(file), strict=False)
     x = torch.randn(2, 8 * 8, 24)
     part = {name.removeprefix("blocks.1.1.attn."): file[name] for name in file if name.startswith("blocks.1.1.attn.")}
     summary = torch.conv2d(x.mT.unflatten(2, (8, 8)), part["sr.weight"], part["sr.bias"], stride=4).flatten(2).mT
@@ -156,4 +153,4 @@ def test_the_global_attention_of_twins_is_the_authors():
 )
 def test_other_files_are_refused_by_name(name, option, file, wrong):
     with pytest.raises(RFBenchError, match=re.escape(wrong)):
-        METHODS[name].weights[option].rename(file)
+        METHODS[name].weights[option].named(file)

@@ -1,5 +1,6 @@
 """What a whole method declares: its network beside the operator pairs, and what it needs of its own."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,8 @@ class Weights:
     Args:
         file: what such files are called ("swin_base_patch4_window7_224_22k.pth …"), for messages.
         where: where to get it, in words and address.
-        rename: a state_dict of the file -> the network's names; raises RFBenchError at what it does not know.
+        rename: a state_dict of the file, less what is ignored -> the network's names; raises RFBenchError at what it
+            does not know.
         ignored: names of the file that the network has no use for (a classifier), as regular expressions.
         untouched: names of the network that the file does not hold (the head), as regular expressions.
     """
@@ -24,6 +26,22 @@ class Weights:
     rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     ignored: tuple[str, ...] = ()
     untouched: tuple[str, ...] = ()
+
+    def ignores(self, name: str) -> bool:
+        """Whether the network has no use for this name of a file."""
+        return any(re.fullmatch(pattern, name) for pattern in self.ignored)
+
+    def leaves(self, name: str) -> bool:
+        """Whether no such file holds this name of the network."""
+        return any(re.fullmatch(pattern, name) for pattern in self.untouched)
+
+    def named(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A file's tensors under the network's names, without those that are ignored.
+
+        Raises:
+            RFBenchError: a tensor is of no known name.
+        """
+        return dict(self.rename({name: tensor for name, tensor in state.items() if not self.ignores(name)}))
 
 
 @dataclass(frozen=True, kw_only=True)

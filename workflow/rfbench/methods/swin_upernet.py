@@ -65,12 +65,10 @@ _AUTHORS = renamer(
         (rf"layers\.(\d)\.blocks\.(\d+)\.mlp\.fc1\.{_TENSOR}", rf"{_BLOCK}.ffn.layers.0.0.\3"),
         (rf"layers\.(\d)\.blocks\.(\d+)\.mlp\.fc2\.{_TENSOR}", rf"{_BLOCK}.ffn.layers.1.\3"),
         (rf"layers\.(\d)\.(downsample\.(?:norm|reduction)\.{_TENSOR})", r"backbone.stages.\1.\2"),
-    ],
-    ignored=_UNUSED,
+    ]
 )
 _OPENMMLAB = renamer(
-    [(rf"(?:backbone\.)?((?:patch_embed|stages)\..*\.{_TENSOR}|.*\.relative_position_bias_table)", r"backbone.\1")],
-    ignored=(*_UNUSED, r"(?:backbone\.)?norm3?\..*"),
+    [(rf"(?:backbone\.)?((?:patch_embed|stages)\..*\.{_TENSOR}|.*\.relative_position_bias_table)", r"backbone.\1")]
 )
 
 

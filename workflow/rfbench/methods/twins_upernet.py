@@ -68,13 +68,9 @@ _RENAMED = renamer(
         (rf"blocks\.(\d)\.(\d*[13579])\.attn\.in_proj_{_TENSOR}", rf"{_BLOCK}.attn.attn.in_proj_\3"),
         (rf"blocks\.(\d)\.(\d+)\.mlp\.fc1\.{_TENSOR}", rf"{_BLOCK}.ffn.layers.0.0.\3"),
         (rf"blocks\.(\d)\.(\d+)\.mlp\.fc2\.{_TENSOR}", rf"{_BLOCK}.ffn.layers.1.\3"),
-    ],
-    ignored=_UNUSED,
+    ]
 )
-_OPENMMLAB = renamer(
-    [(r"(?:backbone\.)?((?:patch_embeds|position_encodings|layers)\..*)", r"backbone.\1")],
-    ignored=(*_UNUSED, r"(?:backbone\.)?norm.*"),
-)
+_OPENMMLAB = renamer([(r"(?:backbone\.)?((?:patch_embeds|position_encodings|layers)\..*)", r"backbone.\1")])
 
 
 def rename_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """A method's network as trainings, evaluations and profiles take every network; its weights from ImageNet files."""
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,14 +129,13 @@ def load_method_weights(model: MethodSegmentor, name: str, path: str | Path) -> 
     """
     weights, network = model.method.weights[name], model.network
     given = {key.removeprefix("network."): tensor for key, tensor in read_tensors(path).items()}  # of ours, too
-    kept = {key: tensor for key, tensor in given.items() if not _matches(weights.ignored, key)}
     try:
-        renamed = dict(weights.rename(kept))
+        renamed = weights.named(given)
     except RFBenchError as error:
         raise CheckpointError(f"{path}: {error} {_advice(weights)}") from error
     own = network.state_dict()
     unfit = sorted(key for key, tensor in renamed.items() if key not in own or own[key].shape != tensor.shape)
-    needed = {key for key in own if not key.endswith(".num_batches_tracked") and not _matches(weights.untouched, key)}
+    needed = {key for key in own if not key.endswith(".num_batches_tracked") and not weights.leaves(key)}
     missing = sorted(needed - renamed.keys())
     if unfit or missing:
         raise CheckpointError(
@@ -148,13 +146,9 @@ def load_method_weights(model: MethodSegmentor, name: str, path: str | Path) -> 
     check_values(network, path)
     return {
         "loaded": len(renamed),
-        "ignored": len(given) - len(kept),
+        "ignored": sum(map(weights.ignores, given)),
         "initialised": len(own.keys() - renamed.keys()),
     }
-
-
-def _matches(patterns: tuple[str, ...], key: str) -> bool:
-    return any(re.fullmatch(pattern, key) for pattern in patterns)
 
 
 def _advice(weights: "Weights") -> str:

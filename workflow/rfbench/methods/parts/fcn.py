@@ -101,10 +101,7 @@ def bilinear(channels: int, scale: int) -> nn.ConvTranspose2d:
     return conv
 
 
-_FULLY = renamer(
-    [*TRUNK, (r"classifier\.0\.(weight|bias)", r"fc6.\1"), (r"classifier\.3\.(weight|bias)", r"fc7.\1")],
-    ignored=(r"classifier\.6\..*",),
-)
+_FULLY = renamer([*TRUNK, (r"classifier\.0\.(weight|bias)", r"fc6.\1"), (r"classifier\.3\.(weight|bias)", r"fc7.\1")])
 
 
 def rename_vgg16(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -121,7 +118,6 @@ def _stage_before(stride: int) -> dict[str, Weights]:
     """Weights of the network with twice the stride, a checkpoint of this benchmark."""
     if stride == 32:
         return {}
-    ignored = (rf"up{2 * stride}\..*",)
     own = r"((?:backbone\.conv\d_\d|fc6|fc7|score|score_pool4|double16)\.(?:weight|bias))"
     before = f"fcn{2 * stride}s"
     new = {16: r"(?:double16|score_pool4|up16)\..*", 8: r"(?:double8|score_pool3|up8)\..*"}
@@ -129,8 +125,8 @@ def _stage_before(stride: int) -> dict[str, Weights]:
         before: Weights(
             file=f"model.pth of a run of {before}",
             where=f"the results of this benchmark: train {before} first",
-            rename=renamer([(own, r"\1")], ignored=ignored),
-            ignored=ignored,
+            rename=renamer([(own, r"\1")]),
+            ignored=(rf"up{2 * stride}\..*",),
             untouched=(new[stride],),
         )
     }

@@ -32,7 +32,7 @@ def hrnet_weights(*, multiscale: bool = True) -> dict[str, Weights]:
         "openmmlab": Weights(
             file="hrnetv2_w48-d2186c55.pth",
             where="OpenMMLab, https://mmassets.onedl.ai/pretrain/third_party/",
-            rename=renamer([(own, r"backbone.\1")], ignored=ignored),
+            rename=renamer([(own, r"backbone.\1")]),
             ignored=ignored,
             untouched=(r"decode_head\..*",),
         )

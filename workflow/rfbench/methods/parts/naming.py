@@ -10,25 +10,20 @@ from rfbench.errors import RFBenchError
 TENSOR = r"(?:weight|bias|running_mean|running_var|num_batches_tracked)"
 
 
-def renamer(
-    rules: Sequence[tuple[str, str]], *, ignored: Sequence[str] = ()
-) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+def renamer(rules: Sequence[tuple[str, str]]) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """A function that renames the tensors of a file, each by the first rule whose expression is its whole name.
 
     Args:
         rules: (regular expression, replacement) each.
-        ignored: names, as regular expressions, that are left out.
 
     Returns:
-        state_dict of the file -> state_dict under the network's names; it raises RFBenchError at a name that is
-        neither ignored nor of a rule.
+        state_dict of the file -> state_dict under the network's names; it raises RFBenchError at a name that
+        is of no rule.
     """
 
     def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         named, unknown = {}, []
         for name, tensor in state.items():
-            if any(re.fullmatch(pattern, name) for pattern in ignored):
-                continue
             new = next((re.sub(pattern, to, name) for pattern, to in rules if re.fullmatch(pattern, name)), None)
             if new is None:
                 unknown.append(name)

@@ -54,7 +54,7 @@ def resnet_weights(*untouched: str, prefix: str = "backbone.") -> dict[str, Weig
         untouched: names of the network, as regular expressions, that no such file holds.
     """
     rules = [(rf"((?:stem\.\d|conv1|bn1|{_BLOCK})\.{TENSOR})", rf"{prefix}\1")]
-    rename = renamer(rules, ignored=IGNORED)
+    rename = renamer(rules)
     return {
         "openmmlab": Weights(
             file="resnet101_v1c-e67eebb6.pth (depth 101) or resnet50_v1c-2cccc1ad.pth (depth 50)",

@@ -71,4 +71,4 @@ def _rules(prefix: str) -> list[tuple[str, str]]:
 
 CLASSIFIER = (r"classifier\..*",)
 TRUNK = _rules("backbone.")
-rename_trunk = renamer(TRUNK, ignored=CLASSIFIER)
+rename_trunk = renamer(TRUNK)
