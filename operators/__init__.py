@@ -24,14 +24,11 @@ rfbench.reassembly, .guided and .official, which count as part of the network).
 ``import operators`` is light; the first look-up imports the operator files and with them torch.
 """
 
-import difflib
 import functools
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -39,6 +36,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rfbench.errors import RFBenchError
+from rfbench.registry import imported, module_at, twice, unknown
 
 GROUP = "rfbench.operators"  # entry points of installed packages
 NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a pair, since file names and Snakemake's wildcards hold it
@@ -85,7 +83,7 @@ def get(name: str) -> Pair:
     try:
         return _pairs()[name]
     except KeyError:
-        raise RFBenchError(_unknown("operator pair", name, available())) from None
+        raise RFBenchError(unknown("operator pair", name, available())) from None
 
 
 def files(name: str) -> list[Path]:
@@ -160,7 +158,7 @@ def load_file(path: str | Path) -> list[str]:
     path = Path(path).resolve()
     known = [source for source in _sources().values() if Path(source.module.__file__).resolve() == path]
     if not known:
-        source = Source(path.stem, _imported(lambda: _module_of(path), str(path)), str(path))
+        source = Source(path.stem, _imported(lambda: module_at(path), str(path)), str(path))
         _loaded.append(source)
         _forget()
         try:
@@ -209,7 +207,7 @@ def _sources() -> dict[str, Source]:
     sources: dict[str, Source] = {}
     for source in [*found, *_loaded]:
         if source.name in sources:
-            raise RFBenchError(_twice("the operator", source.name, sources[source.name], source))
+            raise RFBenchError(twice("the operator", source.name, sources[source.name].origin, source.origin))
         sources[source.name] = source
     return sources
 
@@ -217,34 +215,11 @@ def _sources() -> dict[str, Source]:
 def _outside(entry: EntryPoint) -> Source:
     """The operator of an installed package."""
     origin = f"package {entry.dist.name} (entry point '{entry.name}')"
-    module = _imported(entry.load, origin)
-    if not isinstance(module, ModuleType):
-        kind = type(module).__name__
-        raise RFBenchError(f"{origin}: must name a module that declares PAIRS, DOWN and UP; {entry.value} is a {kind}.")
-    return Source(entry.name, module, origin)
-
-
-def _module_of(path: Path) -> ModuleType:
-    """The module of a Python file outside every package."""
-    if not path.is_file():
-        raise FileNotFoundError("no such file")
-    name = f"rfbench_loaded_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None:
-        raise ImportError("no Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return Source(entry.name, _imported(entry.load, origin), origin)
 
 
 def _imported(load: Callable[[], ModuleType], origin: str) -> ModuleType:
-    """load(); whatever foreign code raises becomes one sentence that names where it comes from."""
-    try:
-        return load()
-    except Exception as error:
-        raise RFBenchError(
-            f"{origin}: its operators cannot be imported ({type(error).__name__}: {error}). Repair or remove it."
-        ) from error
+    return imported(load, "its operators", origin, "PAIRS, DOWN and UP")
 
 
 @functools.cache
@@ -254,9 +229,10 @@ def _pairs() -> dict[str, Pair]:
     for source in _sources().values():
         for pair in source.pairs:
             if pair.name in pairs:
-                raise RFBenchError(_twice("the pair", pair.name, pairs[pair.name][1], source))
+                raise RFBenchError(twice("the pair", pair.name, pairs[pair.name][1].origin, source.origin))
             if pair.published_name in rows:
-                raise RFBenchError(_twice("the row", pair.published_name, rows[pair.published_name], source))
+                first = rows[pair.published_name].origin
+                raise RFBenchError(twice("the row", pair.published_name, first, source.origin))
             if not NAME.fullmatch(pair.name):
                 raise RFBenchError(
                     f"{source.origin}: pair names are small letters, digits and _, beginning with a letter; "
@@ -266,10 +242,6 @@ def _pairs() -> dict[str, Pair]:
             _owner("UP", pair.up, source)
             pairs[pair.name], rows[pair.published_name] = (pair, source), source
     return {name: pair for name, (pair, _) in pairs.items()}
-
-
-def _twice(what: str, name: str, first: Source, second: Source) -> str:
-    return f"{first.origin} and {second.origin} both declare {what} '{name}'. Rename one, or remove its package."
 
 
 def _owner(kind: str, path: str, asking: Source | None = None) -> str:
@@ -290,14 +262,8 @@ def _bound(kind: str, path: str, options: Options) -> Callable:
 
 def _check_options(operator: str, given: Mapping[str, object]) -> None:
     if operator not in _sources():
-        raise RFBenchError(_unknown("operator in operator_options", operator, list(_sources())))
+        raise RFBenchError(unknown("operator in operator_options", operator, _sources()))
     known = list(defaults(operator))
     for option in given:
         if option not in known:
-            raise RFBenchError(_unknown(f"option of operator '{operator}'", option, known))
-
-
-def _unknown(what: str, given: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(str(given), known, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f"Unknown {what} '{given}'.{hint} Available: {', '.join(known) or 'none'}."
+            raise RFBenchError(unknown(f"option of operator '{operator}'", option, known))

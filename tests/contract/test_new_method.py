@@ -51,7 +51,7 @@ def test_a_files_clauses_are_checked_by_its_path(tmp_path, capsys):
     assert cli.main(["check", str(file), "--only", "parameters"]) == 1
     assert "0 of 1 clauses kept" in capsys.readouterr().out
     assert cli.main(["check", "my_net", "--only", "paths"]) == 1
-    assert "--only: unknown clause 'paths'" in capsys.readouterr().err
+    assert "--only: Unknown clause 'paths'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

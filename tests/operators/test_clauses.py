@@ -182,7 +182,7 @@ def test_check_names_what_is_broken(toy, capsys):
     ("arguments", "message"),
     [
         (["lip_bilinaer"], "Did you mean 'lip_bilinear'"),
-        (["lip_bilinear", "--only", "gradeint"], "unknown clause 'gradeint'. Did you mean 'gradient'"),
+        (["lip_bilinear", "--only", "gradeint"], "Unknown clause 'gradeint'. Did you mean 'gradient'"),
         (["/nowhere/toy.py"], "/nowhere/toy.py: its operators cannot be imported .*no such file"),
     ],
 )

@@ -29,6 +29,7 @@ NEUTRAL = {
     "rfbench.competitors": "tells pairs and methods apart",
     "rfbench.competitors.methods": "finds the methods; each counts for its own runs",
     "rfbench.methods": "says what the package holds",
+    "rfbench.registry": "finds operators and methods; each counts for its own runs",
     "rfbench.stages": "decides what runs again",
     "rfbench.devices": "which device computes; a record's provenance names it",
     "rfbench.gpus": "which GPUs there are",

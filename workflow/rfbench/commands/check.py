@@ -1,7 +1,6 @@
 """`rfbench check`: an operator pair, or a method, against its contract."""
 
 import argparse
-import difflib
 import json
 
 from rich.box import SIMPLE
@@ -14,6 +13,7 @@ from rfbench import competitors
 from rfbench.competitors import methods
 from rfbench.contract.check import contract_of, examine
 from rfbench.errors import RFBenchError
+from rfbench.registry import unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +65,7 @@ def _chosen(pair: str, only: list[str] | None, fast: bool) -> list[str]:
     clauses, _ = contract_of(pair)
     for name in only or ():
         if name not in clauses:
-            close = difflib.get_close_matches(name, clauses, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise RFBenchError(f"--only: unknown clause '{name}'.{hint} Clauses: {', '.join(clauses)}.")
+            raise RFBenchError(f"--only: {unknown('clause', name, clauses)}")
     return [name for name, clause in clauses.items() if name in (only or clauses) and not (fast and clause.slow)]
 
 

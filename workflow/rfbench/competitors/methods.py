@@ -1,13 +1,10 @@
 """The whole methods that there are (`rfbench.methods`), found without importing one; `method` imports it, and torch."""
 
 import ast
-import difflib
 import functools
 import importlib
-import importlib.util
 import pkgutil
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -16,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rfbench.errors import RFBenchError
+from rfbench.registry import imported, module_at, twice, unknown
 
 if TYPE_CHECKING:
     from rfbench.competitors.method import Method
@@ -105,7 +103,7 @@ def load_file(path: str | Path) -> str:
     path = Path(path).resolve()
     if path.parent == FOLDER and path.stem in _sources():
         return path.stem
-    source = Source(path.stem, lambda: _module_at(path), str(path))
+    source = Source(path.stem, lambda: module_at(path), str(path))
     if source not in _loaded and not any(known.origin == source.origin for known in _loaded):
         _loaded.append(source)
         _forget()
@@ -141,10 +139,7 @@ def _sources() -> dict[str, Source]:
                 f"found '{source.name}'. Rename it."
             )
         if source.name in sources:
-            raise RFBenchError(
-                f"{sources[source.name].origin} and {source.origin} both declare the method '{source.name}'. "
-                "Rename one, or remove its package."
-            )
+            raise RFBenchError(twice("the method", source.name, sources[source.name].origin, source.origin))
         sources[source.name] = source
     return sources
 
@@ -163,35 +158,10 @@ def _source(name: str) -> Source:
     try:
         return _sources()[name]
     except KeyError:
-        known = available()
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise RFBenchError(f"Unknown method '{name}'.{hint} Available: {', '.join(known) or 'none'}.") from None
+        raise RFBenchError(unknown("method", name, available())) from None
 
 
 @functools.cache
 def _module(name: str) -> ModuleType:
-    """The method's module; whatever foreign code raises becomes one sentence that names where it comes from."""
     source = _source(name)
-    try:
-        module = source.load()
-    except Exception as error:
-        raise RFBenchError(
-            f"{source.origin}: the method cannot be imported ({type(error).__name__}: {error}). Repair or remove it."
-        ) from error
-    if not isinstance(module, ModuleType):
-        raise RFBenchError(f"{source.origin}: must name a module that declares METHOD, not a {type(module).__name__}.")
-    return module
-
-
-def _module_at(path: Path) -> ModuleType:
-    """The module of a Python file outside every package."""
-    if not path.is_file():
-        raise FileNotFoundError("no such file")
-    name = f"rfbench_method_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None:
-        raise ImportError("no Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return imported(source.load, "the method", source.origin, DECLARED)

@@ -1,8 +1,7 @@
 """HRNetV2 widths by name, as mmseg's `extra` configuration."""
 
-import difflib
-
 from rfbench.errors import RFBenchError
+from rfbench.registry import unknown
 
 
 def stages(channels: tuple[int, ...], modules: tuple[int, ...], blocks: int, first: dict) -> dict:
@@ -31,9 +30,7 @@ BACKBONES = {
 def configuration(name: str) -> dict:
     """mmseg's `extra` of the backbone of that name."""
     if name not in BACKBONES:
-        close = difflib.get_close_matches(name, BACKBONES, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise RFBenchError(f"Unknown backbone '{name}'.{hint} Available: {', '.join(BACKBONES)}.")
+        raise RFBenchError(unknown("backbone", name, BACKBONES))
     return BACKBONES[name]
 
 
