@@ -1,7 +1,5 @@
 """The page in Chromium: nothing fails, nothing is fetched, and a reader can choose, sort, filter and follow."""
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -9,21 +7,16 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from rfbench.page import render
 from rfbench.page.model import build
 from rfbench.report.reading import read_metrics
 
-from . import drawn_results
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (make env installs it)")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if not (CHROMIUM and DRIVER):
-    pytest.skip("no chromium and chromedriver (apt install chromium chromium-driver)", allow_module_level=True)
+from . import chromium, drawn_results
+from .chromium import schemed, shown
 
 pytestmark = pytest.mark.slow  # a minute or two in all
 
@@ -37,29 +30,6 @@ def address(tmp_path_factory) -> str:
     page = build(read_metrics(folder / "metrics.csv"), folder, Path("reports/tables"))
     render.write(folder / "report.html", page)
     return (folder / "report.html").as_uri()
-
-
-def start(*, scripts: bool = True):
-    """A browser of 1280x900 px that logs its console and its requests."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # which root cannot have
-    if not scripts:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-
-
-@pytest.fixture(scope="module")
-def browsers():
-    """One browser with scripts and one without."""
-    found = {scripts: start(scripts=scripts) for scripts in (True, False)}
-    yield found
-    for browser in found.values():
-        browser.quit()
 
 
 @pytest.fixture
@@ -86,11 +56,6 @@ def drawn(browser) -> None:
     )
 
 
-def shown(browser, query: str) -> list:
-    """What a reader sees of the elements."""
-    return [element for element in browser.find_elements(By.CSS_SELECTOR, query) if element.is_displayed()]
-
-
 def choose(browser, **choices: str) -> None:
     """Use the selectors."""
     for name, value in choices.items():
@@ -109,11 +74,8 @@ def test_the_console_is_silent_and_nothing_is_fetched(browser):
     for summary in shown(browser, "#more > details > summary"):
         summary.click()
     drawn(browser)
-    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-    assert asked
-    assert {url.partition(":")[0] for url in asked} <= {"file", "about"}
+    assert chromium.complaints(browser) == []
+    assert {"file"} <= chromium.requested(browser) <= {"file", "about"}
 
 
 def test_the_first_screen_answers(browser):
@@ -255,12 +217,6 @@ def test_nothing_is_wider_than_a_narrow_window(browser, width, scale):
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def schemed(browser, scheme: str) -> None:
-    """Ask for light or dark."""
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
 def test_dark_is_dark_with_charts_that_can_be_read(browser):
     def light(colour):
         red, green, blue = (int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")[:3])
@@ -301,7 +257,6 @@ def test_everything_is_reached_by_keyboard(browser):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(browser, scheme):
-    axe = pytest.importorskip("axe_core_python.base", reason="axe-core-python is not installed (make env installs it)")
     try:
         schemed(browser, scheme)
         for summary in shown(
@@ -309,12 +264,7 @@ def test_axe_finds_no_violation(browser, scheme):
         ):
             summary.click()
         drawn(browser)
-        browser.set_script_timeout(120)
-        browser.execute_script(axe.AXE_SCRIPT)
-        found = browser.execute_async_script(
-            "const done = arguments[0]; axe.run({resultTypes: ['violations']}).then(r => done(r.violations))"
-        )
-        assert [(one["id"], one["help"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found] == []
+        assert chromium.violations(browser) == []
     finally:
         schemed(browser, "light")
 

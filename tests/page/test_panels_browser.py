@@ -1,7 +1,5 @@
 """The panels in Chromium: nothing fails, nothing is fetched, and all views of a case move together."""
 
-import json
-
 import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
@@ -11,8 +9,8 @@ from rfbench.page import panels as page
 from rfbench.report.panels import gather
 from rfbench.report.reading import read_metrics
 
-from . import drawn_panels
-from .test_browser import schemed, shown, start
+from . import chromium, drawn_panels
+from .chromium import schemed, shown
 
 pytestmark = pytest.mark.slow
 
@@ -25,15 +23,6 @@ def address(tmp_path_factory) -> str:
     metrics = read_metrics(folder / "metrics.csv")
     page.write(folder / "panels.html", [gather(metrics, folder, drawn_panels.dataset())], "0" * 64)
     return (folder / "panels.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browsers():
-    """One browser with scripts and one without."""
-    found = {scripts: start(scripts=scripts) for scripts in (True, False)}
-    yield found
-    for browser in found.values():
-        browser.quit()
 
 
 @pytest.fixture
@@ -63,11 +52,8 @@ def transforms(one) -> list[list[float]]:
 
 def test_the_console_is_silent_and_nothing_is_fetched(browser):
     browser.execute_script("document.querySelectorAll('.case').forEach(one => one.scrollIntoView())")
-    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-    assert asked
-    assert {url.partition(":")[0] for url in asked} <= {"file", "about", "data"}
+    assert chromium.complaints(browser) == []
+    assert {"file"} <= chromium.requested(browser) <= {"file", "about", "data"}
 
 
 def test_photographs_and_outlines_are_drawn(browser):
@@ -162,14 +148,8 @@ def test_nothing_is_wider_than_a_narrow_window(browser, width, scale):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(browser, scheme):
-    axe = pytest.importorskip("axe_core_python.base", reason="axe-core-python is not installed (make env installs it)")
     try:
         schemed(browser, scheme)
-        browser.set_script_timeout(120)
-        browser.execute_script(axe.AXE_SCRIPT)
-        found = browser.execute_async_script(
-            "const done = arguments[0]; axe.run({resultTypes: ['violations']}).then(r => done(r.violations))"
-        )
-        assert [(one["id"], one["help"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found] == []
+        assert chromium.violations(browser) == []
     finally:
         schemed(browser, "light")
