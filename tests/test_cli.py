@@ -315,7 +315,7 @@ class Halting(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"weights")
 
     def log_message(self, *_):
-        pass
+        """Nothing: http.server would write every request to stderr."""
 
 
 def test_a_download_that_breaks_off_leaves_nothing(tmp_path, capsys):

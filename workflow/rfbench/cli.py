@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     except RFBenchError as error:
         return _ended(f"{name}: {error}", 1)
     except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] in ("rfbench", "operators"):
+        if error.name is None or error.name.partition(".")[0] in ("rfbench", "operators"):
             raise
         advice = "Run `make env`, or activate the environment: . .venv/bin/activate."
         return _ended(f"{name}: expected the package {error.name}, which is not installed. {advice}", 1)

@@ -400,7 +400,7 @@ class Settings(Section):
     """Whole networks to train beside the pairs, `paper` for those that the paper compares, or `all`; docs/methods.md
     lists them. Each has the pairs' data, recipe and evaluation, but for what its paper needs otherwise."""
     method_recipes: Annotated[dict[str, dict[str, Any]], Field(exclude_if=_as_before_there_was_the_key)] = {}
-    """Keys of the recipe that a method is trained with instead, by method, as {swin_b: {optimizer: {…}}}. They go
+    """Keys of the recipe that a method is trained with instead, by method, as {swin_upernet: {optimizer: {…}}}. They go
     before those that the method declares itself, which go before the recipe's."""
     sweep: dict[
         Annotated[str, Field(strict=True, pattern="^[a-z0-9_]+$")], Annotated[dict[str, Swept], Field(min_length=1)]
