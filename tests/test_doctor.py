@@ -3,6 +3,8 @@
 import argparse
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -111,3 +113,15 @@ def test_without_torch_no_device_computes(monkeypatch):
     ((what, state, sentence),) = doctor.check_device()
     assert (what, state) == ("device", "missing")
     assert "Run `make env`" in sentence
+
+
+def test_without_torch_the_rest_is_told():
+    """In a process of its own, where an import of torch fails as it does where it is not installed."""
+    code = "import sys; sys.modules['torch'] = None; from rfbench.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "doctor", "--config", ROOT / "config" / "ci.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = " ".join(done.stdout.split())
+    assert "torch, which computes, is not installed" in said
+    assert "valid as far as can be said without torch" in said
+    assert "Python" in said
