@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from rfbench.errors import RFBenchError
 from rfbench.evaluation.lesions import match
 from rfbench.evaluation.recording import Recorder
-from rfbench.lesions import counts, evidence, histogram, lesion_metrics, truth
+from rfbench.lesions import counts, evidence, histogram, lesion_metrics, masks, truth
 from rfbench.names import LESIONS
 
 from ..evaluation.maps import KINDS, label_map, score_maps
@@ -32,11 +32,24 @@ def images(seed: int, kinds, size=(40, 56)) -> list[tuple[np.ndarray, np.ndarray
     return [(label, score_maps(rng, label, kind)) for label, kind in zip(labels, kinds, strict=True)]
 
 
-def recorded(pairs) -> Recorder:
-    recorder = Recorder(LESIONS)
+def recorded(pairs, threads: int = 1) -> Recorder:
+    recorder = Recorder(LESIONS, threads)
     for i, (label, scores) in enumerate(pairs):
         recorder.update(f"image{i}", torch.from_numpy(scores), torch.from_numpy(label), 50.0)
     return recorder
+
+
+def test_threads_change_nothing(tmp_path):
+    """Three threads share four lesions, on images of very different cost; the files are the same bytes."""
+    pairs = images(7, KINDS, size=(120, 160))
+    for threads in (1, 3, 9):
+        recorder = recorded(pairs, threads)
+        evidence.write(tmp_path / f"{threads}.npz", recorder.evidence())
+        masks.write(tmp_path / f"masks{threads}.npz", recorder.masks())
+        assert recorder.metrics.details() == recorded(pairs).metrics.details()
+    for name in ("", "masks"):
+        one, three, nine = ((tmp_path / f"{name}{threads}.npz").read_bytes() for threads in (1, 3, 9))
+        assert one == three == nine
 
 
 def check_metrics(recorder: Recorder, kept: evidence.Evidence) -> None:

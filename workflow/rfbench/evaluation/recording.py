@@ -1,6 +1,7 @@
 """Judge a run image by image: its metrics, its evidence (evidence.py) and its masks from one pass over the pixels."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from torch import Tensor
 
@@ -19,13 +20,14 @@ class Recorder:
 
     Args:
         lesions: names, one per probability channel.
+        threads: that share an image's lesions.
 
     Attributes:
         metrics: of the images so far.
     """
 
-    def __init__(self, lesions: Sequence[str] = LESIONS):
-        self.metrics = LesionMetrics(lesions)
+    def __init__(self, lesions: Sequence[str] = LESIONS, threads: int = 1):
+        self.metrics = LesionMetrics(lesions, threads)
         self._stems, self._sizes, self._diameters = [], [], []
         self._found: list[ImageLesions] = []
         self._parts: list[ImageEvidence] = []
@@ -45,24 +47,23 @@ class Recorder:
         Raises:
             ValueError: as LesionMetrics.update.
         """
-        parts, masks, shown = [], [], label.cpu().numpy()
-        lesions: list[ImageLesions] = []
+        shown = label.cpu().numpy()
+        lesions = cache(lambda: ImageLesions.of(shown))  # asked for once the label map is known to be one
+        found: dict[int, tuple[ImageEvidence, Runs | None]] = {}
 
         def keep(c: int, channel: pixels.Channel) -> None:
-            if not lesions:  # here, once the label map is known to be one
-                lesions.append(ImageLesions.of(shown))
-            found = detect(channel.scores, channel.levels, lesions[0], c)
+            detection = detect(channel.scores, channel.levels, lesions(), c)
             binned = pixels.coarse(channel.histogram)
-            parts.append(ImageEvidence(channel.above, len(channel.where), binned, found))
-            masks.append(runs_of(channel.levels > AT_HALF))
+            part = ImageEvidence(channel.above, len(channel.where), binned, detection)
+            found[c] = part, runs_of(channel.levels > AT_HALF)
 
         counts = self.metrics.update(prob, label, keep)
         self._stems.append(stem)
         self._sizes.append((shown.shape[1], shown.shape[0]))
         self._diameters.append(diameter)
-        self._found.append(lesions[0])
-        self._parts += parts
-        self._masks += masks
+        self._found.append(lesions())
+        self._parts += [found[c][0] for c in sorted(found)]
+        self._masks += [found[c][1] for c in sorted(found)]
         return counts
 
     def evidence(self) -> Evidence:

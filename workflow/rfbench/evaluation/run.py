@@ -41,7 +41,7 @@ from rfbench.models.checkpoint import load_checkpoint
 from rfbench.models.initial import initial_model
 from rfbench.names import MIN_SIZE
 from rfbench.precision import set_precision
-from rfbench.settings import RunSettings
+from rfbench.settings import Recipe, RunSettings
 
 if TYPE_CHECKING:
     from rfbench.runs import Run
@@ -97,15 +97,16 @@ def evaluate_model(
     eval_size: str,
     keep: Callable[[str, torch.Tensor], None] | None = None,
     recorder: Recorder | None = None,
+    threads: int = 1,
 ) -> tuple[LesionMetrics, list[dict]]:
     """Metrics of a network over a split, and its counts at 0.5 per image (rows stem, lesion, tp, predicted, positives).
 
     `keep` is given each image's stem and probabilities (L, H, W); for the others see `predict`. `recorder`, a new one
     of these lesions, gathers the evidence, too, and its metrics are returned. Without it, memory does not grow with
-    the number of images.
+    the number of images, and `threads` count the lesions of each.
     """
     model = model.to(device).eval()
-    metrics, rows = recorder.metrics if recorder else LesionMetrics(lesions), []
+    metrics, rows = recorder.metrics if recorder else LesionMetrics(lesions, threads), []
     images = list(read_manifest(manifest, split, lesions).itertuples())
     console = Console(stderr=True)
     for row in track(images, f"evaluating {split}", console=console, disable=not console.is_terminal):
@@ -182,10 +183,11 @@ def evaluate(
     }
     rows: list[dict] = []
     curves: list[dict] = []
-    recorder = Recorder(run.settings.dataset.lesions)  # stays empty for a training that is not done
-    chosen = pick_device(device)
+    chosen, recipe = pick_device(device), run.settings.recipe
+    counting = counting_threads(recipe, chosen)
+    recorder = Recorder(run.settings.dataset.lesions, counting)  # stays empty for a training that is not done
     set_precision(tf32=False, cudnn_benchmark=False)
-    torch.set_num_threads(run.settings.recipe.threads)
+    torch.set_num_threads(recipe.threads)
     if training["state"] == "done":
         judge = partial(
             evaluate_model,
@@ -206,7 +208,7 @@ def evaluate(
         }
         if run.evaluation.untrained:
             untrained, _ = initial_model(run.settings, weights)
-            record["untrained"] = judge(untrained)[0].compute()
+            record["untrained"] = judge(untrained, threads=counting)[0].compute()
     record["provenance"] = devices.provenance_on(chosen)
     provenance.write_csv(output.with_name("per_image.csv"), ("stem", "lesion", "tp", "predicted", "positives"), rows)
     provenance.write_csv(output.with_name("pr_curves.csv"), ("lesion", "curve", "recall", "precision"), curves)
@@ -217,6 +219,11 @@ def evaluate(
     })  # fmt: skip
     provenance.write_json(output, record)
     return record
+
+
+def counting_threads(recipe: Recipe, device: torch.device) -> int:
+    """Threads that share an image's lesions: those of the job and, beside a GPU, its loader's, which are idle now."""
+    return recipe.threads + (recipe.workers if device.type == "cuda" else 0)
 
 
 def curve_points(metrics: LesionMetrics) -> list[dict]:

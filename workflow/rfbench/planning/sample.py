@@ -29,7 +29,7 @@ from rfbench.devices import device_name, pick_device
 from rfbench.errors import RFBenchError
 from rfbench.evaluation.ground_truth import fit_diameter, fit_label
 from rfbench.evaluation.recording import Recorder
-from rfbench.evaluation.run import predict
+from rfbench.evaluation.run import counting_threads, predict
 from rfbench.models import assemble
 from rfbench.names import BASELINE_PAIR
 from rfbench.precision import set_precision
@@ -228,7 +228,7 @@ def measure_images(settings: Settings, name: str, device: torch.device) -> dict:
         stream = TrainingStream(manifest, dataset, settings.recipe, seed=0)
         draw = _drawing(stream, image, label, ratio)
         load = _loading(stream, dataset, settings.recipe) if settings.recipe.workers else draw
-        judge = _fastest(lambda: _judge(dataset, image, label, device), passes=1)
+        judge = _fastest(lambda: _judge(settings, name, image, label, device), passes=1)
         kept = sum((manifest.parent / path).stat().st_size for path in (row.image, row.label))
         if dataset.kind == "synthetic":  # the generated archive stays, two images of it
             kept += sum(file.stat().st_size for file in (manifest.parent / "raw").rglob("*") if file.is_file()) // 2
@@ -305,9 +305,11 @@ def _counts(settings: Settings, name: str) -> dict[str, int]:
     return counts | {"train": counts["train"] - held, "val": counts["val"] + held}
 
 
-def _judge(dataset: Dataset, image, label, device: torch.device) -> None:
+def _judge(settings: Settings, name: str, image, label, device: torch.device) -> None:
     """All of an image's evaluation but reading it and the network."""
-    recorder, scale, eval_size = Recorder(dataset.lesions), dataset.scale, dataset.eval_size
+    dataset = settings.datasets[name]
+    recorder = Recorder(dataset.lesions, counting_threads(settings.recipe, device))
+    scale, eval_size = dataset.scale, dataset.eval_size
     target = torch.from_numpy(fit_label(label, scale, eval_size)).to(device)
     maps = predict(_Nothing(len(dataset.lesions), device), image, scale, device, eval_size)
     recorder.update("image", maps, target, fit_diameter(image, scale, eval_size))
