@@ -15,7 +15,8 @@ from rfbench.probe.report import correlation, row_name, state
 from rfbench.report.plotting import ACCENT, GREY, MM, STYLE, WIDTH, as_svg, entitle, legend, plt, save, signs
 
 SIZES, TRADEOFF, EXTERNAL = NAMES = ("probe_sizes", "probe_tradeoff", "probe_external")
-_COLUMNS = 3
+_COLUMNS, _ABREAST = 3, 6  # panels beside each other, in the figure and in the picture of half a page
+_LONGEST = 20  # letters of a row that a panel has place for
 
 
 def draw_all(
@@ -33,13 +34,13 @@ def draw_all(
 
 
 def picture(path: Path, table: pd.DataFrame, outcome: Outcome, protocol: Protocol, pairs: Sequence[str]) -> None:
-    """Write the figure of sizes as one SVG, a row of panels; arguments as of `draw_all`."""
+    """Write the figure of sizes as one wide SVG; arguments as of `draw_all`."""
     scores, head = Scores(table, protocol), _head(outcome, protocol)
     shown = [pair for pair in pairs if len(scores.of(Group("fusion", pair), protocol.analysis.tiny))]
     if len(shown) < len(pairs):
         head[0] += f"; preliminary: {len(shown)} of {len(pairs)} operator pairs"
     with plt.rc_context(STYLE):
-        figure = draw_sizes(scores, shown, head, columns=max(1, len(shown) - 1), width=160 * MM)
+        figure = draw_sizes(scores, shown, head, columns=max(1, min(len(shown) - 1, _ABREAST)), width=160 * MM)
         write_changed(path, as_svg(figure))
 
 
@@ -69,14 +70,15 @@ def draw_sizes(
             name = row_name(network) if network == analysis.reference else "the pair above the panel"
             handles[name] = axes.errorbar(range(len(sizes)), 100 * mean, yerr=100 * spread, fmt="o-", ms=2, capsize=1.5,
                                           lw=0.8, elinewidth=0.7, **style)  # fmt: skip
-        axes.set_title(row_name(pair), size=5.5)
+        name = row_name(pair)
+        axes.set_title(name if len(name) <= _LONGEST else name.replace("/", "/\n"), size=5.5)
         axes.annotate(f"n={found[0].n}", (0.04, 0.88), xycoords="axes fraction", size=5.5)
         axes.set_xticks(range(len(sizes)), sizes)
         axes.set_ylim(0, 100)
         axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("AP, %")
-    for axes in grid[-1]:
+    for axes in grid.flat[: len(others)][-grid.shape[1] :]:  # the last of each column
         axes.set_xlabel("cells of the lesion")
     entitle(figure, [*head, f"AP against background, mean and {100 * analysis.level:g} % interval over n seeds"])
     legend(figure, handles)
