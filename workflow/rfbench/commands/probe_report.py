@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         kept, accepted = keeping.reasons(probe.results), keeping.accepted(probe.results)
         table, holes = records.gather(probe.protocol, probe.groups, probe.results, accepted)
         records.write(table, table_path(probe))
+        table = records.read(table_path(probe), probe.protocol)  # with the digits that are kept
     with importing():
         from rfbench.probe import analysis, figures, report
 
