@@ -25,7 +25,7 @@ _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a tex
 
 
 def cross_checks(settings: Settings, registry: bool) -> list[str]:
-    """What types cannot say: registered pairs and options, names of synthetic sets, sizes that fit together."""
+    """What types cannot say: registered competitors and options, names of synthetic sets, sizes that fit together."""
     problems = []
     if registry:
         problems += _pair_problems(settings)
@@ -267,11 +267,14 @@ def _pair_problems(settings: Settings) -> list[str]:
         if pair not in known:
             problems.append(f"pairs: unknown pair {pair}.{near(pair, known)}")
     if not settings.pairs and not settings.methods:
-        problems.append("pairs: expected operator pairs, `paper` or `all`, found none. `rfbench operators` lists them.")
+        problems.append(
+            "pairs: expected operator pairs (`rfbench operators` lists them), `paper` or `all`, found none, "
+            "and no methods either."
+        )
     if not problems and settings.paper_rows_only and not settings.sweep:
         trained = {dataset for dataset, _, _ in run_names(settings)}
         problems = [
-            f"paper_rows_only: the paper's tables print none of the configured pairs on datasets.{name} "
+            f"paper_rows_only: the paper's tables print none of the configured pairs and methods on datasets.{name} "
             f"(kind {dataset.kind}). Leave the data set or the key out."
             for name, dataset in settings.datasets.items()
             if name not in trained

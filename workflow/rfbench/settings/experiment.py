@@ -10,14 +10,14 @@ from rfbench.settings.models import Pretrained, Recipe, Settings, Training
 
 
 def run_names(settings: Settings) -> list[tuple[str, str, int]]:
-    """The runs of a configuration: (data set, pair, variant or method, seed), in the configuration's order."""
+    """The runs of a configuration: (data set, competitor, seed), in the configuration's order."""
     if settings.paper_rows_only:
         from rfbench.published import printed_rows  # pandas, which most commands need not wait for
     return [
-        (name, pair, seed)
+        (name, competitor, seed)
         for name, dataset in settings.datasets.items()
-        for pair in (*settings.pairs, *variants(settings), *settings.methods)
-        if not settings.paper_rows_only or competitors.row(pair) in printed_rows(dataset.layout)
+        for competitor in (*settings.pairs, *variants(settings), *settings.methods)
+        if not settings.paper_rows_only or competitors.row(competitor) in printed_rows(dataset.layout)
         for seed in settings.seeds
     ]
 
@@ -55,12 +55,12 @@ def swept_variants(settings: Settings) -> list[Variant]:
 
 
 def swept_options(settings: Settings, name: str) -> dict:
-    """All options of the operators that the configuration sweeps for this pair or variant, with the values it has."""
-    pair, _ = network(settings, name)
+    """All options of the operators that the configuration sweeps for this competitor, with the values it has."""
+    pair, _ = network(settings, name)  # or a method, of which nothing is swept
     if not settings.sweep.get(pair):
         return {}
     own = effective_options(settings, name)
-    return {option: value for operator in settings.sweep.get(pair, {}) for option, value in own[operator].items()}
+    return {option: value for operator in settings.sweep[pair] for option, value in own[operator].items()}
 
 
 def effective_options(settings: Settings, name: str) -> dict[str, dict]:

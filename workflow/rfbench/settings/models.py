@@ -374,7 +374,7 @@ class Evaluation(Section):
 
 
 class Profile(Section):
-    """How parameters, FLOPs, memory and speed of the pairs are measured (`rfbench profile`)."""
+    """How parameters, FLOPs, memory and speed of what competes are measured (`rfbench profile`)."""
 
     rounds: Annotated[Whole, Field(ge=1, le=10000, json_schema_extra=_because("each times every network"))] = 9
     """Timings of every network, interleaved; ratios are medians over them."""
@@ -383,7 +383,7 @@ class Profile(Section):
     fused: Flag = True
     """Time every pair's form for inference (`rfbench.fuse`), too."""
     paper: Flag = True
-    """Count FLOPs and memory of the paper's network, HRNetV2-W48, too; one or two seconds a pair."""
+    """Count FLOPs and memory of the paper's network, HRNetV2-W48, too; one or two seconds a competitor."""
 
 
 Seed = Annotated[Whole, Field(ge=0, le=2**32 - 1)]
@@ -409,9 +409,9 @@ class Settings(Section):
     run per data set and seed, `<pair>_<option>_<value>`; all other options keep the pair's setting
     (model.operator_options), and a value that equals it is the pair's own run. Table 1 shows them."""
     paper_rows_only: Flag = False
-    """Of the data sets and pairs, train only the combinations that the paper's tables print."""
+    """Of the data sets and competitors, train only the combinations that the paper's tables print."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), EachOnce()] = (0, 1, 2)
-    """One training per data set, pair and seed. The paper averages three repetitions."""
+    """One training per data set, competitor and seed. The paper averages three repetitions."""
     results: Folder = "results"
     """Folder of everything that runs produce. Give another one to keep two configurations apart."""
     reports: Folder = "reports"

@@ -35,7 +35,7 @@ class RunSettings(Section):
 
     dataset: RunDataset
     pair: Line
-    """What competes: an operator pair, or a method."""
+    """What competes, an operator pair or a method; under the name that records have for it."""
     seed: Whole
     model: RunModel
     recipe: Training
@@ -46,10 +46,10 @@ class RunSettings(Section):
         return digest(self.model_dump(mode="json"))
 
 
-def run_settings(settings: Settings, dataset: str, pair: str, seed: int) -> RunSettings:
-    """The settings of one run of a configuration; `pair` may be a variant of its sweep, or a method."""
-    base, options = network(settings, pair)
-    whole, pretrained = pair in settings.methods, pretrained_of(settings, pair)
+def run_settings(settings: Settings, dataset: str, competitor: str, seed: int) -> RunSettings:
+    """The settings of one run of a configuration; `competitor` may be a variant of its sweep, or a method."""
+    base, options = network(settings, competitor)
+    whole, pretrained = competitor in settings.methods, pretrained_of(settings, competitor)
     return RunSettings.model_construct(
         dataset=RunDataset.model_construct(name=dataset, **_part(settings.datasets[dataset], Protocol)),
         pair=base,
@@ -61,7 +61,7 @@ def run_settings(settings: Settings, dataset: str, pair: str, seed: int) -> RunS
             pretrained=pretrained.name if pretrained else "none",
             weights=pretrained.file if whole and pretrained else None,
         ),
-        recipe=Training.model_construct(**_part(recipe_of(settings, pair), Training)),
+        recipe=Training.model_construct(**_part(recipe_of(settings, competitor), Training)),
     )
 
 

@@ -38,9 +38,9 @@ def _without(key: str, pretrained: Pretrained) -> str:
     return f"leave the key out. The file is called {about.file}: {about.where}."
 
 
-def weights_file(settings: Settings, pair: str) -> Path | None:
-    """Where the ImageNet weights of a pair, variant or method are kept, once fetched; None where it has none."""
-    pretrained = pretrained_of(settings, pair)
+def weights_file(settings: Settings, competitor: str) -> Path | None:
+    """Where the ImageNet weights of a competitor are kept, once fetched; None where it has none."""
+    pretrained = pretrained_of(settings, competitor)
     return _kept(settings, pretrained) if pretrained else None
 
 
