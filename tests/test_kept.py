@@ -32,12 +32,14 @@ def of_other_code(monkeypatch, *changed: str) -> None:
     """Let these stages have other code from now on: one more function in their first file."""
     own = stages.parts
 
-    def parts(stage, pair=None):
+    def parts(stage, competitor=None):
         more = {"rfbench/training/train.py:added": "0"} if stage in changed else {}
-        return own(stage, pair) | more
+        return own(stage, competitor) | more
 
     monkeypatch.setattr(stages, "parts", parts)
-    monkeypatch.setattr(stages, "code_digest", lambda stage, pair=None: provenance.digest(parts(stage, pair)))
+    monkeypatch.setattr(
+        stages, "code_digest", lambda stage, competitor=None: provenance.digest(parts(stage, competitor))
+    )
 
 
 def test_runs_of_todays_code_are_repeated_by_nothing(finished):
@@ -59,7 +61,7 @@ def test_damaged_decisions_are_one_sentence(tmp_path, content):
 def test_a_changed_stage_repeats_its_runs(finished, monkeypatch, stage):
     of_other_code(monkeypatch, stage)
     (found,) = kept.repeats(finished)
-    assert (found.stage, found.run.pair, found.old != found.new) == (stage, PAIR, True)
+    assert (found.stage, found.run.competitor, found.old != found.new) == (stage, PAIR, True)
 
 
 def test_the_refusal_names_runs_hours_what_changed_and_both_ways(finished, monkeypatch):

@@ -49,18 +49,18 @@ def test_a_broken_record_is_named_and_costs_its_own_rows(recorded, tmp_path, cap
     path.write_text(broken(path.read_text()))
     found = aggregate(recorded)
     assert sentence in capsys.readouterr().err
-    own = (found["pair"] == first.pair) & (found["seed"] == first.seed)
+    own = (found["pair"] == first.competitor) & (found["seed"] == first.seed)
     assert set(found.loc[own, "state"]) == {"error"}
     assert found.loc[own, "reason"].str.contains(str(path), regex=False).all()
     assert found.loc[own, "value"].isna().all()
-    others = (whole["pair"] != first.pair) | (whole["seed"] != first.seed)
+    others = (whole["pair"] != first.competitor) | (whole["seed"] != first.seed)
     assert found[~own].to_csv(index=False) == whole[others].to_csv(index=False), "theirs are as they were"
 
 
 def test_a_broken_record_stops_no_other_run_of_the_pipeline(recorded, tmp_path, capsys):
     pipeline = Pipeline({**SMALLEST, "seeds": [0, 1], "results": str(tmp_path)})
     first = next(runs.configured(recorded))
-    wildcards = type("Wildcards", (), {"dataset": first.dataset, "pair": first.pair, "seed": str(first.seed)})
+    wildcards = type("Wildcards", (), {"dataset": first.dataset, "pair": first.competitor, "seed": str(first.seed)})
     whole = pipeline.run_digest(wildcards), pipeline.continuations(wildcards)
     (first.folder / "train.json").write_text("{")
     assert (pipeline.run_digest(wildcards), pipeline.continuations(wildcards)) == whole, "as if it had no record"

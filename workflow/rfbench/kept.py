@@ -30,10 +30,11 @@ class Repeat:
     seconds: float
 
 
-def remember(results: str | Path, stage: str, pair: str | None = None) -> str:
+def remember(results: str | Path, stage: str, competitor: str | None = None) -> str:
     """Keep the pieces of a stage's present code, to name later what has changed; returns the code's digest."""
-    digest = stages.code_digest(stage, pair)
-    write_changed(_pieces(results, digest), json.dumps(stages.parts(stage, pair), indent=1, sort_keys=True).encode())
+    digest = stages.code_digest(stage, competitor)
+    parts = json.dumps(stages.parts(stage, competitor), indent=1, sort_keys=True)
+    write_changed(_pieces(results, digest), parts.encode())
     return digest
 
 
@@ -108,16 +109,18 @@ def _codes(results: str, run: runs.Run) -> list[tuple[str, str, str, float]]:
     trained = run.training_record()
     if trained is None:
         return []
-    pair = run.settings.pair
+    competitor = run.settings.pair
     evaluated = run.evaluation_record()
     training, evaluation = _seconds(run.folder / "times.json"), _seconds(run.folder / "evaluation_times.json")
     prepared = runs.manifest_path(results, run.dataset).with_name(runs.PREPARED)
     found = [
         ("prepare", _recorded(prepared), stages.code_digest("prepare"), training + evaluation),
-        ("train", trained["identity"]["code"], stages.code_digest("train", pair), training + evaluation),
+        ("train", trained["identity"]["code"], stages.code_digest("train", competitor), training + evaluation),
     ]
     if evaluated:
-        found.append(("evaluate", evaluated.get("code", UNKNOWN), stages.code_digest("evaluate", pair), evaluation))
+        found.append(
+            ("evaluate", evaluated.get("code", UNKNOWN), stages.code_digest("evaluate", competitor), evaluation)
+        )
     return found
 
 
@@ -134,7 +137,7 @@ def refusal(results: str | Path, found: list[Repeat], limit: float) -> str:
     hours = sum(repeat.seconds for repeat in found) / 3600
     if not found or hours <= limit:
         return ""
-    names = [f"{repeat.run.dataset}/{repeat.run.pair}/seed{repeat.run.seed}" for repeat in found]
+    names = [f"{repeat.run.dataset}/{repeat.run.competitor}/seed{repeat.run.seed}" for repeat in found]
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     changes = {(repeat.stage, repeat.old, repeat.new): repeat for repeat in found}
     lines = [f"  {repeat.stage}: {_changed(results, repeat)}" for repeat in changes.values()]
@@ -156,8 +159,8 @@ def _changed(results: str | Path, repeat: Repeat) -> str:
     path = _pieces(results, repeat.old)
     if not path.exists():
         return "unknown, as the code that these records were made with was not stored"
-    pair = None if repeat.stage == "prepare" else repeat.run.settings.pair
-    names = stages.changed(provenance.read_json(path), stages.parts(repeat.stage, pair))
+    competitor = None if repeat.stage == "prepare" else repeat.run.settings.pair
+    names = stages.changed(provenance.read_json(path), stages.parts(repeat.stage, competitor))
     by_file: dict[str, list[str]] = {}
     for name in names:
         file, _, piece = name.partition(":")

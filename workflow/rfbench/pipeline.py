@@ -1,7 +1,7 @@
 """What the Snakemake rules ask the library: paths, inputs and the digests that decide what runs again.
 
 The rules themselves hold no logic. Input functions take Snakemake's `wildcards`, an object with the attributes
-dataset, pair and seed.
+dataset, pair and seed; `pair` holds what competes, a variant or a method as well.
 """
 
 import functools
@@ -42,7 +42,7 @@ from rfbench.training import watchdog
 
 RENDERING_ONLY = (
     "torch is not installed, so nothing is computed: tables and figures are rendered from what the results folder "
-    "holds, and pairs and options in the configuration are not checked. `make env` installs torch."
+    "holds, and pairs, methods and options in the configuration are not checked. `make env` installs torch."
 )
 
 
@@ -118,17 +118,17 @@ class Pipeline:
         provenance.write_text(self.config_file, yaml.safe_dump(self.settings.model_dump(mode="json"), sort_keys=False))
 
     def code(self, stage: str) -> str:
-        """Digest of a stage's code, without any pair's operators."""
+        """Digest of a stage's code, without any competitor's."""
         return stages.code_digest(stage)
 
     def run_code(self, stage: str) -> Callable:
-        """For each run, the digest of a stage's code and of its own operators: editing another's leaves it alone."""
+        """For each run, the digest of a stage's code and its own competitor's: editing another's leaves it alone."""
 
         @_told
         def digest(wildcards) -> str:
             self._refuse_repeats(wildcards)
-            pair, _ = network(self.settings, wildcards.pair)
-            return stages.code_digest(stage, pair)
+            competitor, _ = network(self.settings, wildcards.pair)
+            return stages.code_digest(stage, competitor)
 
         return digest
 
@@ -140,7 +140,7 @@ class Pipeline:
         if self._repeats is None:
             found = [] if self.settings.retrain else kept.repeats(self.settings)
             self._refusal = kept.refusal(self.results, found, self.settings.keep_hours)
-            self._repeats = {(repeat.run.dataset, repeat.run.pair, repeat.run.seed) for repeat in found}
+            self._repeats = {(repeat.run.dataset, repeat.run.competitor, repeat.run.seed) for repeat in found}
         if self._refusal and (wildcards.dataset, wildcards.pair, int(wildcards.seed)) in self._repeats:
             print(self._refusal, file=sys.stderr, flush=True)
             os._exit(1)
@@ -150,23 +150,20 @@ class Pipeline:
         return provenance.digest(kept.read(self.results))
 
     def profile_code(self) -> list[str]:
-        """Digests of the profile's code with each configured pair's operators."""
-        return [stages.code_digest("profile", pair) for pair in (*self.settings.pairs, *self.settings.methods)]
+        """Digests of the profile's code with each configured competitor's."""
+        return [stages.code_digest("profile", name) for name in (*self.settings.pairs, *self.settings.methods)]
 
     def every_run(self, name: str) -> list[str]:
         """A file of each configured run; without torch, of each run that has one."""
         if self.rendering_only:
             return sorted(map(str, Path(self.results).glob(f"runs/*/*/seed*/{name}")))
-        return [
-            f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed)
-            for dataset, pair, seed in run_names(self.settings)
-        ]
+        return [str(run_folder(self.results, *run) / name) for run in run_names(self.settings)]
 
     def lowest_seed(self, name: str) -> list[str]:
         """A file of each configured run of the lowest seed, which the examples show."""
         lowest = min(self.settings.seeds)
         runs_of = [run for run in run_names(self.settings) if run[2] == lowest]
-        return [f"{self.run}/{name}".format(dataset=dataset, pair=pair, seed=seed) for dataset, pair, seed in runs_of]
+        return [str(run_folder(self.results, *run) / name) for run in runs_of]
 
     def photographs_digest(self) -> str:
         """Digest of which photographs the panels may show, and how they are credited."""

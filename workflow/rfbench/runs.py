@@ -1,7 +1,8 @@
-"""A run: one data set, one operator pair (or a variant of it), one seed. Where its records lie, and which are its own.
+"""A run: one data set, one competitor, one seed. Where its records lie, and which are its own.
 
-A record is a run's own if it was computed with the settings that the configuration gives the run today; the pipeline
-meets no others, `snakemake partial` and `rfbench plan` do after an edit of the configuration.
+What competes is an operator pair, a variant of one that a sweep makes, or a method. A record is a run's own if it was
+computed with the settings that the configuration gives the run today; the pipeline meets no others, `snakemake partial`
+and `rfbench plan` do after an edit of the configuration.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,9 +24,9 @@ from rfbench.settings import (
 )
 
 
-def run_folder(results: str | Path, dataset: str, pair: str, seed: int | str) -> Path:
+def run_folder(results: str | Path, dataset: str, competitor: str, seed: int | str) -> Path:
     """Folder of one run's records."""
-    return Path(results) / "runs" / dataset / pair / f"seed{seed}"
+    return Path(results) / "runs" / dataset / competitor / f"seed{seed}"
 
 
 T = TypeVar("T")
@@ -42,14 +43,14 @@ class Run:
     """One run of a configuration; `of` and `configured` make it.
 
     Args:
-        dataset, pair, seed: which run.
+        dataset, competitor, seed: which run.
         folder: of its records; the training's work folder is below it.
         settings: everything in the configuration that can change its numbers.
         evaluation: how it is evaluated.
     """
 
     dataset: str
-    pair: str
+    competitor: str
     seed: int
     folder: Path
     settings: RunSettings = field(repr=False, compare=False)
@@ -96,14 +97,14 @@ class Run:
         return read(path) if path.exists() else None
 
 
-def of(settings: Settings, dataset: str, pair: str, seed: int) -> Run:
+def of(settings: Settings, dataset: str, competitor: str, seed: int) -> Run:
     """The run of that name in a configuration."""
     return Run(
         dataset,
-        pair,
+        competitor,
         seed,
-        run_folder(settings.results, dataset, pair, seed),
-        run_settings(settings, dataset, pair, seed),
+        run_folder(settings.results, dataset, competitor, seed),
+        run_settings(settings, dataset, competitor, seed),
         evaluation_settings(settings, dataset),
     )
 

@@ -75,26 +75,35 @@ STAGES = {
 
 
 @functools.cache
-def modules(stage: str, pair: str | None = None) -> tuple[str, ...]:
-    """The modules that a stage is made of, sorted; with those that a pair's operators import, without themselves.
+def modules(stage: str, competitor: str | None = None) -> tuple[str, ...]:
+    """The modules that a stage is made of, sorted; with those that a competitor brings.
 
-    With a method its own module, if it is one of ours, and what that imports.
+    Of a pair these are what its operators import, without themselves; of a method its own module, if it is one of ours,
+    and what that imports.
     """
     graph, found = _imports(), set()
     waiting = {f"rfbench.{entry}" for entry in STAGES[stage].entries}
-    if pair and competitors.is_method(pair):
-        waiting |= {methods.module_of(pair)} - {""}
-    for operator in operators.operators_of(pair) if pair and not competitors.is_method(pair) else ():
-        name = f"operators.{operator}"
-        # What an installed package imports of ours nobody has drawn: the contract lets it be these.
-        own = graph.find_modules_directly_imported_by(name) if name in graph.modules else SHARED
-        waiting |= {name for name in own if _counts(name)}
+    if competitor and competitors.is_method(competitor):
+        waiting |= {methods.module_of(competitor)} - {""}
+    elif competitor:
+        waiting |= _imported_by_operators(graph, competitor)
     while waiting:
         name = waiting.pop()
         found.add(name)
         package = name.rpartition(".")[0]  # importing a module runs the packages around it, too
         waiting |= {name for name in {*graph.find_modules_directly_imported_by(name), package} if _counts(name)} - found
     return tuple(sorted(found))
+
+
+def _imported_by_operators(graph, pair: str) -> set[str]:
+    """The modules that a pair's operators import."""
+    found = set()
+    for operator in operators.operators_of(pair):
+        name = f"operators.{operator}"
+        # What an installed package imports of ours nobody has drawn: the contract lets it be these.
+        own = graph.find_modules_directly_imported_by(name) if name in graph.modules else SHARED
+        found |= {name for name in own if _counts(name)}
+    return found
 
 
 @functools.cache
@@ -112,16 +121,16 @@ def _counts(name: str) -> bool:
 
 
 @functools.cache
-def code_digest(stage: str, pair: str | None = None) -> str:
-    """Short digest of a stage's code, for a run with its operator pair's files."""
-    return digest(parts(stage, pair))
+def code_digest(stage: str, competitor: str | None = None) -> str:
+    """Short digest of a stage's code, for a run with its competitor's files."""
+    return digest(parts(stage, competitor))
 
 
-def parts(stage: str, pair: str | None = None) -> dict[str, str]:
+def parts(stage: str, competitor: str | None = None) -> dict[str, str]:
     """Digest of every piece of a stage's code: functions and classes by `file:name`, the rest of a file by its name."""
-    named = {_shown(file): file for file in map(_file, modules(stage, pair))}
-    if pair is not None:
-        named |= {_shown(file): file for file in _own_files(pair)}
+    named = {_shown(file): file for file in map(_file, modules(stage, competitor))}
+    if competitor is not None:
+        named |= {_shown(file): file for file in _own_files(competitor)}
     found = {}
     for shown, file in named.items():
         found |= {f"{shown}{piece}": value for piece, value in _pieces(file).items()}
@@ -132,11 +141,11 @@ def parts(stage: str, pair: str | None = None) -> dict[str, str]:
     return found
 
 
-def _own_files(pair: str) -> list[Path]:
+def _own_files(competitor: str) -> list[Path]:
     """Files of a pair's operators; of a method those of another package, since one of ours is a module."""
-    if competitors.is_method(pair):
-        return [] if methods.module_of(pair) else methods.files(pair)
-    return operators.files(pair)
+    if competitors.is_method(competitor):
+        return [] if methods.module_of(competitor) else methods.files(competitor)
+    return operators.files(competitor)
 
 
 def _file(name: str) -> Path:

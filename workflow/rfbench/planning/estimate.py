@@ -115,7 +115,7 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
         jobs: runs at the same time.
     """
     networks, images, start = measured["networks"], measured["images"], measured["start"]
-    state = {(run.dataset, run.pair, run.seed): _state(run) for run in configured(settings)}
+    state = {(run.dataset, run.competitor, run.seed): _state(run) for run in configured(settings)}
     runs = list(state)
     stored = {name: settings.recipe.store * images[name]["train"] for name in images}  # images decoded on disk
     prepared = {name: manifest_path(settings.results, name).exists() for name in settings.datasets}

@@ -45,12 +45,12 @@ def aggregate(settings: Settings) -> pd.DataFrame:
 
 def _common(settings: Settings, run: runs.Run) -> dict:
     """What every row of a run says, whatever its records say."""
-    dataset, swept = run.settings.dataset, swept_options(settings, run.pair)
-    base, variant = network(settings, run.pair)[0], variants(settings).get(run.pair)
+    dataset, swept = run.settings.dataset, swept_options(settings, run.competitor)
+    base, variant = network(settings, run.competitor)[0], variants(settings).get(run.competitor)
     about = None if competitors.is_method(base) else operators.get(base)
     return {
         "dataset": run.dataset,
-        "pair": run.pair,
+        "pair": run.competitor,
         "seed": run.seed,
         "kind": dataset.kind,
         "layout": dataset.layout,
@@ -65,7 +65,7 @@ def _common(settings: Settings, run: runs.Run) -> dict:
         "downsample": about.down if about else "",
         "upsample": about.up if about else "",
         "backbone": run.settings.model.backbone,
-        "recipe": recipe_of(settings, run.pair).name,
+        "recipe": recipe_of(settings, run.competitor).name,
         "deviations": "; ".join(deviations(run.settings)),
     }
 
