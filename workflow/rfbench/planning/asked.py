@@ -22,18 +22,18 @@ def read(results: str | Path, name: str) -> dict | None:
     return provenance.read_json(path) if path.exists() else None
 
 
-def megabytes(settings: Settings, dataset: str, pair: str, profile: dict | None) -> int:
+def megabytes(settings: Settings, dataset: str, competitor: str, profile: dict | None) -> int:
     """Memory of one training, in MB.
 
     Args:
-        settings, dataset, pair: whose training; `pair` may be a variant of the sweep, or a method.
+        settings, dataset, competitor: whose training; the competitor may be a variant of the sweep, or a method.
         profile: content of profile.json, if there is one. On a CPU it tells what a training step keeps.
     """
-    recipe = recipe_of(settings, pair)
+    recipe = recipe_of(settings, competitor)
     loading = LOADER * recipe.workers
     if settings.device == "cuda":
         return recipe.gpus * ON_GPU + loading
-    measured = (profile or {}).get("pairs", {}).get(network(settings, pair)[0])
+    measured = (profile or {}).get("pairs", {}).get(network(settings, competitor)[0])
     if not measured or profile.get("memory_kind") != "saved for backward":
         return ON_GPU + loading
     pixels = math.prod(settings.datasets[dataset].crop) * recipe.batch_size / recipe.micro_batches
@@ -41,26 +41,26 @@ def megabytes(settings: Settings, dataset: str, pair: str, profile: dict | None)
     return math.ceil(PROCESS + loading + step)
 
 
-def minutes(settings: Settings, stage: str, dataset: str, pair: str, plan: dict | None) -> int:
+def minutes(settings: Settings, stage: str, dataset: str, competitor: str, plan: dict | None) -> int:
     """Minutes of a run's training or evaluation.
 
     Args:
-        settings, dataset, pair: whose.
+        settings, dataset, competitor: whose.
         stage: train (which evaluates, too) or evaluate.
         plan: content of PLAN, if there is one.
 
     Raises:
         RFBenchError: the plan is none of this version.
     """
-    if plan is None or pair not in plan.get("measured", {}).get("networks", {}):
+    if plan is None or competitor not in plan.get("measured", {}).get("networks", {}):
         return UNKNOWN[stage]
     from rfbench.planning.estimate import evaluation_seconds, training_seconds  # torch
 
     own, measured = settings.datasets[dataset], plan["measured"]
     try:
-        about = measured["networks"][pair], measured["images"][dataset]
+        about = measured["networks"][competitor], measured["images"][dataset]
         seconds = measured["start"] + evaluation_seconds(own, settings.evaluation, *about)
-        seconds += training_seconds(own, recipe_of(settings, pair), *about) if stage == "train" else 0.0
+        seconds += training_seconds(own, recipe_of(settings, competitor), *about) if stage == "train" else 0.0
     except (KeyError, TypeError) as error:
         raise RFBenchError(f"{settings.results}/{PLAN}: expected a plan, found no {error}. Plan again.") from None
     return STARTING + math.ceil(MARGIN * seconds / 60)

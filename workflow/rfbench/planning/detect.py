@@ -19,7 +19,7 @@ def detection(settings: Settings, measured: dict, points: float) -> list[dict]:
     """What it takes to show a difference to the baseline with power 0.8, for each data set and SD.
 
     The SD of one run in mAP is that of this configuration's finished runs, at both ends of its 95 % interval, too;
-    without two runs of a pair, ASSUMED ones.
+    without two runs of a competitor, ASSUMED ones.
 
     Args:
         settings: a configuration.
@@ -27,30 +27,31 @@ def detection(settings: Settings, measured: dict, points: float) -> list[dict]:
         points: the difference.
 
     Returns:
-        Dicts of dataset, pairs, source (`measured`, `measured, low end`, `measured, high end` or `assumed`), sd, seeds,
-        runs and hours of all of them one by one, and the same at the first step of Holm's correction: seeds_holm,
-        runs_holm, hours_holm. All three are None where it takes more than 10,000 seeds.
+        Dicts of dataset, pairs (how many compete), source (`measured`, `measured, low end`, `measured, high end` or
+        `assumed`), sd, seeds, runs and hours of all of them one by one, and the same at the first step of Holm's
+        correction: seeds_holm, runs_holm, hours_holm. All three are None where it takes more than 10,000 seeds.
     """
     rows = []
     for dataset in settings.datasets:
-        pairs = [pair for name, pair, seed in run_names(settings) if (name, seed) == (dataset, settings.seeds[0])]
-        if len(pairs) < 2:
-            continue  # `paper_rows_only` may leave a data set with a single pair
-        hours = sum(_seconds(settings, measured, dataset, pair) for pair in pairs) / 3600
+        first = (dataset, settings.seeds[0])
+        competitors = [competitor for name, competitor, seed in run_names(settings) if (name, seed) == first]
+        if len(competitors) < 2:
+            continue  # `paper_rows_only` may leave a data set with a single competitor
+        hours = sum(_seconds(settings, measured, dataset, competitor) for competitor in competitors) / 3600
         for source, sd in _spreads(settings, dataset):
-            found = {"dataset": dataset, "pairs": len(pairs), "source": source, "sd": sd}
-            for key, alpha in (("", power.ALPHA), ("_holm", power.ALPHA / (len(pairs) - 1))):
-                seeds = power.seeds_for(points, sd, len(pairs), alpha=alpha)
-                numbers = {"seeds": seeds, "runs": seeds * len(pairs), "hours": seeds * hours}
+            found = {"dataset": dataset, "pairs": len(competitors), "source": source, "sd": sd}
+            for key, alpha in (("", power.ALPHA), ("_holm", power.ALPHA / (len(competitors) - 1))):
+                seeds = power.seeds_for(points, sd, len(competitors), alpha=alpha)
+                numbers = {"seeds": seeds, "runs": seeds * len(competitors), "hours": seeds * hours}
                 found |= {f"{name}{key}": n if math.isfinite(seeds) else None for name, n in numbers.items()}
             rows.append(found)
     return rows
 
 
-def _seconds(settings: Settings, measured: dict, dataset: str, pair: str) -> float:
-    """Training and evaluating a pair once."""
-    section, network, images = settings.datasets[dataset], measured["networks"][pair], measured["images"][dataset]
-    training = training_seconds(section, recipe_of(settings, pair), network, images)
+def _seconds(settings: Settings, measured: dict, dataset: str, competitor: str) -> float:
+    """Training and evaluating a competitor once."""
+    section, network, images = settings.datasets[dataset], measured["networks"][competitor], measured["images"][dataset]
+    training = training_seconds(section, recipe_of(settings, competitor), network, images)
     return training + evaluation_seconds(section, settings.evaluation, network, images) + 2 * measured["start"]
 
 

@@ -37,7 +37,7 @@ def training_seconds(dataset: Dataset, recipe: Recipe, network: dict, images: di
 
     Args:
         dataset, recipe: as configured.
-        network: a pair's entry of `measure_network`.
+        network: a competitor's entry of `measure_network`.
         images: the data set's entry of `measure_images`.
     """
     update, loading = update_seconds(dataset, recipe, network, images)
@@ -61,16 +61,16 @@ def bounds(settings: Settings, measured: dict) -> list[dict]:
     """What bounds the trainings on each data set, the network or the loader of samples.
 
     Returns:
-        Dicts of dataset; `update`, seconds of the fastest and the slowest pair's update; `loading`, seconds of loading
-        its samples; `network` and `loader`, how many pairs each of them bounds; `workers`, how many processes would
-        load as fast as the fastest pair takes samples, by what one of them draws.
+        Dicts of dataset; `update`, seconds of the fastest and the slowest competitor's update; `loading`, seconds of
+        loading its samples; `network` and `loader`, how many competitors each of them bounds; `workers`, how many
+        processes would load as fast as the fastest one takes samples, by what one of them draws.
     """
     rows, recipe = [], settings.recipe
     for name, dataset in settings.datasets.items():
         images = measured["images"][name]
-        pairs = dict.fromkeys(pair for own, pair, _ in run_names(settings) if own == name)
+        competitors = dict.fromkeys(competitor for own, competitor, _ in run_names(settings) if own == name)
         networks = measured["networks"]
-        seconds = [update_seconds(dataset, recipe_of(settings, pair), networks[pair], images) for pair in pairs]
+        seconds = [update_seconds(dataset, recipe_of(settings, own), networks[own], images) for own in competitors]
         updates, loading = [update for update, _ in seconds], seconds[0][1]
         by_loader = sum(loading > update for update in updates)
         one = loading if not recipe.workers else recipe.batch_size * images["draw"]
@@ -93,16 +93,16 @@ def evaluation_seconds(dataset: Dataset, evaluation: Evaluation, network: dict, 
 
 
 def profile_seconds(conditions: profile.Conditions, networks: dict, counting: float) -> float:
-    """Seconds of `rfbench profile`: counting each pair, then two passes and the rounds of each form of each network.
+    """Seconds of `rfbench profile`: counting all, then two passes and the rounds of each form of each network.
 
     The fused form is taken to be as fast as the pair's own.
     """
     timing = 0.0
-    for pair in {BASELINE_PAIR, *conditions.pairs}:
-        constant, slope = networks[pair]["forward"]
+    for competitor in {BASELINE_PAIR, *conditions.pairs}:
+        constant, slope = networks[competitor]["forward"]
         once = constant + slope * math.prod(conditions.size)
         repeats = math.ceil(profile.LEAST_SECONDS / once)
-        timing += (1 + (pair in conditions.fused)) * (2 + conditions.rounds * repeats) * once
+        timing += (1 + (competitor in conditions.fused)) * (2 + conditions.rounds * repeats) * once
     return len(conditions.pairs) * counting + timing
 
 
@@ -120,8 +120,8 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
     stored = {name: settings.recipe.store * images[name]["train"] for name in images}  # images decoded on disk
     prepared = {name: manifest_path(settings.results, name).exists() for name in settings.datasets}
     counts = {name: sum(images[name][split] for split in ("train", "val", "test")) for name in images}
-    kept = sum(networks[pair]["bytes"] for _, pair, _ in runs)
-    running = min(jobs, len(runs)) * (KEPT + 1) * max(networks[pair]["checkpoint"] for _, pair, _ in runs)
+    kept = sum(networks[competitor]["bytes"] for _, competitor, _ in runs)
+    running = min(jobs, len(runs)) * (KEPT + 1) * max(networks[competitor]["checkpoint"] for _, competitor, _ in runs)
     seconds = {
         "prepare": [
             0.0 if prepared[name] else counts[name] * images[name]["prepare"] + stored[name] * images[name]["read"]
@@ -132,12 +132,12 @@ def stages(settings: Settings, measured: dict, jobs: int) -> list[dict]:
             for name in images if not manifest_path(settings.results, name).with_name(truth.NAME).exists()
         ],
         "train": [
-            training_seconds(settings.datasets[name], recipe_of(settings, pair), networks[pair], images[name])
-            for (name, pair, seed) in runs if state[name, pair, seed] == "missing"
+            training_seconds(settings.datasets[name], recipe_of(settings, own), networks[own], images[name])
+            for (name, own, seed) in runs if state[name, own, seed] == "missing"
         ],
         "evaluate": [
-            evaluation_seconds(settings.datasets[name], settings.evaluation, networks[pair], images[name])
-            for (name, pair, seed) in runs if state[name, pair, seed] != "done"
+            evaluation_seconds(settings.datasets[name], settings.evaluation, networks[own], images[name])
+            for (name, own, seed) in runs if state[name, own, seed] != "done"
         ],
     }  # fmt: skip
     seconds["prepare"] = [value for value in seconds["prepare"] if value]
@@ -194,5 +194,5 @@ def _profiled(settings: Settings) -> bool:
     if not path.exists():
         return False
     wanted = json.loads(json.dumps(profile.recorded(profile.configured(settings))))
-    pairs, record = set(wanted.pop("pairs")), provenance.read_json(path)
-    return set(record["pairs"]) == pairs and all(record.get(key) == value for key, value in wanted.items())
+    profiled, record = set(wanted.pop("pairs")), provenance.read_json(path)
+    return set(record["pairs"]) == profiled and all(record.get(key) == value for key, value in wanted.items())

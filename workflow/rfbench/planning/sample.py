@@ -1,8 +1,8 @@
 """A quick sample of what a configuration's parts cost on this machine.
 
-Each pair's update by a batch as configured, as trainings compute it, and its forward pass; reading samples, drawing
-them, and loading them by as many processes as configured; counting one pair's parameters and FLOPs, the evaluation of
-an image without its network, the preparation of two images, the start of one job.
+Each competitor's update by a batch as configured, as trainings compute it, and its forward pass; reading samples,
+drawing them, and loading them by as many processes as configured; counting the parameters and FLOPs of one network, the
+evaluation of an image without its network, the preparation of two images, the start of one job.
 """
 
 import math
@@ -41,7 +41,7 @@ from rfbench.training.loop import loader
 from rfbench.training.step import Update
 from rfbench.training.stream import TrainingStream
 
-BUDGET = 60  # seconds for the passes of all pairs together
+BUDGET = 60  # seconds for the passes of all competitors together
 SMALL = 64  # px: side of the smaller measured size
 FACTOR = 0.25  # length of the images generated for measuring, where the data set is not prepared
 IDRID_IMAGES = {"train": 54, "val": 0, "test": 27}
@@ -51,18 +51,18 @@ def measure(settings: Settings) -> dict:
     """Measure this machine.
 
     Returns:
-        `networks` by pair or variant, `images` by data set, `counting` (seconds to build one pair and count what its
+        `networks` by competitor, `images` by data set, `counting` (seconds to build one network and count what its
         profile counts), `start` (seconds of a job before its work), device, threads and `halvings` of the crops' sides.
     """
     device = pick_device(settings.device)
     torch.set_num_threads(settings.recipe.threads)
-    runs = [pair for _, pair, _ in run_names(settings)]
-    pairs = dict.fromkeys([*runs, BASELINE_PAIR, *settings.pairs, *settings.methods])
+    runs = [competitor for _, competitor, _ in run_names(settings)]
+    names = dict.fromkeys([*runs, BASELINE_PAIR, *settings.pairs, *settings.methods])
     set_precision(tf32=settings.recipe.tf32, cudnn_benchmark=settings.recipe.cudnn_benchmark)
-    halvings = _affordable(settings, next(iter(pairs)), device, BUDGET / (3 * len(pairs)))
+    halvings = _affordable(settings, next(iter(names)), device, BUDGET / (3 * len(names)))
     console = Console(stderr=True)
     shown = {"console": console, "disable": not console.is_terminal}
-    networks = {pair: measure_network(settings, pair, device, halvings) for pair in track(pairs, "networks", **shown)}
+    networks = {name: measure_network(settings, name, device, halvings) for name in track(names, "networks", **shown)}
     images = {name: measure_images(settings, name, device) for name in track(settings.datasets, "images", **shown)}
     start = time.perf_counter()
     # What a job imports before its work; `--help` would not import torch.
@@ -79,22 +79,22 @@ def measure(settings: Settings) -> dict:
 
 
 def _counting(conditions: profile.Conditions, device: torch.device) -> float:
-    """Seconds to build a pair's network and to count its parameters, FLOPs and memory."""
+    """Seconds to build a competitor's network and to count its parameters, FLOPs and memory."""
     started = profile.clock(device)
     profile.build(conditions, conditions.pairs[-1], device)
     profile.count(conditions, conditions.pairs[-1], device)
     return profile.clock(device) - started
 
 
-def _sides(settings: Settings, pair: str) -> tuple[int, int]:
-    """(width, height) of the largest crop that a pair is trained on; of any, if it is only profiled."""
-    own = [settings.datasets[name].crop for name, trained, _ in run_names(settings) if trained == pair]
+def _sides(settings: Settings, competitor: str) -> tuple[int, int]:
+    """(width, height) of the largest crop that a competitor is trained on; of any, if it is only profiled."""
+    own = [settings.datasets[name].crop for name, trained, _ in run_names(settings) if trained == competitor]
     return max(own or [dataset.crop for dataset in settings.datasets.values()], key=math.prod)
 
 
-def _least(pair: str) -> int:
-    """Shortest side that is measured of a pair or a method."""
-    return max(SMALL, methods.method(pair).minimum) if competitors.is_method(pair) else SMALL
+def _least(competitor: str) -> int:
+    """Shortest side that is measured of a competitor."""
+    return max(SMALL, methods.method(competitor).minimum) if competitors.is_method(competitor) else SMALL
 
 
 def _shorter(crop: tuple[int, int], halvings: int, least: int) -> tuple[int, int]:
@@ -108,11 +108,11 @@ def _two(crop: tuple[int, int], halvings: int, least: int) -> list[tuple[int, in
     return [(least, least), large] if large != (least, least) else [large, (2 * least, 2 * least)]
 
 
-def _affordable(settings: Settings, pair: str, device: torch.device, limit: float) -> int:
+def _affordable(settings: Settings, competitor: str, device: torch.device, limit: float) -> int:
     """How often a crop's sides are halved, so that an update takes at most `limit` seconds; never on a GPU."""
-    crop = _sides(settings, pair)
+    crop = _sides(settings, competitor)
     halvings = 0 if device.type == "cuda" else max(0, math.floor(math.log2(max(crop) / SMALL)))
-    update, recipe, least = _update(settings, pair, device), recipe_of(settings, pair), _least(pair)
+    update, recipe, least = _update(settings, competitor, device), recipe_of(settings, competitor), _least(competitor)
     while halvings:
         _seconds(update, recipe, _shorter(crop, halvings, least))
         if 4 * _seconds(update, recipe, _shorter(crop, halvings, least)) > limit:
@@ -121,11 +121,11 @@ def _affordable(settings: Settings, pair: str, device: torch.device, limit: floa
     return halvings
 
 
-def _update(settings: Settings, pair: str, device: torch.device) -> Update:
+def _update(settings: Settings, competitor: str, device: torch.device) -> Update:
     """A run's update as it trains, but uncompiled; its weights have torch's initial values, no time depends on them."""
-    datasets = [name for name, own, _ in run_names(settings) if own == pair]
-    dataset = (datasets or list(settings.datasets))[0]  # a pair that is only profiled has no run
-    run = run_settings(settings, dataset, pair, 0)
+    datasets = [name for name, own, _ in run_names(settings) if own == competitor]
+    dataset = (datasets or list(settings.datasets))[0]  # one that is only profiled has no run
+    run = run_settings(settings, dataset, competitor, 0)
     options = {"operator_options": run.model.operator_options, "method_options": run.model.method_options}
     model = assemble(run.pair, run.model.backbone, len(run.dataset.lesions), **options).to(device)
     return Update(model.train(), run.recipe.model_copy(update={"compile": False}))
@@ -149,8 +149,8 @@ def _forward(model: torch.nn.Module, size: tuple[int, int], device: torch.device
     return profile.clock(device) - started
 
 
-def measure_network(settings: Settings, pair: str, device: torch.device, halvings: int, passes: int = 2) -> dict:
-    """Measure one pair's update and forward pass, each the fastest of `passes` after one to warm up.
+def measure_network(settings: Settings, competitor: str, device: torch.device, halvings: int, passes: int = 2) -> dict:
+    """Measure one competitor's update and forward pass, each the fastest of `passes` after one to warm up.
 
     Args:
         halvings: of the crop's sides, where an update as configured takes too long; 0 measures what is trained.
@@ -160,8 +160,8 @@ def measure_network(settings: Settings, pair: str, device: torch.device, halving
         pass over one image; measured: the (width, height) of crops that they were measured at; bytes of the
         weights and of a checkpoint; memory: None, or what to do where an update as configured needs more than there is.
     """
-    crop, short = _sides(settings, pair), None
-    update, recipe, least = _update(settings, pair, device), recipe_of(settings, pair), _least(pair)
+    crop, short = _sides(settings, competitor), None
+    update, recipe, least = _update(settings, competitor, device), recipe_of(settings, competitor), _least(competitor)
     sizes = _two(crop, halvings, least)
     try:
         updates = _timed(lambda size: _seconds(update, recipe, size), sizes, passes)
@@ -169,7 +169,7 @@ def measure_network(settings: Settings, pair: str, device: torch.device, halving
         if not memory.is_out_of_memory(error):
             raise
         short = memory.reason(error, recipe)
-        update = _update(settings, pair, device)
+        update = _update(settings, competitor, device)
         sizes = _two(crop, halvings + 2, least)
         updates = _timed(lambda size: _seconds(update, recipe, size), sizes, passes)
     model = update.model.eval()

@@ -1,4 +1,4 @@
-"""What a GPU is asked for, in one command: the profile of every pair in three precisions, and a training step.
+"""What a GPU is asked for, in one command: the profile of every competitor in three precisions, and a training step.
 
 Blocks run in the order of `suite.BLOCKS`. The record is written after each, so that a cut-off loses only the block that
 runs; what the time does not allow is listed as missing, what fails as failed.
@@ -87,20 +87,20 @@ def release() -> None:
     torch.cuda.empty_cache()  # does nothing where no GPU is used
 
 
-def compare_steps(suite: Suite, pair: str, deadline: float) -> dict:
+def compare_steps(suite: Suite, competitor: str, deadline: float) -> dict:
     """Training of the same network on the same batches, computed as the recipes of STEPS say.
 
     Returns:
-        The pair; by step `losses`, `seconds` (all steps), `median_seconds` (without WARM_UP), `memory`, `complete`
-        (no step was left out for want of time); and see `compare`.
+        `pair`, which competitor; by step `losses`, `seconds` (all steps), `median_seconds` (without WARM_UP), `memory`,
+        `complete` (no step was left out for want of time); and see `compare`.
     """
     runs = {}
     for name, recipe in STEPS.items():
         iterations = suite.iterations if name != "stock_tf32" else max(suite.iterations // 10, 2 * WARM_UP)
-        runs[name] = _train(suite, pair, recipe, iterations, deadline)
+        runs[name] = _train(suite, competitor, recipe, iterations, deadline)
         release()
     recipes = {name: recipe.model_dump(mode="json") for name, recipe in STEPS.items()}
-    return {"pair": pair, **runs, "steps": recipes, **compare(runs)}
+    return {"pair": competitor, **runs, "steps": recipes, **compare(runs)}
 
 
 def compare(runs: dict[str, dict]) -> dict:
@@ -137,13 +137,13 @@ def told(block: dict) -> str:
     )
 
 
-def _train(suite: Suite, pair: str, recipe: Training, iterations: int, deadline: float) -> dict:
+def _train(suite: Suite, competitor: str, recipe: Training, iterations: int, deadline: float) -> dict:
     """The recipe at its first learning rate, on batch i of the stream in update i."""
     device = pick_device(suite.device)
     set_precision(tf32=recipe.tf32, cudnn_benchmark=True)
     torch.manual_seed(0)
     with torch.device(device):
-        model = build_model(pair, suite.backbone, len(LESIONS)).train()
+        model = build_model(competitor, suite.backbone, len(LESIONS)).train()
     update, losses, seconds, warm = Update(model, recipe), [], [], min(WARM_UP, iterations // 2)
     for iteration in range(iterations):
         if device.type == "cuda" and iteration == warm:  # cuDNN's trials need more room than what it settles on

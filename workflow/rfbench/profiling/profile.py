@@ -1,7 +1,7 @@
 """Parameters, FLOPs, memory of a training step and speed of operator pairs and methods.
 
 Frames per second mean little across machines, so every round times each network in turn, the baseline among them, and
-a pair's ratio is the median over the rounds of baseline seconds / own seconds of the same round (evaluation mode,
+a competitor's ratio is the median over the rounds of baseline seconds / own seconds of the same round (evaluation mode,
 eager unless compiled). FLOPs and, on a CPU, memory are counted on the device `meta`, without computing.
 """
 
@@ -46,11 +46,11 @@ class Conditions:
     """What is profiled, and how.
 
     Args:
-        pairs: operator pairs, and methods.
+        pairs: operator pairs and methods, under the record's name for both.
         size: width and height of the images, px.
         dtype: float32; tf32, float32 with TF32 matrix products (GPU); or bfloat16, of weights and images.
         fused: pairs whose form for inference (`rfbench.fuse`) is timed, too.
-        compiled: pairs that are timed under `torch.compile`, too.
+        compiled: pairs and methods that are timed under `torch.compile`, too.
         paper: count FLOPs and memory of the paper's network as well.
     """
 
@@ -84,19 +84,19 @@ def profile(conditions: Conditions) -> dict:
     """Count and time.
 
     Returns:
-        The record: `pairs` by name (see `_pair_record`), the conditions, how memory was measured, the baseline's
+        The record: `pairs` by name (see `_record`), the conditions, how memory was measured, the baseline's
         seconds a round, provenance.
     """
     device = _prepare(conditions)
     counted, networks, shared = {}, {}, {}
-    for pair in _progress(dict.fromkeys((BASELINE_PAIR, *conditions.pairs)), "counting"):
+    for competitor in _progress(dict.fromkeys((BASELINE_PAIR, *conditions.pairs)), "counting"):
         before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
-        model = build(conditions, pair, device)
-        if pair in conditions.pairs:
-            counted[pair] = count(conditions, pair, device)
+        model = build(conditions, competitor, device)
+        if competitor in conditions.pairs:
+            counted[competitor] = count(conditions, competitor, device)
             if device.type == "cuda":
-                counted[pair]["memory"] = _peak(conditions, model) - before
-        forms = _forms(conditions, pair, model)
+                counted[competitor]["memory"] = _peak(conditions, model) - before
+        forms = _forms(conditions, competitor, model)
         for (_, form), network in forms.items():
             _share(network, shared.setdefault(form, {}))
         networks |= forms
@@ -104,7 +104,7 @@ def profile(conditions: Conditions) -> dict:
     baseline = seconds[BASELINE_PAIR, "plain"]
     return {
         **recorded(conditions),
-        "pairs": {pair: _pair_record(conditions, pair, counted[pair], seconds, first) for pair in conditions.pairs},
+        "pairs": {name: _record(conditions, name, counted[name], seconds, first) for name in conditions.pairs},
         "baseline": BASELINE_PAIR,
         "baseline_seconds": baseline,
         "memory_kind": "max_memory_allocated" if device.type == "cuda" else "saved for backward",
@@ -137,20 +137,20 @@ def _prepare(conditions: Conditions) -> torch.device:
     return device
 
 
-def build(conditions: Conditions, pair: str, device: torch.device) -> nn.Module:
-    """The pair's network on the device, in the type and memory format to measure."""
+def build(conditions: Conditions, competitor: str, device: torch.device) -> nn.Module:
+    """The competitor's network on the device, in the type and memory format to measure."""
     with torch.device(device):
-        model = build_model(pair, conditions.backbone, len(LESIONS), **_options(conditions))
+        model = build_model(competitor, conditions.backbone, len(LESIONS), **_options(conditions))
     return model.to(DTYPES[conditions.dtype], memory_format=conditions.memory_format)
 
 
-def _forms(conditions: Conditions, pair: str, model: nn.Module) -> dict[tuple[str, str], nn.Module]:
-    """(pair, form) -> network for inference; the forms are plain, fused and compiled."""
-    networks = {(pair, "plain"): model.eval()}
-    if pair in conditions.fused:
-        networks[pair, "fused"] = fuse(model)
-    if pair in conditions.compiled:
-        networks[pair, "compiled"] = compiled(model)
+def _forms(conditions: Conditions, competitor: str, model: nn.Module) -> dict[tuple[str, str], nn.Module]:
+    """(competitor, form) -> network for inference; the forms are plain, fused and compiled."""
+    networks = {(competitor, "plain"): model.eval()}
+    if competitor in conditions.fused:
+        networks[competitor, "fused"] = fuse(model)
+    if competitor in conditions.compiled:
+        networks[competitor, "compiled"] = compiled(model)
     return networks
 
 
@@ -164,26 +164,27 @@ def _share(network: nn.Module, tensors: dict) -> None:
         parameter.data = tensors.setdefault((name, parameter.shape), parameter.data)
 
 
-def count(conditions: Conditions, pair: str, device: torch.device) -> dict:
+def count(conditions: Conditions, competitor: str, device: torch.device) -> dict:
     """What needs no computing: parameters, FLOPs, bytes saved for backward; of the paper's network, too."""
     # FLOPs do not depend on the type, and a GPU's memory is measured: its precisions are counted once.
     dtype = torch.float32 if device.type == "cuda" else DTYPES[conditions.dtype]
-    options, fused = json.dumps(_options(conditions), sort_keys=True), pair in conditions.fused
-    return dict(_counted(pair, conditions.backbone, options, conditions.shape, dtype, conditions.paper, fused))
+    options, fused = json.dumps(_options(conditions), sort_keys=True), competitor in conditions.fused
+    return dict(_counted(competitor, conditions.backbone, options, conditions.shape, dtype, conditions.paper, fused))
 
 
 @cache
 def _counted(
-    pair: str, backbone: str, options: str, shape: tuple[int, ...], dtype: torch.dtype, paper: bool, fused: bool
+    competitor: str, backbone: str, options: str, shape: tuple[int, ...], dtype: torch.dtype, paper: bool, fused: bool
 ) -> dict:
     """`count`, of which several precisions in one process share what they can; options as JSON."""
     with torch.device("meta"):
-        model = assemble(pair, backbone, len(LESIONS), **json.loads(options)).to(dtype)
-        w48 = assemble(pair, PAPER["backbone"], len(LESIONS))
+        model = assemble(competitor, backbone, len(LESIONS), **json.loads(options)).to(dtype)
+        w48 = assemble(competitor, PAPER["backbone"], len(LESIONS))
     counts = {"params": count_parameters(model), "params_w48": count_parameters(w48)}
-    declared = methods.method(pair).parameters if competitors.is_method(pair) else operators.get(pair).params
+    is_method = competitors.is_method(competitor)
+    declared = methods.method(competitor).parameters if is_method else operators.get(competitor).params
     counts["params_w48_expected"] = declared
-    computed = partial(_on_cpu, pair) if competitors.is_method(pair) else None
+    computed = partial(_on_cpu, competitor) if is_method else None
     counts["flops"], counts["memory"] = _cost_of(model, computed and partial(computed, backbone, options), shape)
     if paper:
         width, height = PAPER["size"]
@@ -197,8 +198,8 @@ def _counted(
     return counts
 
 
-def _on_cpu(pair: str, backbone: str, options: str) -> nn.Module:
-    return assemble(pair, backbone, len(LESIONS), **json.loads(options))
+def _on_cpu(competitor: str, backbone: str, options: str) -> nn.Module:
+    return assemble(competitor, backbone, len(LESIONS), **json.loads(options))
 
 
 def _cost_of(model: nn.Module, computed: Callable[[], nn.Module] | None, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -279,18 +280,18 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _pair_record(conditions: Conditions, pair: str, counts: dict, seconds: dict, first: dict) -> dict:
-    """Counts of a pair and its speed: `fps`, `fps_ratio` to the baseline's plain form, and the same of other forms."""
-    baseline, plain = seconds[BASELINE_PAIR, "plain"], seconds[pair, "plain"]
-    record = {"row": competitors.row(pair), **counts, **_speed(plain, baseline, conditions.batch)}
+def _record(conditions: Conditions, competitor: str, counts: dict, seconds: dict, first: dict) -> dict:
+    """Counts and speed: `fps`, `fps_ratio` to the baseline's plain form, and the same of other forms."""
+    baseline, plain = seconds[BASELINE_PAIR, "plain"], seconds[competitor, "plain"]
+    record = {"row": competitors.row(competitor), **counts, **_speed(plain, baseline, conditions.batch)}
     for form in ("fused", "compiled"):
-        if (pair, form) in seconds:
-            own = seconds[pair, form]
+        if (competitor, form) in seconds:
+            own = seconds[competitor, form]
             record[form] = {
                 **counts.get(form, {}),
                 **_speed(own, baseline, conditions.batch),
                 **_ratio("own_ratio", plain, own),
-                "first_pass_seconds": first[pair, form],
+                "first_pass_seconds": first[competitor, form],
             }
     return record
 
