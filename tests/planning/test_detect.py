@@ -103,5 +103,5 @@ def test_no_difference_has_no_price(points, tmp_path, capsys):
 def test_one_pair_compares_with_nobody(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALLEST | {"pairs": ["m2mrf_c"]}))
-    with pytest.raises(RFBenchError, match="--detect: expected two pairs or more"):
+    with pytest.raises(RFBenchError, match="--detect: expected two pairs or methods"):
         command.run(Namespace(config=path, jobs=1, detect=1.0, device=None, json=False))

@@ -75,7 +75,7 @@ def test_seconds_of_a_training(tmp_path, recipe, seconds):
     [
         # An update takes 0.533 s or twice as long; 4 samples. One process draws a sample in 0.1 s: 0.4 s an update.
         (1, 0.1, {"loading": 0.4, "network": 2, "loader": 0, "workers": 1}, "the network bounds every training"),
-        (2, 0.2, {"loading": 0.8, "network": 1, "loader": 1, "workers": 1}, "bounds those of the 1 fastest pairs"),
+        (2, 0.2, {"loading": 0.8, "network": 1, "loader": 1, "workers": 1}, "bounds those of the 1 fastest networks"),
         (2, 0.5, {"loading": 2.0, "network": 0, "loader": 2, "workers": 1}, "the loader bounds every training"),
         (0, 0.1, {"loading": 0.4, "network": 2, "loader": 0, "workers": 1}, "one after the other"),
     ],

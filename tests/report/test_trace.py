@@ -145,7 +145,7 @@ def test_holes_are_told_with_their_reason(settings):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a2u", "mF"), "configured pairs: m2mrf_c"),
+        (("a2u", "mF"), "has no runs of it; it has those of m2mrf_c"),
         ((PAIR, "AUPR"), "has mAUPR, mF, mIoU, mAP, mAP before training, Param, FPS"),
         ((PAIR, "mF", "IDRiD"), "no such data set; it has SYN-IDRiD"),
     ],

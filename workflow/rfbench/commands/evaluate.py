@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.code:
-        # The pipeline has checked the configuration's pairs, for which torch is imported.
+        # The pipeline has checked what the configuration runs, for which torch is imported.
         settings = load_with_dataset(args.config, args.dataset, registry=False)
         evaluation = evaluation_settings(settings, args.dataset)
         training = records.read_training(args.record)

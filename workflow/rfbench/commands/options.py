@@ -42,7 +42,7 @@ def add_config_argument(parser: argparse.ArgumentParser, required: bool = True) 
 
 
 def chosen(option: str, words: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Pairs by name, `all` of the known ones, or `none`."""
+    """Pairs or methods by name, `all` of the known ones, or `none`."""
     if list(words) in (["all"], ["none"]):
         return known if words[0] == "all" else ()
     unknown = [word for word in words if word not in known]

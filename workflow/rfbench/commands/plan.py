@@ -41,8 +41,10 @@ def run(args: argparse.Namespace) -> int:
         raise RFBenchError(f"--jobs: expected at least 1, found {jobs}.")
     if args.detect is not None and not (args.detect > 0 and math.isfinite(args.detect)):
         raise RFBenchError(f"--detect: expected a difference above 0 in percentage points, found {args.detect:g}.")
-    if args.detect is not None and len({pair for _, pair, _ in run_names(settings)}) < 2:
-        raise RFBenchError("--detect: expected two pairs or more to compare, found one. Add one to `pairs`.")
+    if args.detect is not None and len({competitor for _, competitor, _ in run_names(settings)}) < 2:
+        raise RFBenchError(
+            "--detect: expected two pairs or methods at least, found one. Add one to `pairs` or `methods`."
+        )
     devices.claim_for(settings.device)
     with importing():
         from rfbench.planning.plan import plan
@@ -118,7 +120,7 @@ def show(report: dict, settings: Settings, console: Console) -> None:
             else "on crops as configured."
         ),
         *(_bound(row, settings.recipe) for row in report["bounds"]),
-        *(f"{pair}: {network['memory']}" for pair, network in measured["networks"].items() if network["memory"]),
+        *(f"{name}: {network['memory']}" for name, network in measured["networks"].items() if network["memory"]),
         *(f"{name}: measured on {images['measured_on']}." for name, images in measured["images"].items()),
         f"Disk: images, training images decoded (recipe.store), weights of every run, {KEPT + 1} checkpoints of each "
         "running training.",
@@ -140,7 +142,7 @@ def _bound(row: dict, recipe: Recipe) -> str:
         return f"{row['dataset']}: {seconds}, one after the other (recipe.workers: 0)."
     if not row["loader"]:
         return f"{row['dataset']}: {seconds}; the network bounds every training."
-    told = "every training" if not row["network"] else f"those of the {row['loader']} fastest pairs"
+    told = "every training" if not row["network"] else f"those of the {row['loader']} fastest networks"
     return f"{row['dataset']}: {seconds}; the loader bounds {told}: recipe.workers: {row['workers']} would feed it."
 
 
@@ -155,8 +157,9 @@ def show_detection(report: dict, console: Console) -> None:
     console.print(f"\nTo show a difference of {report['points']:g} points in mAP to the baseline with power 0.8:")
     console.print(table)
     console.print(
-        f"Hours of training and evaluating every pair, one run after another on {report['measured']['device']}. SD of "
-        "one run over seeds, assumed until two runs of a pair are done. Holm: at the first step of the correction.",
+        f"Hours of training and evaluating every network, one run after another on {report['measured']['device']}. "
+        "SD of one run over seeds, assumed until two runs of a network are done. Holm: at the first step of the "
+        "correction.",
         soft_wrap=True,
     )
 

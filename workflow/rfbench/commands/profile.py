@@ -1,4 +1,4 @@
-"""`rfbench profile`: what the operator pairs cost."""
+"""`rfbench profile`: what the operator pairs, and methods, cost."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rfbench.profiling.profile import Conditions
 
 EPILOG = """Without a configuration the paper's network, HRNetV2-W48, is profiled; options override the configuration.
-A pair's ratio is the median over rounds of baseline seconds / own seconds of the same round; the record holds every
+A ratio is the median over rounds of baseline seconds / own seconds of the same round; the record holds every
 round's seconds. A multiply-add is two FLOPs. `rfbench costs` makes a table and a figure of the record.
 
 examples:
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels-last", action="store_true", default=None, help=last)
     fused = "pairs whose fused form is timed, too, `all` or `none` (default: configured, else all)"
     parser.add_argument("--fused", nargs="+", metavar="PAIR", help=fused)
-    compiled = "pairs timed under torch.compile, too, `all` or `none` (default: none)"
+    compiled = "pairs and methods timed under torch.compile, too, `all` or `none` (default: none)"
     parser.add_argument("--compile", nargs="+", metavar="PAIR", dest="compiled", help=compiled)
     parser.add_argument("--output", type=Path, required=True, help="profile (JSON) to write")
 
@@ -63,11 +63,11 @@ def conditions_of(config: Path | None, options: dict) -> "Conditions":
     paired = tuple(operators.available())
     conditions = configured(load(config)) if config else Conditions(paired, fused=paired)
     given = {key: value for key, value in options.items() if key in asdict(conditions) and value is not None}
-    pairs = chosen("pairs", given.get("pairs", conditions.pairs), every)
-    given["pairs"], given["size"] = pairs, tuple(given.get("size", conditions.size))
-    known = tuple(pair for pair in pairs if pair in paired)  # a method's form for inference is itself
+    competitors = chosen("pairs", given.get("pairs", conditions.pairs), every)
+    given["pairs"], given["size"] = competitors, tuple(given.get("size", conditions.size))
+    known = tuple(name for name in competitors if name in paired)  # a method's form for inference is itself
     given["fused"] = chosen("fused", given.get("fused", ["all" if conditions.fused else "none"]), known)
-    given["compiled"] = chosen("compile", given.get("compiled", ["none"]), pairs)
+    given["compiled"] = chosen("compile", given.get("compiled", ["none"]), competitors)
     return replace(conditions, **given)
 
 
@@ -79,9 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
     report = profile(conditions_of(args.config, vars(args)))
     provenance.write_json(args.output, report)
-    print(f"{'pair':28} {'params':>12} {'GFLOPs':>9} {'MB':>8}  fps ratio to {report['baseline']}", file=sys.stderr)
-    for pair, row in report["pairs"].items():
-        print(f"{pair:28} {row['params']:12} {row['flops'] / 1e9:9.2f} {row['memory'] / 1e6:8.1f}  "
+    print(
+        f"{'pair or method':28} {'params':>12} {'GFLOPs':>9} {'MB':>8}  fps ratio to {report['baseline']}",
+        file=sys.stderr,
+    )
+    for name, row in report["pairs"].items():
+        print(f"{name:28} {row['params']:12} {row['flops'] / 1e9:9.2f} {row['memory'] / 1e6:8.1f}  "
               f"{row['fps_ratio']:.2f} ({row['fps_ratio_min']:.2f}–{row['fps_ratio_max']:.2f})",
               file=sys.stderr)  # fmt: skip
     return 0

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference",
         default=BASELINE_ROW,
-        help="pair, or row of the tables, that the others are compared with (%(default)s)",
+        help="pair or method, or row of the tables, that the others are compared with (%(default)s)",
     )
     parser.add_argument("--output", type=Path, required=True, help="differences.csv to write")
 

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Example: rfbench trace reports/tables/table5.csv --pair m2mrf_c --metric mAUPR"
     )
     parser.add_argument("table", type=Path, help="a table's CSV file, such as reports/tables/table5.csv")
-    parser.add_argument("--pair", required=True, help="operator pair, as the table's column `pair` has it")
+    parser.add_argument("--pair", required=True, help="operator pair or method, as the table's column `pair` has it")
     parser.add_argument("--metric", required=True, help=", ".join([*METRICS, *COSTS]))
     parser.add_argument("--dataset", help="data set, where the table holds several")
 

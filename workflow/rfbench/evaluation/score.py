@@ -101,7 +101,7 @@ def beside(record: dict) -> list[str]:
     if record["data"]["synthetic"]:
         return [*lines, "SYNTHETIC images: no published value belongs beside these."]
     if not record["published"]:
-        return [*lines, "The M2MRF authors' README has no value for this pair on this data set."]
+        return [*lines, "The M2MRF authors' README has no value for this network on this data set."]
     lines.append("mean     ours  README, best of three runs")
     for printed, ours in PRINTED.items():
         lines.append(f"{printed:6} {100 * record['metrics'][ours]['mean']:6.2f}  {record['published'][printed]:6.2f}")

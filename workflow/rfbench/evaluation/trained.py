@@ -93,15 +93,15 @@ def network(settings: dict, checkpoint: Path, device: str) -> tuple[torch.nn.Mod
 
 def _check_fits(settings: dict, checkpoint: Path) -> None:
     """Hold the checkpoint against the network without memory: an option may ask for more than any machine has."""
-    pair, model = settings["pair"], settings["model"]
+    competitor, model = settings["pair"], settings["model"]
     options = {key: model.get(key, {}) for key in ("operator_options", "method_options")}
-    given = options["method_options" if competitors.is_method(pair) else "operator_options"]
+    given = options["method_options" if competitors.is_method(competitor) else "operator_options"]
     try:
         with torch.device("meta"):
-            empty = assemble(pair, model["backbone"], len(settings["dataset"]["lesions"]), **options)
+            empty = assemble(competitor, model["backbone"], len(settings["dataset"]["lesions"]), **options)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise RFBenchError(
-            f"{checkpoint}: expected options of {pair}, found {shown(given)}, with which it cannot be built "
+            f"{checkpoint}: expected options of {competitor}, found {shown(given)}, with which it cannot be built "
             f"({type(error).__name__}: {shown(str(error))})."
         ) from error
     with warnings.catch_warnings():

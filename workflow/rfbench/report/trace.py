@@ -35,7 +35,7 @@ class Trace:
     problems: list[str] = field(default_factory=list)
 
 
-def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Trace:
+def trace(path: Path, competitor: str, heading: str, dataset: str | None = None) -> Trace:
     """Follow a cell of a table to its runs.
 
     Args:
@@ -48,9 +48,9 @@ def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Tr
     Raises:
         RFBenchError: no such table, row or metric; the message lists the ones it has.
     """
-    row, index = _cell_row(path, pair, heading, dataset), _index(path)
+    row, index = _cell_row(path, competitor, heading, dataset), _index(path)
     results = Path(os.path.relpath(path.parent / index.results))
-    found = Trace([f"{path}: {row['row']} ({pair}) on {row['dataset']} ({row['data']}), {heading}"])
+    found = Trace([f"{path}: {row['row']} ({competitor}) on {row['dataset']} ({row['data']}), {heading}"])
     if heading in COSTS:
         _follow_cost(found, row, heading, results / "profile.json")
         return found
@@ -59,7 +59,7 @@ def trace(path: Path, pair: str, heading: str, dataset: str | None = None) -> Tr
     found.lines.append(f"metrics: {metrics_path}")
     if provenance.sha256(metrics_path) != index.metrics_sha256:
         found.problems.append(f"{path} is stale: {metrics_path} has changed since. Run `snakemake tables`.")
-    runs = metrics[(metrics["dataset"] == row["dataset"]) & (metrics["pair"] == pair)]
+    runs = metrics[(metrics["dataset"] == row["dataset"]) & (metrics["pair"] == competitor)]
     values = [_run(found, results, seed, rows, METRICS[heading]) for seed, rows in runs.groupby("seed")]
     _compare(found, row, heading, [100 * value for value in values if value is not None])
     return found
@@ -94,7 +94,7 @@ def _index(path: Path) -> Index:
     return checked(Index, provenance.read_json(index), lambda key: f"{index}, {key}", "`snakemake tables` writes it.")
 
 
-def _cell_row(path: Path, pair: str, heading: str, dataset: str | None) -> pd.Series:
+def _cell_row(path: Path, competitor: str, heading: str, dataset: str | None) -> pd.Series:
     """The table's line of a pair."""
     if not path.exists() or path.suffix != ".csv":
         raise RFBenchError(
@@ -115,13 +115,15 @@ def _cell_row(path: Path, pair: str, heading: str, dataset: str | None) -> pd.Se
             names = ", ".join(rows["dataset"].unique())
             raise RFBenchError(f"--dataset {dataset}: {path} has no such data set; it has {names}.")
         rows = rows[rows["dataset"] == dataset]
-    chosen = rows[rows["pair"] == pair].drop_duplicates("dataset")  # Table 1 has a pair's own setting in each block
+    chosen = rows[rows["pair"] == competitor].drop_duplicates(
+        "dataset"
+    )  # Table 1 has a pair's own setting in each block
     if chosen.empty:
-        pairs = ", ".join(rows["pair"].unique()) or "none"
-        raise RFBenchError(f"--pair {pair}: {path} has no runs of it; configured pairs: {pairs}.")
+        competitors = ", ".join(rows["pair"].unique()) or "none"
+        raise RFBenchError(f"--pair {competitor}: {path} has no runs of it; it has those of {competitors}.")
     if len(chosen) > 1:
         names = ", ".join(chosen["dataset"])
-        raise RFBenchError(f"{path} has {pair} on several data sets. Add --dataset with one of {names}.")
+        raise RFBenchError(f"{path} has {competitor} on several data sets. Add --dataset with one of {names}.")
     return chosen.iloc[0]
 
 
@@ -159,9 +161,9 @@ def _provenance(found: Trace, record: dict, folder: Path, results: Path) -> list
     return lines + _origin("trained", record["training_provenance"]) + _origin("evaluated", record["provenance"])
 
 
-def command(table: Path, pair: str, heading: str, dataset: str) -> str:
+def command(table: Path, competitor: str, heading: str, dataset: str) -> str:
     """The command that traces a cell of a table."""
-    words = ["rfbench", "trace", str(table), "--pair", pair, "--metric", heading, "--dataset", dataset]
+    words = ["rfbench", "trace", str(table), "--pair", competitor, "--metric", heading, "--dataset", dataset]
     return shlex.join(words)
 
 
