@@ -275,14 +275,14 @@ def test_without_the_baseline_there_are_no_differences_and_it_is_said(experiment
     metrics = experiment.metrics[experiment.metrics["pair"] != "strideconv_bilinear"]
     table, notes = experiment.differences(metrics=metrics)
     assert table.empty
-    assert "IDRiD: no differences, since StrideConv/Bilinear is not one of its pairs" in notes[0]
+    assert "IDRiD: no differences, since StrideConv/Bilinear is not among what competes there" in notes[0]
     table, _ = experiment.differences(metrics=metrics, baseline="m2mrf_c")
     assert set(table["reference"]) == {"m2mrf_c"}
 
 
 def test_a_run_that_is_there_twice_is_refused(experiment):
     twice = pd.concat([experiment.metrics, experiment.metrics.iloc[:1]])
-    with pytest.raises(RFBenchError, match="expected one row a pair, seed, metric and lesion, found two of"):
+    with pytest.raises(RFBenchError, match="expected one row a pair or method, seed, metric and lesion, found two of"):
         experiment.differences(metrics=twice)
 
 

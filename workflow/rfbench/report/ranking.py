@@ -92,8 +92,8 @@ def differences_to_baseline(
     for heading, metric in PRIMARY.items() if baseline is not None else ():
         if (metric, "mean") not in scores.tables:
             continue
-        got, found[heading] = retraining(scores.tables[metric, "mean"], scores.pairs.index(baseline)), {}
-        for place, pair in enumerate(scores.pairs):
+        got, found[heading] = retraining(scores.tables[metric, "mean"], scores.competitors.index(baseline)), {}
+        for place, pair in enumerate(scores.competitors):
             if pair == baseline:
                 continue
             line, own = stored.get((metric, pair), {}), (got.difference[place], got.low[place], got.high[place])
@@ -120,7 +120,7 @@ def _of(differences: pd.DataFrame | None, data: pd.DataFrame) -> dict[tuple[str,
 def _tell_apart(rivals: list[dict], heading: str, apart: np.ndarray, scores: Scores) -> None:
     """Letters that rows share if and only if they are not told apart; best and second where the next prints less."""
     best_first = sorted(rivals, key=lambda row: row["cells"][heading].mean, reverse=True)
-    places = [scores.pairs.index(row["pair"]) for row in best_first]
+    places = [scores.competitors.index(row["pair"]) for row in best_first]
     by_pair = letters(apart, places)
     means = {place: row["cells"][heading].mean for row, place in zip(best_first, places, strict=True)}
     for row, place in zip(best_first, places, strict=True):

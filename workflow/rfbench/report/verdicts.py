@@ -57,7 +57,7 @@ class Row:
     def table(self, metric: str, lesion: str) -> np.ndarray:
         """Scores (pairs, seeds) of the seeds that count, in percent."""
         whole = self.scores.tables.get((metric, lesion))
-        return np.full((len(self.scores.pairs), 1), np.nan) if whole is None else whole[:, : self.seeds]
+        return np.full((len(self.scores.competitors), 1), np.nan) if whole is None else whole[:, : self.seeds]
 
 
 @dataclass
@@ -100,7 +100,7 @@ def _key(run: pd.Series) -> tuple:
 def _row(scores: Scores, pair: str, runs: pd.DataFrame) -> Row:
     """A row of ours, under the rules of `rfbench.statistics.verdicts`."""
     states = dict(zip(runs["seed"], runs["state"], strict=False))
-    deviations, place = runs["deviations"].iloc[0], scores.pairs.index(pair)
+    deviations, place = runs["deviations"].iloc[0], scores.competitors.index(pair)
     if "done" not in states.values() and "diverged" not in states.values():
         return Row(scores, place, 0, verdicts.NOT_RUN, "no run is done")
     if deviations:

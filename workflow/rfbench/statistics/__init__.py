@@ -2,7 +2,7 @@
 
 - `retraining(scores, reference=0)`: would training again, with new seeds on the same images, show the difference?
 - `population(...)`: would new patients show it, too?
-- `resolved(scores)`: which of all pairs are told apart.
+- `resolved(scores)`: which of all competitors are told apart.
 
 docs/statistics.md has the formulas, their simulated coverage and what is deliberately not offered.
 """

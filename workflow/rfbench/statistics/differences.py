@@ -1,4 +1,4 @@
-"""Every pair against the baseline on every metric and lesion, with both intervals: results/differences.csv."""
+"""Every competitor against the baseline on every metric and lesion, with both intervals: results/differences.csv."""
 
 import os
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Images:
 
     Attributes:
         names: the lesions, as the columns of the arrays have them.
-        without: by (pair, seed): the metrics without each image, (N, C) each, in the units of the scores.
+        without: by (competitor, seed): the metrics without each image, (N, C) each, in the units of the scores.
         support: by metric, how many images have something to find, (C,).
         missing: runs that are done and left no evidence.
     """
@@ -44,7 +44,7 @@ class Images:
 
 
 def differences(metrics: pd.DataFrame, results: Path, baseline: str) -> tuple[pd.DataFrame, list[str]]:
-    """Differences of every pair to the baseline.
+    """Differences of every competitor to the baseline.
 
     Args:
         metrics: content of metrics.csv.
@@ -61,14 +61,16 @@ def differences(metrics: pd.DataFrame, results: Path, baseline: str) -> tuple[pd
     for dataset, data in metrics.groupby("dataset", sort=False):
         named = data.loc[(data["row"] == baseline) | (data["pair"] == baseline), "pair"].unique()
         if len(named) != 1:
-            pairs = ", ".join(data["pair"].unique())
-            notes.append(f"{dataset}: no differences, since {baseline} is not one of its pairs: {pairs}.")
+            competitors = ", ".join(data["pair"].unique())
+            notes.append(
+                f"{dataset}: no differences, since {baseline} is not among what competes there: {competitors}."
+            )
             continue
         scores = scores_of(data)
         images = read_images(data, scores, results)
         if images.missing:
             notes.append(
-                f"{dataset}: {len(images.missing)} finished runs have no {evidence.NAME}, so their pairs have no "
+                f"{dataset}: {len(images.missing)} finished runs have no {evidence.NAME}, so these have no "
                 f"population interval: {', '.join(images.missing)}. Evaluate them again."
             )
         if scores.absent:
@@ -81,19 +83,19 @@ def differences(metrics: pd.DataFrame, results: Path, baseline: str) -> tuple[pd
 
 
 def _compare(scores: Scores, key: tuple[str, str], baseline: str, images: Images) -> pd.DataFrame:
-    """One row for every pair but the baseline, on one metric and lesion."""
-    table, reference = scores.tables[key], scores.pairs.index(baseline)
+    """One row for every competitor but the baseline, on one metric and lesion."""
+    table, reference = scores.tables[key], scores.competitors.index(baseline)
     got, n = retraining(table, reference), np.isfinite(table).sum(1)
     known = np.isfinite(got.low)
     sd = np.where(known, got.sd, np.nan)
     chances = [comparison.probability(x, sd) for x in (got.difference, got.low, got.high)]
     welch_low, welch_high = welch(table, reference)
     beyond = [
-        _population(images, scores, key, pair, baseline, difference) if has_interval else UNKNOWN
-        for pair, difference, has_interval in zip(scores.pairs, got.difference, known, strict=True)
+        _population(images, scores, key, competitor, baseline, difference) if has_interval else UNKNOWN
+        for competitor, difference, has_interval in zip(scores.competitors, got.difference, known, strict=True)
     ]
     rows = pd.DataFrame({
-        "pair": scores.pairs, "reference": baseline, "n": n, "n_reference": n[reference], **vars(got),
+        "pair": scores.competitors, "reference": baseline, "n": n, "n_reference": n[reference], **vars(got),
         "population_low": [interval.low for interval in beyond],
         "population_high": [interval.high for interval in beyond],
         "n_eff": [interval.n_eff for interval in beyond],
@@ -108,9 +110,9 @@ def _compare(scores: Scores, key: tuple[str, str], baseline: str, images: Images
 
 
 def _population(
-    images: Images, scores: Scores, key: tuple[str, str], pair: str, baseline: str, difference: float
+    images: Images, scores: Scores, key: tuple[str, str], competitor: str, baseline: str, difference: float
 ) -> Population:
-    """The population interval; unknown without the evidence of both pairs' runs, or with a lesion in too few images."""
+    """The population interval; unknown without the evidence of both's runs, or with a lesion in too few images."""
     metric, lesion = key
     lesions = [name for name in images.names if name not in scores.absent] if lesion == "mean" else [lesion]
     if metric not in images.support or not set(lesions) <= set(images.names):
@@ -118,8 +120,8 @@ def _population(
     columns, table, stacks = [images.names.index(name) for name in lesions], scores.tables[key], []
     if (images.support[metric][columns] < LEAST_IMAGES).any():
         return UNKNOWN
-    for name in (pair, baseline):
-        done = np.isfinite(table[scores.pairs.index(name)])
+    for name in (competitor, baseline):
+        done = np.isfinite(table[scores.competitors.index(name)])
         runs = [images.without.get((name, seed), {}).get(metric) for seed in np.array(scores.seeds)[done]]
         if any(run is None for run in runs):
             return UNKNOWN
@@ -142,7 +144,7 @@ def read_images(data: pd.DataFrame, scores: Scores, results: Path) -> Images:
     files = {
         run: run_folder(results, dataset, *run) / evidence.NAME for run in zip(done["pair"], done["seed"], strict=True)
     }
-    found.missing = [f"{pair} seed {seed}" for (pair, seed), path in files.items() if not path.exists()]
+    found.missing = [f"{competitor} seed {seed}" for (competitor, seed), path in files.items() if not path.exists()]
     files = {run: path for run, path in files.items() if path.exists()}
     # Unpacking and counting, most of the time that statistics take, let other threads run meanwhile.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -168,7 +170,7 @@ def _without_each(
 
 def _check(own: evidence.Evidence, there: truth.Truth | None, scores: Scores, run: tuple[str, int], path: Path) -> None:
     """Refuse the evidence of another evaluation, or of other lesions."""
-    place = scores.pairs.index(run[0]), scores.seeds.index(run[1])
+    place = scores.competitors.index(run[0]), scores.seeds.index(run[1])
     exact = counts.metrics(own.counts.sum(0), own.positives.sum(0))
     for metric in ("f", "iou"):
         for lesion, value in zip(own.names.tolist(), exact[metric], strict=True):

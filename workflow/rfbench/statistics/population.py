@@ -38,22 +38,22 @@ def population(
     difference: float,
     sd: float,
     df: float,
-    pair: np.ndarray,
+    competitor: np.ndarray,
     reference: np.ndarray,
     *,
     level: float = 0.95,
 ) -> Population:
     """Interval of a difference for new patients and new seeds.
 
-    C = (N - 1)/N Σ_i (T_(-i) - T̄)(T_(-i) - T̄)ᵀ over the runs of both pairs; c_w is the mean covariance of different
-    seeds of one pair, c_b that across the pairs; V_img = 2·max(0, c_w - c_b) and V = s²(1/n_a + 1/n_b) + V_img, with
-    Satterthwaite's degrees of freedom, those of V_img being n_eff - 1, at least 2.
+    C = (N - 1)/N Σ_i (T_(-i) - T̄)(T_(-i) - T̄)ᵀ over the runs of both competitors; c_w is the mean covariance of
+    different seeds of one of them, c_b that across the two; V_img = 2·max(0, c_w - c_b) and V = s²(1/n_a + 1/n_b) +
+    V_img, with Satterthwaite's degrees of freedom, those of V_img being n_eff - 1, at least 2.
 
     Args:
-        difference: mean of the pair's runs minus mean of the reference's.
-        sd: SD of one run, pooled over pairs (`spread`), also where the retraining interval is Welch's.
+        difference: mean of the competitor's runs minus mean of the reference's.
+        sd: SD of one run, pooled over competitors (`spread`), also where the retraining interval is Welch's.
         df: its degrees of freedom.
-        pair: (n_a, N), the metric of each of the pair's runs without each image.
+        competitor: (n_a, N), the metric of each of the competitor's runs without each image.
         reference: (n_b, N), the reference's.
         level: of the interval.
 
@@ -64,14 +64,16 @@ def population(
     Raises:
         ValueError: the two were evaluated on different numbers of images, or on fewer than two.
     """
-    pair, reference = np.atleast_2d(pair), np.atleast_2d(reference)
-    images = pair.shape[1]
+    competitor, reference = np.atleast_2d(competitor), np.atleast_2d(reference)
+    images = competitor.shape[1]
     if images != reference.shape[1] or images < 2:
-        raise ValueError(f"pair and reference need the same images, two or more; got {images}, {reference.shape[1]}")
-    fewer = min(len(pair), len(reference))
+        raise ValueError(
+            f"competitor and reference need the same images, two or more; got {images}, {reference.shape[1]}"
+        )
+    fewer = min(len(competitor), len(reference))
     if fewer < 2 or (fewer == 2 and df < LEAST_DF) or not np.isfinite(sd):
         return UNKNOWN
-    a, b = (runs - runs.mean(1, keepdims=True) for runs in (pair, reference))  # (n, N)
+    a, b = (runs - runs.mean(1, keepdims=True) for runs in (competitor, reference))  # (n, N)
     scale = (images - 1) / images
     within = scale * (_between_seeds(a) + _between_seeds(b)) / 2
     across = scale * float((a @ b.T).mean())
@@ -95,7 +97,7 @@ def effective_images(deviations: np.ndarray) -> float:
 
 
 def _between_seeds(deviations: np.ndarray) -> float:
-    """Mean of Σ_i d_s d_t over different seeds s ≠ t of one pair. (n, N)"""
+    """Mean of Σ_i d_s d_t over different seeds s ≠ t of one competitor. (n, N)"""
     n = len(deviations)
     total = deviations.sum(0)
     return float((total @ total - np.square(deviations).sum()) / (n * (n - 1)))

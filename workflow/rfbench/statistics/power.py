@@ -1,6 +1,6 @@
 """How small a difference n seeds can show, and how large an SD a published difference survives. Units of the SD given.
 
-Tests are two-sided t tests at 5 % on the SD pooled over P pairs, df = (P - 1)(n - 1), unless said otherwise.
+Tests are two-sided t tests at 5 % on the SD pooled over P competitors, df = (P - 1)(n - 1), unless said otherwise.
 """
 
 import functools
@@ -22,21 +22,21 @@ _GRID = (np.arange(2000) + 0.5) / 2000  # quantiles over which the SD's own erro
 
 
 @functools.cache
-def detectable(n: int, pairs: int, *, alpha: float = ALPHA) -> float:
-    """The difference, in SD of one run, that a comparison of two of `pairs` pairs shows with power 0.8.
+def detectable(n: int, competitors: int, *, alpha: float = ALPHA) -> float:
+    """The difference, in SD of one run, that a comparison of two of so many competitors shows with power 0.8.
 
     The power of a normal test is averaged over the distribution of the estimated SD, √(χ²/df), which is the noncentral
     t distribution's (scipy's is NaN at few degrees of freedom).
 
     Args:
-        n: seeds of each pair.
-        pairs: P, whose spread is pooled.
+        n: seeds of each competitor.
+        competitors: P, whose spread is pooled.
         alpha: level of the test; ALPHA / (P - 1) is the first step of Holm's correction.
 
     Returns:
-        Infinity where there is no test: one seed, one pair, or two seeds with fewer than ten degrees of freedom.
+        Infinity where there is no test: one seed, one competitor, or two seeds with fewer than ten degrees of freedom.
     """
-    df = (pairs - 1) * (n - 1)
+    df = (competitors - 1) * (n - 1)
     if df < 1 or (n == 2 and df < LEAST_DF):
         return math.inf
     critical = stats.t.ppf(1 - alpha / 2, df) * np.sqrt(stats.chi2.ppf(_GRID, df) / df)
@@ -47,26 +47,28 @@ def detectable(n: int, pairs: int, *, alpha: float = ALPHA) -> float:
     return optimize.brentq(lacking, 0, 1 + 10 * critical.max()) * math.sqrt(2 / n)
 
 
-def seeds_for(difference: float, sd: float, pairs: int, *, alpha: float = ALPHA) -> float:
-    """The fewest seeds of each pair with which a difference is shown with power 0.8.
+def seeds_for(difference: float, sd: float, competitors: int, *, alpha: float = ALPHA) -> float:
+    """The fewest seeds of each competitor with which a difference is shown with power 0.8.
 
     Args:
         difference, sd: in the same units, both above 0.
-        pairs, alpha: see `detectable`.
+        competitors, alpha: see `detectable`.
 
     Returns:
         A whole number; infinity beyond 10,000.
 
     Raises:
-        ValueError: a difference or SD that is not above 0, or a single pair.
+        ValueError: a difference or SD that is not above 0, or a single competitor.
     """
-    if not (difference > 0 and sd > 0 and pairs > 1):
-        raise ValueError(f"expected a difference and an SD above 0 and two pairs; got {difference}, {sd}, {pairs}")
+    if not (difference > 0 and sd > 0 and competitors > 1):
+        raise ValueError(
+            f"expected a difference and an SD above 0 and two competitors; got {difference}, {sd}, {competitors}"
+        )
     # Near the normal test's number, so that few are tried: it needs fewer than any t test.
     shift = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(POWER)
     n = max(2, math.floor(2 * (shift * sd / difference) ** 2))
     while n <= MOST_SEEDS:
-        if detectable(n, pairs, alpha=alpha) * sd <= difference:
+        if detectable(n, competitors, alpha=alpha) * sd <= difference:
             return n
         n += 1
     return math.inf
@@ -85,7 +87,7 @@ def retraining_noise(sd: float, df: float, rows: int | None = None) -> float:
 
     Args:
         sd, df: of one run. df may be infinite.
-        rows: None for a pair chosen beforehand: t(.975, df)·s·√(2/3). Else any two of so many rows:
+        rows: None for a competitor chosen beforehand: t(.975, df)·s·√(2/3). Else any two of so many rows:
             q(.95; rows, df)·s/√3.
     """
     return sd * _critical(df, rows)

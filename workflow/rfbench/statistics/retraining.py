@@ -1,7 +1,7 @@
 """The retraining interval: would training again, with new seeds on the same test images, show the difference?
 
-Up to four seeds a pair say next to nothing about that pair's own variance, so the variance of one run is pooled over
-all pairs of the data set, metric and lesion; from five seeds on each pair has its own (Welch).
+Up to four seeds a competitor say next to nothing about that competitor's own variance, so the variance of one run is
+pooled over all competitors of the data set, metric and lesion; from five seeds on each competitor has its own (Welch).
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from scipy import stats
 
 from rfbench.statistics.holm import holm
 
-OWN_VARIANCE = 5  # seeds from which on a pair's variance is its own
+OWN_VARIANCE = 5  # seeds from which on a competitor's variance is its own
 LEAST_DF = 10  # of the pooled variance, below which two seeds give no interval
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """Each pair against the reference: arrays of length pairs, NaN at the reference, units of the scores.
+    """Each competitor against the reference: arrays (competitors,), NaN at the reference, units of the scores.
 
     Attributes:
-        difference: mean of the pair's runs minus mean of the reference's.
+        difference: mean of the competitor's runs minus mean of the reference's.
         sd: SD of one run that the interval uses. Pooled: the pooled s. Welch: √((s_a² + s_b²) / 2), so that with n
             seeds each the standard error is sd·√(2/n) and two single runs differ with SD sd·√2 in both cases.
         df: degrees of freedom of the t distribution.
@@ -39,23 +39,26 @@ class Retraining:
 
 
 def retraining(scores: np.ndarray, reference: int = 0, *, level: float = 0.95) -> Retraining:
-    """Compare every pair with the reference over seeds.
+    """Compare every competitor with the reference over seeds.
 
-    With n_a runs of a pair and n_b of the reference, P pairs that have runs, and s² the variance of `spread`:
+    With n_a runs of a competitor and n_b of the reference, P competitors that have runs, and s² the variance of
+    `spread`:
 
     - **n_a, n_b >= 5:** Welch; each of the two has its own variance, the others have none in it.
-    - **else:** difference ± t(df)·s·√(1/n_a + 1/n_b). If all P pairs have the same n seeds, s² is that of randomized
-      blocks, df = (P - 1)(n - 1); if any seed of any pair is missing, that of one-way groups, df = Σ(n_p - 1).
+    - **else:** difference ± t(df)·s·√(1/n_a + 1/n_b). If all P competitors have the same n seeds, s² is that of
+      randomized blocks, df = (P - 1)(n - 1); if any seed of any competitor is missing, that of one-way groups,
+      df = Σ(n_p - 1).
     - **No interval and no p** (NaN; `difference` stays, and `sd` and `df` where there are any): either has a single
       run; or the fewer have two and df < 10.
     - **No difference** (everything NaN but `sd` and `df` of the pooled variance): either has no run.
 
-    A seed that no pair has, and a pair that has no seed, take no part in s². If nothing varies (s = 0) the interval is
-    the difference itself, and p is 0, or 1 where the difference is 0. Holm multiplies by P' - 1, P' the number of rows:
-    a comparison that cannot be made yet counts as one with p = 1, so a hole never makes its neighbours significant.
+    A seed that no competitor has, and a competitor that has no seed, take no part in s². If nothing varies (s = 0) the
+    interval is the difference itself, and p is 0, or 1 where the difference is 0. Holm multiplies by P' - 1, P' the
+    number of rows: a comparison that cannot be made yet counts as one with p = 1, so a hole never makes its neighbours
+    significant.
 
     Args:
-        scores: (pairs, seeds); NaN is a run that is not done. Column k is seed k of every pair.
+        scores: (competitors, seeds); NaN is a run that is not done. Column k is seed k of every competitor.
         reference: row to compare with.
         level: of the interval.
 
@@ -82,32 +85,32 @@ def retraining(scores: np.ndarray, reference: int = 0, *, level: float = 0.95) -
 
 
 def spread(scores: np.ndarray) -> tuple[float, int]:
-    """SD of one run over seeds, pooled over pairs, and its degrees of freedom.
+    """SD of one run over seeds, pooled over competitors, and its degrees of freedom.
 
-    Two or more pairs that all have the same seeds: r = y_ps - ȳ_p - ȳ_s + ȳ, s² = Σr² / ((P - 1)(n - 1)), since what a
-    seed does to all pairs alike (its sampling of crops) leaves their differences alone. Otherwise: deviations from
-    each pair's mean, df = Σ(n_p - 1).
+    Two or more competitors that all have the same seeds: r = y_ps - ȳ_p - ȳ_s + ȳ, s² = Σr² / ((P - 1)(n - 1)), since
+    what a seed does to all competitors alike (its sampling of crops) leaves their differences alone. Otherwise:
+    deviations from each competitor's mean, df = Σ(n_p - 1).
 
     Args:
-        scores: (pairs, seeds); NaN is a run that is not done. Pairs and seeds without any run are left out.
+        scores: (competitors, seeds); NaN is a run that is not done. Competitors and seeds without any run are left out.
 
     Returns:
-        (s, df); (NaN, 0) if no pair has two runs.
+        (s, df); (NaN, 0) if no competitor has two runs.
     """
     scores = _checked(scores)
     done = np.isfinite(scores)
     scores = scores[done.any(1)][:, done.any(0)]
-    pairs, seeds = scores.shape
+    competitors, seeds = scores.shape
     residual = scores - of_rows(scores)[1][:, None]
-    if pairs > 1 and np.isfinite(scores).all():
-        residual, df = residual - residual.mean(0), (pairs - 1) * (seeds - 1)
+    if competitors > 1 and np.isfinite(scores).all():
+        residual, df = residual - residual.mean(0), (competitors - 1) * (seeds - 1)
     else:
-        df = int(np.isfinite(scores).sum()) - pairs
+        df = int(np.isfinite(scores).sum()) - competitors
     return (float(np.sqrt(np.nansum(residual**2) / df)), df) if df > 0 else (np.nan, 0)
 
 
 def welch(scores: np.ndarray, reference: int = 0, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of Welch's interval of every pair's difference to the reference, from two runs each on; NaN otherwise."""
+    """Ends of Welch's interval of every difference to the reference, from two runs each on; NaN otherwise."""
     scores = _checked(scores)
     _, mean, _ = of_rows(scores)
     _, df, error = _welch(scores, reference)
@@ -119,14 +122,14 @@ def welch(scores: np.ndarray, reference: int = 0, *, level: float = 0.95) -> tup
 def _checked(scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores, dtype=float)
     if scores.ndim != 2 or scores.size == 0:
-        raise ValueError(f"scores must be a table (pairs, seeds); got the shape {scores.shape}")
+        raise ValueError(f"scores must be a table (competitors, seeds); got the shape {scores.shape}")
     if np.isinf(scores).any():
         raise ValueError("scores must be numbers, NaN for a run that is not done; got an infinite one")
     return scores
 
 
 def of_rows(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs, mean and sample variance of each pair, (pairs,) each; NaN where there are too few runs."""
+    """Runs, mean and sample variance of each competitor, (competitors,) each; NaN where there are too few runs."""
     done = np.isfinite(scores)
     n = done.sum(1)
     mean = _divide(np.where(done, scores, 0).sum(1), n)
@@ -144,7 +147,7 @@ def welch_df(variance_a: np.ndarray, n_a: np.ndarray, variance_b: np.ndarray, n_
 
 
 def _pooled(scores: np.ndarray, reference: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """SD, degrees of freedom and standard error of each difference, the variance pooled over all pairs."""
+    """SD, degrees of freedom and standard error of each difference, the variance pooled over all competitors."""
     n = np.isfinite(scores).sum(1)
     s, df = spread(scores)
     error = s * np.sqrt(_divide(1.0, n) + _divide(1.0, n[reference]))

@@ -1,4 +1,4 @@
-"""The runs of one data set as tables (pairs, seeds), from metrics.csv."""
+"""The runs of one data set as tables (competitors, seeds), from metrics.csv."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from rfbench.errors import RFBenchError
 from rfbench.lesions.lesion_metrics import SIZES
 from rfbench.names import METRICS
 
-# Of metrics.csv what pairs are compared by; the rest are counts, points of curves and diagnostics.
+# Of metrics.csv what competitors are compared by; the rest are counts, points of curves and diagnostics.
 COMPARED = (
     *METRICS,
     *("lesion_recall", *(f"lesion_recall_{size}" for size in SIZES)),
@@ -23,14 +23,14 @@ class Scores:
     """Scores of one data set in percent, those of COUNTED as they are.
 
     Attributes:
-        pairs: names of the pairs, in the order of metrics.csv.
+        competitors: names of the competitors, in the order of metrics.csv.
         seeds: all configured seeds.
-        tables: by (metric of COMPARED, lesion), also lesion "mean": (pairs, seeds), NaN for a run that is not done.
-            A metric that no run has, as of too few lesions, has none.
+        tables: by (metric of COMPARED, lesion), also lesion "mean": (competitors, seeds), NaN for a run that is not
+            done. A metric that no run has, as of too few lesions, has none.
         absent: lesions without a positive pixel in the images; they have no table and no part in a mean.
     """
 
-    pairs: list[str]
+    competitors: list[str]
     seeds: list[int]
     tables: dict[tuple[str, str], np.ndarray]
     absent: tuple[str, ...]
@@ -47,18 +47,22 @@ def scores_of(data: pd.DataFrame) -> Scores:
     Raises:
         RFBenchError: a run is there twice.
     """
-    pairs, seeds = list(data["pair"].unique()), sorted(data["seed"].unique())
+    competitors, seeds = list(data["pair"].unique()), sorted(data["seed"].unique())
     done = data[(data["state"] == "done") & data["metric"].isin(COMPARED)]
     keys = ["pair", "seed", "metric", "lesion"]
     if (twice := done.duplicated(keys)).any():
         found = ", ".join(map(str, done.loc[twice, keys].iloc[0]))
-        raise RFBenchError(f"metrics.csv: expected one row a pair, seed, metric and lesion, found two of {found}.")
+        raise RFBenchError(
+            f"metrics.csv: expected one row a pair or method, seed, metric and lesion, found two of {found}."
+        )
     wide = done.pivot(index=["pair", "seed"], columns=["metric", "lesion"], values="value").dropna(axis=1, how="all")
-    wide = wide.reindex(pd.MultiIndex.from_product([pairs, seeds]))
+    wide = wide.reindex(pd.MultiIndex.from_product([competitors, seeds]))
     units = {key: 1 if key[0] in COUNTED else 100 for key in wide}
-    tables = {key: unit * wide[key].to_numpy(float).reshape(len(pairs), len(seeds)) for key, unit in units.items()}
+    tables = {
+        key: unit * wide[key].to_numpy(float).reshape(len(competitors), len(seeds)) for key, unit in units.items()
+    }
     absent = tuple(lesion for (metric, lesion), table in tables.items() if metric == "ap" and not np.nansum(table))
-    return Scores(pairs, seeds, _without(tables, absent), tuple(lesion for lesion in absent if lesion != "mean"))
+    return Scores(competitors, seeds, _without(tables, absent), tuple(lesion for lesion in absent if lesion != "mean"))
 
 
 def _without(tables: dict[tuple[str, str], np.ndarray], absent: tuple[str, ...]) -> dict:

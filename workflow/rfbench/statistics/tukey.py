@@ -1,4 +1,4 @@
-"""All pairs with all: Tukey's range, and the letters that join the rows that it does not tell apart.
+"""All competitors with all: Tukey's range, and the letters that join the rows that it does not tell apart.
 
 Deliberately absent: Friedman, Nemenyi and Wilcoxon tests. Over data set × lesion × seed they take the lesions of one
 network for independent samples, and at three seeds Wilcoxon's smallest p is 0.25.
@@ -15,18 +15,18 @@ from rfbench.statistics.retraining import LEAST_DF, OWN_VARIANCE, of_rows, sprea
 
 
 def resolved(scores: np.ndarray, *, level: float = 0.95) -> np.ndarray:
-    """Which pairs' means are told apart, all compared with all at one familywise error rate.
+    """Which competitors' means are told apart, all compared with all at one familywise error rate.
 
-    Tukey's range over the P pairs that have runs: |Δ| >= q(level; P, df)·s·√((1/n_a + 1/n_b)/2), with the pooled s of
-    `rfbench.statistics.spread`; s/√n for n seeds each. Where both have five runs or more, their own variances and
+    Tukey's range over the P competitors that have runs: |Δ| >= q(level; P, df)·s·√((1/n_a + 1/n_b)/2), with the pooled
+    s of `rfbench.statistics.spread`; s/√n for n seeds each. Where both have five runs or more, their own variances and
     Welch's degrees of freedom (Games–Howell, `scipy.stats.tukey_hsd(equal_var=False)`). Never where there is no
     retraining interval: a single run, or two with fewer than ten degrees of freedom.
 
     Args:
-        scores: (pairs, seeds); NaN is a run that is not done.
+        scores: (competitors, seeds); NaN is a run that is not done.
 
     Returns:
-        bool (pairs, pairs), symmetric, False on the diagonal.
+        bool (competitors, competitors), symmetric, False on the diagonal.
     """
     n, mean, variance = of_rows(scores)
     rows, fewer = int((n > 0).sum()), np.minimum.outer(n, n)
