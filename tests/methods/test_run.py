@@ -228,6 +228,21 @@ def test_the_untrained_network_gives_the_configured_probability(tiny, monkeypatc
     assert told == [math.log(0.01 / 0.99)]
 
 
+@pytest.mark.parametrize("name", methods.available())
+def test_every_method_can_be_trained_with_an_initial_probability(name):
+    """Its bias is in the network, or the method declares that it takes none; no user must say so."""
+    bias = math.log(0.01 / 0.99)
+    settings = configured(methods=[name], recipe={"initial_probability": 0.01})
+    run = run_settings(settings, "SYN", name, 0)
+    model, _ = initial_model(run, None)
+    held = [key for key, tensor in model.named_parameters() if torch.allclose(tensor, torch.tensor(bias))]
+    assert bool(held) == (run.recipe.initial_probability is not None)
+    assert deviations(run).count("initial_probability 0.01") == bool(held)
+    given = configured(methods=[name], recipe={"initial_probability": 0.01},
+                       method_recipes={name: {"initial_probability": 0.5}})  # fmt: skip
+    assert recipe_of(given, name).initial_probability == 0.5, "what a user asks of a method goes first"
+
+
 def _without_bias(settings: Settings) -> Settings:
     model = settings.model.model_copy(update={"method_options": {"tiny": {"bias": False}}})
     return settings.model_copy(update={"model": model})

@@ -20,5 +20,6 @@ METHOD = Method(
     build=build,
     confidence=f"{CONFIDENCE}; trained from FCN-32s by them, which weights fcn32s does here.",
     parameters=134_295_624,
+    recipe={"initial_probability": None},  # its scores begin at zero, as published
     weights=fcn_weights(STRIDE),
 )

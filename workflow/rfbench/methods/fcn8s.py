@@ -20,5 +20,6 @@ METHOD = Method(
     build=build,
     confidence=f"{CONFIDENCE}; trained from FCN-16s by them, which weights fcn16s does here.",
     parameters=134_284_620,
+    recipe={"initial_probability": None},  # its scores begin at zero, as published
     weights=fcn_weights(STRIDE),
 )

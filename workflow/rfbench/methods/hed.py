@@ -52,6 +52,7 @@ METHOD = Method(
     confidence="Network and loss after the paper, one output a lesion; which loss and output the M2MRF papers took is "
     "not printed. The loss is scaled by 1e-4 so that the benchmark's learning rate stands for the paper's 1e-6.",
     options={"result": "mean"},
+    recipe={"initial_probability": None},  # the prior would have to pass five sides and their fusion
     parameters=14_720_620,
     loss=loss,
     weights=WEIGHTS,

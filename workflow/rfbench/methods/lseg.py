@@ -81,6 +81,7 @@ METHOD = Method(
     confidence="Network and loss as released; one learning rate for all layers (the authors: conv5 x 100, sides x "
     "0.01). The loss is scaled by 1e-4, as HED's. The papers borrow its rows from its own paper.",
     options={"result": "fusion"},
+    recipe={"initial_probability": None},  # as HED
     parameters=14_720_620,
     loss=loss,
     weights=WEIGHTS,

@@ -226,6 +226,7 @@ METHOD = Method(
     confidence="Network and losses as published, ResNet-50 with a feature pyramid; anchors from 4 px and 300 "
     "detections are chosen for tiny lesions. Its map of a lesion is the largest score x mask of its instances.",
     options={"depth": 50, "deep_stem": False, "smallest": 4.0, "detections": 300},
+    recipe={"initial_probability": None},  # no layer gives the maps
     parameters=43_987_304,
     loss=loss,
     weights=resnet_weights(r"(?:neck|proposal_head|box_head|mask_head)\..*"),
