@@ -28,7 +28,6 @@ import functools
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -36,10 +35,9 @@ from pathlib import Path
 from types import ModuleType
 
 from rfbench.errors import RFBenchError
-from rfbench.registry import imported, module_at, twice, unknown
+from rfbench.registry import NAME, imported, module_at, twice, unknown
 
 GROUP = "rfbench.operators"  # entry points of installed packages
-NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a pair, since file names and Snakemake's wildcards hold it
 
 Options = Mapping[str, Mapping[str, object]]  # {"m2mrf": {"patch_size": 4}}: operator file -> its options
 

@@ -9,9 +9,9 @@ import yaml
 
 from rfbench import cli
 from rfbench.competitors import methods
+from rfbench.contract.beginning import with_name
 from rfbench.contract.method_conformance import CLAUSES, MethodSubject
 from rfbench.contract.new_method import write_method
-from rfbench.contract.new_operator import with_name
 from rfbench.errors import RFBenchError
 
 from ..checkout import ROOT

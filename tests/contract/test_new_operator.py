@@ -10,8 +10,9 @@ import yaml
 
 import operators
 from rfbench import cli
+from rfbench.contract.beginning import with_name
 from rfbench.contract.conformance import CLAUSES, Subject
-from rfbench.contract.new_operator import with_pair, write_operator
+from rfbench.contract.new_operator import write_operator
 from rfbench.errors import RFBenchError
 
 from ..checkout import CONFIGS, ROOT
@@ -98,7 +99,7 @@ def test_the_line_is_the_only_change_of_a_shipped_configuration(tmp_path, shippe
     config = tmp_path / shipped
     before = SHIPPED[shipped]
     config.write_text(before)
-    after, added = with_pair(config, "box_bilinear")
+    after, added = with_name(config, "pairs", "box_bilinear")
     assert added == "box_bilinear added to pairs"
     old, new = ({"probe": {}, **yaml.safe_load(text)} for text in (before, after))
     section = old["probe"] if old["probe"] else old
@@ -113,7 +114,7 @@ def test_all_pairs_need_no_line(tmp_path, rows, told):
     config = tmp_path / "all.yaml"
     before = f"pairs: all\npaper_rows_only: {str(rows).lower()}\n"
     config.write_text(before)
-    after, added = with_pair(config, "box_bilinear")
+    after, added = with_name(config, "pairs", "box_bilinear")
     assert told in added
     assert after == before
 
@@ -122,7 +123,7 @@ def test_the_papers_pairs_take_no_other(tmp_path):
     config = tmp_path / "paper.yaml"
     config.write_text("pairs: paper\n")
     with pytest.raises(RFBenchError, match=r"paper\.yaml: `pairs: paper` stands .* box_bilinear is none; write `all`"):
-        with_pair(config, "box_bilinear")
+        with_name(config, "pairs", "box_bilinear")
 
 
 @pytest.mark.parametrize("text", ["pairs: [\n  a,\n  b]\n", "seeds: [1]\n", "pairs: &p\n  - a\nother: *p\n"])
@@ -150,7 +151,7 @@ def test_a_file_that_is_no_configuration_is_one_sentence(tmp_path, content, foun
     config = tmp_path / "odd.yaml"
     config.write_bytes(content)
     with pytest.raises(RFBenchError, match=found) as caught:
-        with_pair(config, "box_bilinear")
+        with_name(config, "pairs", "box_bilinear")
     assert str(caught.value).startswith(str(config))
     assert "\n" not in str(caught.value)
 

@@ -2,12 +2,15 @@
 
 import difflib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
 from rfbench.errors import RFBenchError
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a pair or method, since file names and Snakemake's wildcards hold it
 
 
 def module_at(path: Path) -> ModuleType:

@@ -4,7 +4,6 @@ import ast
 import functools
 import importlib
 import pkgutil
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -13,13 +12,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rfbench.errors import RFBenchError
-from rfbench.registry import imported, module_at, twice, unknown
+from rfbench.registry import NAME, imported, module_at, twice, unknown
 
 if TYPE_CHECKING:
     from rfbench.competitors.method import Method
 
 GROUP = "rfbench.methods"  # entry points of installed packages
-NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a method, since file names and Snakemake's wildcards hold it
 DECLARED = "METHOD"  # what a method file names its declaration
 PACKAGE, FOLDER = "rfbench.methods", Path(__file__).parents[1] / "methods"  # of this project's own
 

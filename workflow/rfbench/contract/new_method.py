@@ -1,14 +1,10 @@
 """`rfbench new-method`: one commented file with a working toy network, and the configuration line that runs it."""
 
-import keyword
 from pathlib import Path
 
-import jinja2
-
 import operators
-from rfbench import provenance
 from rfbench.competitors import methods
-from rfbench.errors import RFBenchError
+from rfbench.contract import beginning
 
 TEMPLATE = Path(__file__).parent / "method.py.j2"
 WIDTH = 64  # of the template's published size
@@ -25,19 +21,9 @@ def write_method(name: str, folder: Path | None = None) -> Path:
     Raises:
         RFBenchError: no method can have this name, or it is taken.
     """
-    file = (folder or methods.FOLDER) / f"{name}.py"
-    label = "".join(part.capitalize() for part in name.split("_"))
-    if not methods.NAME.fullmatch(name) or keyword.iskeyword(name) or name == "parts":
-        raise RFBenchError(
-            f"'{name}' cannot name a method: expected small letters, digits and _, beginning with a letter, and "
-            "neither a word of Python's own nor parts. For example: my_net."
-        )
-    if file.exists():
-        raise RFBenchError(f"{file} exists already and is left as it is. Choose another name.")
-    if taken := _taken(name, label):
-        raise RFBenchError(f"'{name}' is taken: {taken}. Choose another name.")
-    template = jinja2.Template(TEMPLATE.read_text(), keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
-    provenance.write_text(file, template.render(name=name, label=label, parameters=f"{PARAMETERS:_}"))
+    beginning.check_name(name, "a method", "my_net", reserved=("parts",))
+    file, label = (folder or methods.FOLDER) / f"{name}.py", beginning.label(name)
+    beginning.write(file, TEMPLATE, name, _taken(name, label), {"label": label, "parameters": f"{PARAMETERS:_}"})
     return file
 
 

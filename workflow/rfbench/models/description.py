@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-import operators
 from rfbench.checked import Foreign
 from rfbench.names import LARGEST_FRAME, LESION_FORM, MIN_SIZE, lesion_problem
+from rfbench.registry import NAME
 from rfbench.settings.types import MAX_SIZE, Colour, Line, Options, Size, Spreads
 
 
 def _check_pair(name: str) -> str:
-    if not operators.NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError("no name of a pair")
     return name
 
