@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -46,6 +47,32 @@ def test_every_verb_has_help(verb, capsys):
         cli.main([verb, "--help"])
     assert caught.value.code == 0
     assert f"rfbench {verb}" in capsys.readouterr().out
+
+
+def test_help_needs_no_torch():
+    """In a process of its own, where an import of torch fails as it does where it is not installed."""
+    code = textwrap.dedent(
+        """
+        import sys
+
+        class Absent:
+            def find_spec(self, name, *_):
+                if name.partition(".")[0] == "torch":
+                    raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+        sys.meta_path.insert(0, Absent())
+        from rfbench import cli
+
+        for verb in cli.VERBS:
+            try:
+                print(verb, cli.main([verb, "--help"]))
+            except SystemExit as ended:
+                print(verb, ended.code)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    codes = dict(line.split(" ") for line in done.stdout.splitlines() if re.fullmatch(r"[a-z-]+ \d+", line))
+    assert codes == dict.fromkeys(cli.VERBS, "0")
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -10,9 +11,9 @@ from rich.table import Table
 
 from rfbench.commands.importing import importing
 from rfbench.errors import RFBenchError
-from rfbench.probe.groups import judged_runs, named, tuning_runs
-from rfbench.probe.protocol import departures
-from rfbench.probe.settings import Chosen, Probe, load
+
+if TYPE_CHECKING:
+    from rfbench.probe.settings import Probe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    probe = chosen(args)
-    groups = [named(name, probe.groups) for name in args.group] if args.group else probe.groups
     with importing():
         from rfbench.probe import keeping
+        from rfbench.probe.groups import judged_runs, named, tuning_runs
         from rfbench.probe.run import run_group
 
+    probe = chosen(args)
+    groups = [named(name, probe.groups) for name in args.group] if args.group else probe.groups
     accepted = keeping.accepted(probe.results)
     protocol, console = probe.protocol, Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -56,9 +58,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def show(probe: Probe) -> None:
+def show(probe: "Probe") -> None:
     """Print where the pairs of arm fusion stand."""
     from rfbench.probe import analysis, keeping, records, report
+    from rfbench.probe.protocol import departures
 
     protocol, reference = probe.protocol, probe.protocol.analysis.reference
     table, _ = records.gather(protocol, probe.groups, probe.results, keeping.accepted(probe.results))
@@ -83,8 +86,10 @@ def show(probe: Probe) -> None:
         print(f"Not the registered experiment: {departure}")
 
 
-def chosen(args: argparse.Namespace) -> Probe:
+def chosen(args: argparse.Namespace) -> "Probe":
     """The configured probe, with what the command line says instead."""
+    from rfbench.probe.settings import Chosen, Probe, load
+
     probe = load(args.config) if args.config else Probe(Chosen(arms=("fusion",), copies=()), "rfbench probe")
     said = {key: tuple(getattr(args, key)) for key in ("pairs", "arms", "copies") if getattr(args, key) is not None}
     return Probe(Chosen.model_validate(probe.chosen.model_dump() | said), str(args.config or "rfbench probe"))

@@ -3,11 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rfbench.commands.importing import importing
 from rfbench.errors import print_lines
-from rfbench.probe import keeping, records
-from rfbench.probe.settings import Probe, load
+
+if TYPE_CHECKING:
+    from rfbench.probe.settings import Probe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    with importing():
+        from rfbench.probe import analysis, figures, keeping, records, report
+        from rfbench.probe.settings import load
+
     probe = load(args.config)
     reports = args.output or probe.reports
     if args.table:
@@ -30,9 +36,6 @@ def run(args: argparse.Namespace) -> int:
         table, holes = records.gather(probe.protocol, probe.groups, probe.results, accepted)
         records.write(table, table_path(probe))
         table = records.read(table_path(probe), probe.protocol)  # with the digits that are kept
-    with importing():
-        from rfbench.probe import analysis, figures, report
-
     outcome = analysis.conclude(table, probe.protocol, probe.pairs, probe.chosen.arms)
     pairs = report.ordered(probe.pairs)
     if args.picture:
@@ -49,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def table_path(probe: Probe) -> Path:
+def table_path(probe: "Probe") -> Path:
     """Of the table of all records, beside their folder."""
     return probe.results.with_name(f"{probe.results.name}.csv")

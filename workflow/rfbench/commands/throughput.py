@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from rfbench import provenance
+from rfbench.commands.importing import importing
 from rfbench.commands.options import add_config_argument, load_with_dataset
-from rfbench.profiling.throughput import measure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    with importing():
+        from rfbench.profiling.throughput import measure
+
     settings = load_with_dataset(args.config, args.dataset)
     rates = measure(settings.datasets[args.dataset], settings.recipe, args.manifest, args.samples)
     for source, rate in rates.items():
