@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -102,6 +102,23 @@ def test_a_checks_process_is_given_all_that_is_asked(monkeypatch, tmp_path):
     status = cli.main(["gpu", *asked.options(), "--check", "losses", "--output", str(tmp_path / "losses.json")])
     assert (status, seen) == (0, {"asked": asked, "name": "losses", "folder": tmp_path})
     assert json.loads((tmp_path / "losses.json").read_text()) == {"state": "passed", "figure": "well"}
+
+
+def test_a_method_is_tried_by_its_own_recipe(monkeypatch, tmp_path):
+    from rfbench.profiling import acceptance
+
+    tried = {}
+
+    def updates(suite, recipe, competitor, count):
+        tried[competitor] = recipe.optimizer.type, recipe.optimizer.lr, count
+        return ([float("nan")] if competitor == "hed" else [0.5]), []
+
+    monkeypatch.setattr(acceptance, "_updates", updates)
+    suite = replace(SMALL, pairs=("strideconv_bilinear", "hed", "swin_upernet"))
+    found = acceptance.run(Asked(suite), "pairs", tmp_path)
+    assert (found.state, found.figure) == ("failed", "2 of 3 pairs and methods; hed: losses [nan]")
+    assert tried == {"strideconv_bilinear": ("SGD", 0.01, 10), "hed": ("SGD", 0.01, 10),
+                     "swin_upernet": ("AdamW", 6e-5, 10)}  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", [False, True])

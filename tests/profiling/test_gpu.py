@@ -33,6 +33,21 @@ def test_blocks_that_fail_are_named_and_the_others_are_measured(monkeypatch, tmp
     assert record["provenance"]["device"] == "cpu"
 
 
+def test_methods_are_measured_as_pairs_are(monkeypatch, tmp_path):
+    """In bfloat16, too, though some of their steps are float32's."""
+    words = ("--pairs", "hed", "maskrcnn", "strideconv_bilinear", "--only", "float32", "bfloat16")
+    status, record = rehearse(monkeypatch, tmp_path / "gpu.json", *words)
+    assert (status, record["failed"]) == (0, {})
+    for name in ("float32", "bfloat16"):
+        rows = record["blocks"][name]["pairs"]
+        assert {key: row["row"] for key, row in rows.items()} == {
+            "hed": "HED", "maskrcnn": "Mask R-CNN", "strideconv_bilinear": "StrideConv/Bilinear"
+        }  # fmt: skip
+        assert all(row["params_w48"] == row["params_w48_expected"] for row in rows.values())
+        assert all(len(row["seconds"]) == 2 and row["fps_ratio"] > 0 for row in rows.values())
+        assert not any("fused" in row for row in rows.values())
+
+
 def test_what_the_time_does_not_allow_is_missing(monkeypatch, tmp_path):
     status, record = rehearse(
         monkeypatch, tmp_path / "gpu.json", "--minutes", "0", "--only", "float32", "training_m2mrf_c"

@@ -9,12 +9,13 @@ import operators
 from rfbench import devices, provenance
 from rfbench.commands.importing import importing
 from rfbench.commands.options import chosen, positive
+from rfbench.competitors import methods
 from rfbench.profiling.accept import CHECKS, FAILED, MISSING, OF_TRAININGS, Asked, accept
 from rfbench.profiling.suite import BLOCKS, TRAINED, Suite
 
 EPILOG = """blocks, in this order:
 
-- bfloat16, float32, tf32: every pair, eager; M2MRF's fused form, too;
+- bfloat16, float32, tf32: every pair and method of --pairs, eager; M2MRF's fused form, too;
 - compiled_bfloat16, compiled_float32: baseline, M2MRF-A and M2MRF-C;
 - training_baseline, training_m2mrf_c: a step on the same batches: mmseg's stock settings against channels last,
   bfloat16, fused optimiser and torch.compile; are the losses within noise?
@@ -24,9 +25,9 @@ has begun is only stopped in training: --minutes leaves the last one room before
 costs` makes tables and figures of the record.
 
 --accept checks, before an experiment of weeks, that a GPU with its driver and packages is fit for it, in half an hour:
-is it the claimed one, does each precision compute what a CPU computes, do memory, speed and loader suffice, does every
-pair train, does a killed training go on, do two trainings keep apart, does the authors' checkpoint have its score. The
-report (--output, and .md beside it) says passed, failed, skipped or missing with the figure of each check; the same
+is it the claimed one, does each precision compute what a CPU computes, do memory, speed and loader suffice, does all of
+--pairs train, does a killed training go on, do two trainings keep apart, does the authors' checkpoint have its score.
+The report (--output, and .md beside it) says passed, failed, skipped or missing with the figure of each check; the same
 command goes on where it was cut off, and checks again what failed:
 
   rfbench gpu --accept --minutes 30 --output acceptance.json
@@ -46,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=8, help="no block starts later (default: %(default)s)")
     only = "blocks to run, as below (default: all)"
     parser.add_argument("--only", nargs="+", choices=BLOCKS, default=BLOCKS, metavar="BLOCK", help=only)
-    parser.add_argument("--pairs", nargs="+", default=["all"], help="pairs to profile (default: all)")
+    named = "pairs and methods to profile, `all` for both (default: every pair)"
+    parser.add_argument("--pairs", nargs="+", metavar="PAIR", help=named)
     parser.add_argument("--backbone", default=Suite.backbone, help="network (default: %(default)s)")
     sides = {"type": positive, "nargs": 2, "metavar": ("WIDTH", "HEIGHT")}
     parser.add_argument("--size", default=Suite.size, help="of the profiled images (default: %(default)s)", **sides)
@@ -63,15 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("data", "DIR: prepared data set to score them on"),
     ):
         parser.add_argument(f"--{name}", metavar=what.partition(":")[0], help=f"of --accept: {what.partition(': ')[2]}")
-    parser.add_argument("--pair", help="of --accept: the checkpoint's operator pair")
+    parser.add_argument("--pair", help="of --accept: the checkpoint's operator pair or method")
     parser.add_argument("--device", choices=("cuda", "cpu"), default=Suite.device, help="(default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; 1 when a block or check failed or is missing."""
-    pairs = chosen("pairs", args.pairs, tuple(operators.available()))
+    pairs = tuple(operators.available())
+    competitors = chosen("pairs", args.pairs or pairs, (*pairs, *methods.available()))
     given = {key: value for key, value in vars(args).items() if key in Suite.__dataclass_fields__}
-    suite = Suite(**given | {"pairs": pairs, "size": tuple(args.size), "crop": tuple(args.crop)})
+    suite = Suite(**given | {"pairs": competitors, "size": tuple(args.size), "crop": tuple(args.crop)})
     if args.accept or args.check:
         return _accept(Asked(suite, args.checkpoint, args.pair, args.data), args)
     only = tuple(name for name in BLOCKS if name in args.only)

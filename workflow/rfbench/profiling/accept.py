@@ -24,7 +24,7 @@ CHECKS = {
     "speed": "updates a second, as published and with all that computes faster",
     "compiled": "a compiled network computes what the eager one computes",
     "loader": "the loader of samples keeps up with the network",
-    "pairs": "every pair is trained for ten updates",
+    "pairs": "every pair, and method asked for, is trained for ten updates",
     "resume": "a killed training goes on and ends as one that was not",
     "jobs": "two trainings at once each have a GPU of their own, or wait",
     "checkpoint": "the authors' checkpoint has the authors' score (--checkpoint, --data)",
@@ -46,8 +46,8 @@ class Asked:
     """What is accepted.
 
     Args:
-        suite: pairs, network and sizes.
-        checkpoint: the authors' weights, and the pair that they are of; None skips their check.
+        suite: pairs and methods, network and sizes.
+        checkpoint: the authors' weights, and what they are of (`pair`); None skips their check.
         data: folder of the prepared data set that they are scored on.
     """
 
@@ -149,7 +149,7 @@ def report(record: dict) -> str:
         f"# Acceptance: {counted}",
         "",
         f"Network {suite['backbone']}, batches of {suite['batch']} crops of {width}x{height} px, "
-        f"{len(suite['pairs'])} pairs, `device: {suite['device']}`, commit {record['commit'][:12]}.",
+        f"{len(suite['pairs'])} pairs and methods, `device: {suite['device']}`, commit {record['commit'][:12]}.",
         "",
         "| check | what is checked | state | figure |",
         "|---|---|---|---|",

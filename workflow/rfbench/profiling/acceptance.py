@@ -28,7 +28,7 @@ from rfbench.precision import set_precision
 from rfbench.profiling.accept import FAILED, PASSED, SKIPPED, Asked, Finding
 from rfbench.profiling.profile import clock, synthetic_batch
 from rfbench.profiling.suite import Suite
-from rfbench.settings import Training, complete
+from rfbench.settings import Training, complete, own_recipe
 from rfbench.training import compiling
 from rfbench.training.loop import loader
 from rfbench.training.step import Update
@@ -71,17 +71,17 @@ def _device(suite: Suite) -> torch.device:
     return devices.pick_device(suite.device)
 
 
-def _network(pair: str, backbone: str, device: torch.device) -> nn.Module:
+def _network(competitor: str, backbone: str, device: torch.device) -> nn.Module:
     """A network whose weights are the same on every device."""
     torch.manual_seed(0)
-    return build_model(pair, backbone, len(LESIONS)).to(device).train()
+    return build_model(competitor, backbone, len(LESIONS)).to(device).train()
 
 
-def _updates(suite: Suite, recipe: Training, pair: str, count: int) -> tuple[list[float], list[float]]:
+def _updates(suite: Suite, recipe: Training, competitor: str, count: int) -> tuple[list[float], list[float]]:
     """Losses and seconds of so many updates by the suite's batch."""
     device = _device(suite)
     set_precision(tf32=recipe.tf32, cudnn_benchmark=recipe.cudnn_benchmark)
-    update, losses, seconds = Update(_network(pair, suite.backbone, device), recipe), [], []
+    update, losses, seconds = Update(_network(competitor, suite.backbone, device), recipe), [], []
     for number in range(count):
         images, label = synthetic_batch((suite.batch, 3, *reversed(suite.crop)), device, number)
         started = clock(device)
@@ -218,17 +218,18 @@ def check_loader(asked: Asked, folder: Path) -> tuple[str, str]:
 
 
 def check_pairs(asked: Asked, folder: Path) -> tuple[str, str]:
-    """Ten updates each; a loss that is no number, or an exception, names its pair."""
+    """Ten updates each, by a method's own recipe; a loss that is no number, or an exception, names whose it is."""
     wrong, recipe = {}, FASTEST if asked.suite.device != "cpu" else Training()
-    for pair in asked.suite.pairs:
+    names = asked.suite.pairs
+    for name in names:
         try:
-            losses, _ = _updates(asked.suite, recipe, pair, 10)
+            losses, _ = _updates(asked.suite, recipe.model_copy(update=own_recipe(name)), name, 10)
             if not all(map(math.isfinite, losses)):
-                wrong[pair] = f"losses {losses}"
+                wrong[name] = f"losses {losses}"
         except (RuntimeError, RFBenchError, ValueError) as error:
-            wrong[pair] = f"{type(error).__name__}: {error}".splitlines()[0]
-    told = "".join(f"; {pair}: {reason}" for pair, reason in wrong.items())
-    return _judged(not wrong, f"{len(asked.suite.pairs) - len(wrong)} of {len(asked.suite.pairs)} pairs{told}")
+            wrong[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    told = "".join(f"; {name}: {reason}" for name, reason in wrong.items())
+    return _judged(not wrong, f"{len(names) - len(wrong)} of {len(names)} pairs and methods{told}")
 
 
 def _settings(suite: Suite, folder: Path, crop: tuple[int, int], workers: int = 0, iterations: int = 60):
@@ -317,7 +318,7 @@ def check_checkpoint(asked: Asked, folder: Path) -> tuple[str, str]:
     ours = {printed: 100 * record["metrics"][own]["mean"] for printed, own in PRINTED.items()}
     printed = record["published"]
     if not printed:
-        raise Skipped(f"nothing is printed for this pair and data set; ours: {ours}")
+        raise Skipped(f"nothing is printed for it on this data set; ours: {ours}")
     figure = ", ".join(f"{name} {value:.2f} (printed {printed[name]:.2f})" for name, value in ours.items())
     return _judged(all(abs(value - printed[name]) <= POINTS for name, value in ours.items()), figure)
 

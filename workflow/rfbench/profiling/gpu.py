@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from rfbench import devices, provenance
+from rfbench.competitors import is_method
 from rfbench.devices import pick_device
 from rfbench.models import assemble, build_model
 from rfbench.models.fuse import has_shorter_form
@@ -75,7 +76,7 @@ def _block(suite: Suite, name: str, deadline: float) -> dict:
         conditions = replace(conditions, pairs=COMPILED, compiled=COMPILED, dtype=name.removeprefix("compiled_"))
     else:
         with torch.device("meta"):
-            shorter = tuple(pair for pair in suite.pairs if has_shorter_form(assemble(pair)))
+            shorter = tuple(name for name in suite.pairs if not is_method(name) and has_shorter_form(assemble(name)))
         conditions = replace(conditions, fused=shorter, dtype=name)
     return profile(conditions)
 

@@ -48,7 +48,8 @@ class Conditions:
     Args:
         pairs: operator pairs and methods, under the record's name for both.
         size: width and height of the images, px.
-        dtype: float32; tf32, float32 with TF32 matrix products (GPU); or bfloat16, of weights and images.
+        dtype: float32; tf32, float32 with TF32 matrix products (GPU); or bfloat16, of weights and images
+            (of methods under autocast).
         fused: pairs whose form for inference (`rfbench.fuse`) is timed, too.
         compiled: pairs and methods that are timed under `torch.compile`, too.
         paper: count FLOPs and memory of the paper's network as well.
@@ -141,7 +142,16 @@ def build(conditions: Conditions, competitor: str, device: torch.device) -> nn.M
     """The competitor's network on the device, in the type and memory format to measure."""
     with torch.device(device):
         model = build_model(competitor, conditions.backbone, len(LESIONS), **_options(conditions))
-    return model.to(DTYPES[conditions.dtype], memory_format=conditions.memory_format)
+    return _of_type(model, DTYPES[conditions.dtype]).to(memory_format=conditions.memory_format)
+
+
+def _of_type(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The network with weights of this type. A method's takes some steps in float32, so that in bfloat16 it needs
+    autocast, which brings every layer's input to the weights' type."""
+    model = model.to(dtype)
+    if isinstance(model, MethodSegmentor) and dtype == torch.bfloat16:
+        model.forward = torch.autocast(next(model.parameters()).device.type, dtype)(model.forward)
+    return model
 
 
 def _forms(conditions: Conditions, competitor: str, model: nn.Module) -> dict[tuple[str, str], nn.Module]:
@@ -203,14 +213,15 @@ def _on_cpu(competitor: str, backbone: str, options: str) -> nn.Module:
 
 
 def _cost_of(model: nn.Module, computed: Callable[[], nn.Module] | None, shape: tuple[int, ...]) -> tuple[int, int]:
-    """`_cost` of a network on `meta`; of a method whose pass asks for values, which `meta` has none of, computed."""
+    """`_cost` of a network on `meta`; of a method whose pass asks for values or autocast, neither of which `meta` has,
+    computed."""
     dtype = next(model.parameters()).dtype
     try:
         return _cost(model, shape, dtype)
     except (NotImplementedError, RuntimeError):
         if computed is None:
             raise
-        return _cost(computed().to(dtype), shape, dtype)
+        return _cost(_of_type(computed(), dtype), shape, dtype)
 
 
 def _cost(model: nn.Module, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[int, int]:

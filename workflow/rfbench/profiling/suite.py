@@ -13,7 +13,7 @@ class Suite:
     """Sizes of the measurement.
 
     Args:
-        pairs: profiled pairs.
+        pairs: what is profiled, operator pairs and methods, under the record's name for both.
         size: width and height of the profiled images, px.
         crop: width and height of the training step's images, px.
         batch: images of a training step.
