@@ -21,14 +21,16 @@ def training(run: Run, state: str = "done", reason: str | None = None, manifest:
             "checkpoint_sha256": weights, "provenance": ORIGIN}  # fmt: skip
 
 
-def evaluation(run: Run, value: float = 0.5, state: str = "done", **about) -> dict:
-    """evaluation.json of a run with that value as the mean of every metric."""
+def evaluation(
+    run: Run, value: float = 0.5, state: str = "done", by_lesion: dict[str, float] | None = None, **about
+) -> dict:
+    """evaluation.json of a run with that value as the mean of every metric, by lesion these."""
     record = training(run, state, **about) | {
         "kind": "evaluation", "evaluation": run.evaluation.model_dump(mode="json"), "training_provenance": ORIGIN
     }  # fmt: skip
     if state == "done":
         record |= {
-            "metrics": {metric: {"MA": 0.1, "mean": value} for metric in METRICS},
+            "metrics": {metric: {**(by_lesion or {"MA": 0.1}), "mean": value} for metric in METRICS},
             "details": {"MA": {"ap_error": 1e-6, "aupr11_artefact": False}}, "n_images": 27,
             "untrained": {metric: {"MA": 0.01, "mean": 0.01} for metric in METRICS},
         }  # fmt: skip

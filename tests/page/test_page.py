@@ -461,6 +461,10 @@ def test_whole_methods_stand_beside_the_pairs_and_have_a_table_of_their_own(tmp_
     assert set(table.loc[table["method"] == "VRT", "n"]) == {"published only"}
     text = page_of(tmp_path)
     assert "PSPNet: Somebody et al.; depth not identified." in text
+    exudates = (metrics["pair"] == pair) & (metrics["metric"] == "aupr11") & (metrics["lesion"] == "EX")
+    of_runs = 100 * metrics.loc[exudates, "value"]
+    told = f"mean {of_runs.mean():.4f}, SD {of_runs.std():.4f}, n = 3; seed 0: {of_runs.iloc[0]:.4f}"
+    assert f"<dt>AUPR EX</dt><dd>{told}" in text, "a cell by lesion comes from runs, too"
     assert "not ranked: WFDENet" in text
     assert "IDRiD.methods" not in page_of(_without_methods(tmp_path))
 

@@ -20,15 +20,17 @@ from rfbench.settings import Settings, complete
 
 from .. import recorded
 from ..checkout import ROOT
-from ..tiny_run import changed
+from ..tiny_run import changed, plain
 
 PAIR = "m2mrf_c"
 VALUES = {0: 0.4123456789, 1: 0.4371, 2: 0.49}
 
 
-def write_record(settings: Settings, seed: int, state: str = "done", reason: str | None = None) -> Path:
+def write_record(
+    settings: Settings, seed: int, state: str = "done", reason: str | None = None, competitor: str = PAIR, **more
+) -> Path:
     """A record as `rfbench evaluate` writes it, with VALUES as every metric."""
-    run = of(settings, "SYN-IDRiD", PAIR, seed)
+    run = of(settings, "SYN-IDRiD", competitor, seed)
     folder = run.folder
     (folder / "work").mkdir(parents=True)
     (folder / "work" / "model.pth").write_text(f"weights of seed {seed}")
@@ -36,7 +38,7 @@ def write_record(settings: Settings, seed: int, state: str = "done", reason: str
     provenance.write_text(manifest, "a manifest\n")
     digests = {"manifest": manifest, "weights": folder / "work" / "model.pth"}
     digests = {name: provenance.sha256(path) for name, path in digests.items()}
-    record = recorded.evaluation(run, VALUES[seed], state, reason=reason, **digests)
+    record = recorded.evaluation(run, VALUES[seed], state, reason=reason, **more, **digests)
     provenance.write_json(folder / "evaluation.json", record)
     return folder / "evaluation.json"
 
@@ -71,6 +73,32 @@ def test_cell_agrees_with_its_records(settings, capsys):
     assert "torch 2.13.0" in printed
     assert printed.count("(file checked)") == 6, "manifest and checkpoint of each run"
     assert printed.endswith("The cell agrees with the records.\n")
+
+
+def test_a_method_is_followed_by_lesion(settings, capsys):
+    by_seed = {seed: {"EX": 0.1 + 0.07 * seed, "MA": 0.2} for seed in VALUES}
+    settings = complete({**plain(settings), "methods": ["hed"]})
+    paths = [write_record(settings, seed, competitor="hed", by_lesion=by_lesion) for seed, by_lesion in by_seed.items()]
+    table = rendered(settings).with_name("table6.csv")
+    assert cli.main(["trace", str(table), "--pair", "hed", "--metric", "AUPR EX"]) == 0
+    printed, percent = capsys.readouterr().out, [100 * by_lesion["EX"] for by_lesion in by_seed.values()]
+    assert f"{table}: HED (hed) on SYN-IDRiD (SYN), AUPR EX".removeprefix(str(table)) in printed
+    assert f"mean {statistics.mean(percent):.4f}, std {statistics.stdev(percent):.4f}, n = 3" in printed
+    assert all(f"seed {seed}: done, {value:.4f} %" in printed for seed, value in zip(by_seed, percent, strict=True))
+    assert trace.trace(table, "hed", "mIoU").problems == []
+    record = json.loads(paths[1].read_text())
+    record["metrics"]["f"]["EX"] += 0.01
+    provenance.write_json(paths[1], record)
+    problems = trace.trace(table, "hed", "F EX").problems
+    assert "seed 1: " in problems[0]
+    assert "F EX: the table's cell is not what the records give" in problems[1]
+    assert trace.trace(table, "hed", "F MA").problems == [], "the other cells are as they were"
+    with pytest.raises(
+        RFBenchError, match=r"--metric AUPR XX: .*table6\.csv has mAUPR, .*, AUPR EX, .*, IoU MA, Param"
+    ):
+        trace.trace(table, "hed", "AUPR XX")
+    with pytest.raises(RFBenchError, match=r"--pair dnl: .* has no runs of it; it has those of hed"):
+        trace.trace(table, "dnl", "mF")
 
 
 def test_a_pair_in_every_block_of_table_1_is_one_cell(settings):

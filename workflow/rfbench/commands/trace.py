@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from rfbench.errors import print_lines
-from rfbench.report.trace import COSTS, METRICS, trace
+from rfbench.report.trace import COSTS, MEANS, trace
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,9 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit status: 0 if the cell agrees with the records, 1 if it does not. " + (
         "Example: rfbench trace reports/tables/table5.csv --pair m2mrf_c --metric mAUPR"
     )
+    by_lesion = (
+        f"{', '.join([*MEANS, *COSTS])}; in tables of methods AUPR, F or IoU of a lesion, too, such as 'AUPR EX'"
+    )
     parser.add_argument("table", type=Path, help="a table's CSV file, such as reports/tables/table5.csv")
     parser.add_argument("--pair", required=True, help="operator pair or method, as the table's column `pair` has it")
-    parser.add_argument("--metric", required=True, help=", ".join([*METRICS, *COSTS]))
+    parser.add_argument("--metric", required=True, help=by_lesion)
     parser.add_argument("--dataset", help="data set, where the table holds several")
 
 

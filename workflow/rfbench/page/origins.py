@@ -56,12 +56,12 @@ def origins(data: pd.DataFrame, rows: list[dict], results: Path, tables: dict[st
         tables: by row, the CSV file of the table that the command names.
     """
     name, found = data["dataset"].iloc[0], []
-    means = data[(data["lesion"] == "mean") & (data["state"] == "done")]
+    finished = data[data["state"] == "done"]
     for row in rows:
         if not row["configured"]:
             continue
         runs = data[data["pair"] == row["pair"]]
-        own = means[means["pair"] == row["pair"]]
+        own = finished[finished["pair"] == row["pair"]]
         values = [
             _value(name, row, heading, own, tables[row["row"]]) for heading, cell in row["cells"].items() if cell.n
         ]
@@ -79,8 +79,8 @@ def origins(data: pd.DataFrame, rows: list[dict], results: Path, tables: dict[st
 
 def _value(dataset: str, row: dict, heading: str, own: pd.DataFrame, table: Path) -> Value:
     """A number of a row with the runs' values, four digits as in the tables' CSV; a cost has none but the profile's."""
-    metric, cell = trace.METRICS.get(heading), row["cells"][heading]
-    runs = own[own["metric"] == metric]
+    (metric, lesion), cell = trace.METRICS.get(heading, ("", "")), row["cells"][heading]
+    runs = own[(own["metric"] == metric) & (own["lesion"] == lesion)]
     seeds = tuple((int(seed), f"{100 * value:.4f}") for seed, value in zip(runs["seed"], runs["value"], strict=True))
     text = (
         f"mean {cell.mean:.4f}, SD {number(cell.std, '.4f')}, n = {cell.n}" if metric else f"{cell.text} (profile.json)"

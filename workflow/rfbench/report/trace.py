@@ -17,11 +17,20 @@ from pydantic import Field
 from rfbench import provenance, records
 from rfbench.checked import Foreign, checked
 from rfbench.errors import RFBenchError
+from rfbench.report.methods import MEASURES, headings
 from rfbench.report.reading import read_metrics, read_numbers, read_profile
 from rfbench.report.tables import COLUMNS, INDEX
 from rfbench.runs import manifest_path, run_folder
 
-METRICS = {heading: metric for metric, heading, _, _ in COLUMNS}
+# Accuracies: heading -> (metric, lesion). Tables of methods have them by lesion, too.
+MEANS = {heading: (metric, "mean") for metric, heading, _, _ in COLUMNS}
+BY_LESION = {
+    heading: (metric, lesion)
+    for metric, measure in MEASURES.items()
+    for heading, (_, lesion) in headings(measure).items()
+    if lesion != "mean"
+}
+METRICS = MEANS | BY_LESION
 TEXTS, COUNTS = ("row", "pair", "dataset", "data"), ("configured", "n")  # columns of a table
 COSTS = {"Param": ("Param_M", "params_w48", 1e6), "FPS": ("FPS_ratio", "fps_ratio", 1)}  # column, key, unit
 DIGITS = 5.1e-5  # the tables' CSV has four digits
@@ -40,10 +49,10 @@ def trace(path: Path, competitor: str, heading: str, dataset: str | None = None)
 
     Args:
         path: a table's CSV file as `rfbench tables` wrote it, with tables.json beside it.
-        pair: name of the operator pair, as in the column `pair`.
-        heading: mAUPR, mF, mIoU, mAP or `mAP before training`, whose runs are followed; Param or FPS, which have
-            none but a profile.
-        dataset: needed where the table holds the pair on several data sets.
+        competitor: name of the operator pair or method, as in the column `pair`.
+        heading: mAUPR, mF, mIoU, mAP, `mAP before training` or, in tables of methods, such as `AUPR EX`, whose runs
+            are followed; Param or FPS, which have none but a profile.
+        dataset: needed where the table holds the competitor on several data sets.
 
     Raises:
         RFBenchError: no such table, row or metric; the message lists the ones it has.
@@ -60,7 +69,7 @@ def trace(path: Path, competitor: str, heading: str, dataset: str | None = None)
     if provenance.sha256(metrics_path) != index.metrics_sha256:
         found.problems.append(f"{path} is stale: {metrics_path} has changed since. Run `snakemake tables`.")
     runs = metrics[(metrics["dataset"] == row["dataset"]) & (metrics["pair"] == competitor)]
-    values = [_run(found, results, seed, rows, METRICS[heading]) for seed, rows in runs.groupby("seed")]
+    values = [_run(found, results, seed, rows, *METRICS[heading]) for seed, rows in runs.groupby("seed")]
     _compare(found, row, heading, [100 * value for value in values if value is not None])
     return found
 
@@ -95,7 +104,7 @@ def _index(path: Path) -> Index:
 
 
 def _cell_row(path: Path, competitor: str, heading: str, dataset: str | None) -> pd.Series:
-    """The table's line of a pair."""
+    """The table's line of a competitor."""
     if not path.exists() or path.suffix != ".csv":
         raise RFBenchError(
             f"{path}: expected a table's .csv file, as in reports/tables. `snakemake tables` writes them."
@@ -127,7 +136,7 @@ def _cell_row(path: Path, competitor: str, heading: str, dataset: str | None) ->
     return chosen.iloc[0]
 
 
-def _run(found: Trace, results: Path, seed: int, rows: pd.DataFrame, metric: str) -> float | None:
+def _run(found: Trace, results: Path, seed: int, rows: pd.DataFrame, metric: str, lesion: str) -> float | None:
     """Describe one run; its value as its record has it, None for a run that is not done."""
     first = rows.iloc[0]
     folder = run_folder(results, first["dataset"], first["pair"], seed)
@@ -138,7 +147,7 @@ def _run(found: Trace, results: Path, seed: int, rows: pd.DataFrame, metric: str
         return None
     record = records.read_evaluation(path)
     measured = record["untrained"]["ap"] if metric == "ap_untrained" else record["metrics"][metric]
-    value, listed = measured["mean"], rows.loc[(rows["metric"] == metric) & (rows["lesion"] == "mean"), "value"].item()
+    value, listed = measured[lesion], rows.loc[(rows["metric"] == metric) & (rows["lesion"] == lesion), "value"].item()
     if not math.isclose(value, listed, rel_tol=1e-12):
         found.problems.append(f"seed {seed}: {path} has {value}, the metrics file {listed}. Run `snakemake`.")
     found.lines += [
