@@ -12,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from rfbench.page import render
+from rfbench.page.grids import ROW
 from rfbench.page.model import build
 from rfbench.report.reading import read_metrics
 
@@ -138,7 +139,7 @@ def test_columns_sort_numbers_and_words(browser):
     assert column(browser, "IDRiD.ap", 4)[-1] == "–", "what has no number stays below"
     press("− baseline")
     assert column(browser, "IDRiD.ap", 4)[-1] == "–"
-    press("RF operators")
+    press(ROW)
     names = column(browser, "IDRiD.ap", 0)
     assert names == sorted(names, key=str.lower)
 
@@ -170,7 +171,7 @@ def test_csv_is_what_the_table_says(browser):
         document.getElementById("IDRiD.ap").parentElement.previousElementSibling.querySelector("button").click();"""
     )
     head, *lines = text.splitlines()
-    assert head.startswith("group,RF operators,n,mean,SD,− baseline,")
+    assert head.startswith(f"group,{ROW},n,mean,SD,− baseline,")
     assert len(lines) == 5
     assert lines[0].startswith("mean of the lesions,StrideConv/Bilinear,3/3,")
     assert all(len(line.split(",")) >= 10 for line in lines)

@@ -21,7 +21,7 @@ from scipy import stats
 from rfbench.errors import RFBenchError
 from rfbench.names import BASELINE_ROW
 from rfbench.page import findings, render
-from rfbench.page.grids import Hole
+from rfbench.page.grids import ROW, Hole
 from rfbench.page.measures import LESIONS, PIXELS
 from rfbench.page.model import Page, build
 from rfbench.page.strips import by_lesion, of_examples
@@ -135,7 +135,7 @@ def test_it_parses(document):
 def test_every_number_of_the_main_table_is_that_of_metrics_csv(results, document):
     metrics = pd.read_csv(results / "metrics.csv")
     done = metrics[(metrics["state"] == "done") & (metrics["lesion"] == "mean")]
-    shown = document.frame("IDRiD.table").set_index("RF operators")
+    shown = document.frame("IDRiD.table").set_index(ROW)
     for heading, metric in (("mAUPR (11 thresholds)", "aupr11"), ("mAP (exact)", "ap"), ("mF", "f"), ("mIoU", "iou")):
         for row in done["row"].unique():
             values = 100 * done.loc[(done["row"] == row) & (done["metric"] == metric), "value"].to_numpy()
@@ -446,7 +446,7 @@ def test_whole_methods_stand_beside_the_pairs_and_have_a_table_of_their_own(tmp_
     metrics.loc[whole, ["row", "downsample", "upsample"]] = ["PSPNet", "", ""]
     metrics.to_csv(tmp_path / "metrics.csv", index=False)
     document = Document(page_of(tmp_path))
-    main = document.frame("IDRiD.table").set_index("RF operators")
+    main = document.frame("IDRiD.table").set_index(ROW)
     assert {"PSPNet", other} <= set(main.index)
     assert main.index.tolist().count("PSPNet") == 1
     own = metrics[(metrics["pair"] == pair) & (metrics["metric"] == "aupr11") & (metrics["lesion"] == "mean")]

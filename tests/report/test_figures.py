@@ -13,7 +13,7 @@ from rfbench.commands import figures as command
 from rfbench.errors import RFBenchError
 from rfbench.names import BASELINE_ROW
 from rfbench.report import charts, curves, figures, plotting, tables
-from rfbench.report.reading import COLUMNS, read_metrics
+from rfbench.report.reading import COLUMNS, METHOD, read_metrics
 from rfbench.report.rows import order
 
 from .. import recorded
@@ -146,6 +146,21 @@ def test_differences_have_both_intervals_of_differences_csv():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "new patients, too, 95 %", "retraining on the same images, 95 %", "difference of the means",
     ]  # fmt: skip
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("whole", "word"), [
+    ((), "RF operators"), (("m2mrf_c",), "RF operators and methods"), (tuple(ROWS), "Methods"),
+])  # fmt: skip
+def test_legend_and_axis_say_what_competes(results, whole, word):
+    metrics, profile = read_metrics(results / "metrics.csv"), json.loads((results / "profile.json").read_text())
+    if whole:
+        metrics[METHOD] = np.where(metrics["pair"].isin(whole), "Somebody et al.", "")
+    drawn = figures.drawings(metrics, results, profile)
+    for name, title in (("params", "(n seeds)"), ("fps", "(n seeds)"), ("published", "(n seeds of ours)")):
+        assert drawn[name]().legends[0].get_title().get_text() == f"{word} {title}"
+    size = "published size" if whole else "HRNetV2-W48"
+    assert drawn["params"]().axes[0].get_xlabel() == f"learnable parameters at {size}, millions"
     plt.close("all")
 
 

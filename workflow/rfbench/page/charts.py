@@ -5,13 +5,13 @@ import math
 from rfbench.lesions.lesion_metrics import FEWEST_IMAGES, FEWEST_LESIONS
 from rfbench.names import BASELINE_ROW
 from rfbench.page.figure import GREY, Figure, Panel, Sign, coloured, quantity, shaped, short, told, view
-from rfbench.page.grids import Column, Entry, Grid, Group, plain
+from rfbench.page.grids import ROW, Column, Entry, Grid, Group, plain
 from rfbench.page.measures import MEAN, Line, Measure
 from rfbench.report import charts
 from rfbench.report.lesions import SIZE_NAMES
 
 COSTS = {
-    "params": ("parameters", "parameters at HRNetV2-W48, millions"),
+    "params": ("parameters", "parameters at published size, millions"),
     "fps": ("speed", f"frames per second, ratio to {BASELINE_ROW}"),
 }
 
@@ -51,7 +51,7 @@ def tradeoff(
 
 
 def _tradeoff_table(dataset: str, name: str, lines: list[Line], points: list[dict], costs: dict, ranked: bool) -> Grid:
-    columns = [Column("RF operators", words=True), Column("parameters, M"), Column("speed, × baseline"),
+    columns = [Column(ROW, words=True), Column("parameters, M"), Column("speed, × baseline"),
                Column(f"{name}, %"), Column("95 % t interval, ±")]  # fmt: skip
     if ranked:
         hint = "no other row is at least as good in both, and better in one"
@@ -89,7 +89,7 @@ def _bars(line: Line) -> dict[str, float]:
 
 def _tradeoff_spec(cost: str, points: list[dict], name: str, title: str, shown: dict[str, Sign], ranked: bool) -> dict:
     x, y = quantity(cost, title), quantity("y", f"{name}, %")
-    tooltip = told(("row", "operators"), ("y", "mean"), ("low", "from"), ("high", "to"), (cost, title), ("n", "runs"))
+    tooltip = told(("row", ROW), ("y", "mean"), ("low", "from"), ("high", "to"), (cost, title), ("n", "runs"))
     front = {"transform": [{"filter": f"datum.{cost}_front === 1"}],
              "mark": {"type": "line", "strokeDash": [4, 3], "color": GREY},
              "encoding": {"x": x, "y": y, "order": {"field": cost}}}  # fmt: skip
@@ -132,7 +132,7 @@ def sizes(
             for line in lines), lesion, lesion))  # fmt: skip
     if not groups:
         return None
-    columns = (Column("RF operators", words=True), Column("n"), *(Column(f"{name} px") for name in SIZE_NAMES.values()))
+    columns = (Column(ROW, words=True), Column("n"), *(Column(f"{name} px") for name in SIZE_NAMES.values()))
     table = Grid(
         f"{dataset}.sizes.table", f"{dataset}: lesions found at 0.5, percent, mean ± SD", columns, tuple(groups)
     )
@@ -155,7 +155,7 @@ def _sizes_spec(points: list[dict], names: list[str], shown: dict[str, Sign]) ->
          "scale": {"domain": names}, "axis": {"labelAngle": 0}}  # fmt: skip
     beside = {"field": "row", "sort": list(shown)}
     y = quantity("y", "lesions found, %", domain=[0, 100])
-    tooltip = told(("row", "operators"), ("size", "area"), ("y", "found, %"), ("low", "from"), ("high", "to"))
+    tooltip = told(("row", ROW), ("size", "area"), ("y", "found, %"), ("low", "from"), ("high", "to"))
     return view(
         points,
         {"mark": {"type": "rule", "color": GREY, "clip": True},
@@ -182,9 +182,7 @@ def published(dataset: str, measures: dict[str, Measure], shown: dict[str, Sign]
     domain = [math.floor(ends[0] - 1), math.ceil(ends[1] + 1)]
     x = quantity("x", "published mAUPR, % (mean of 3)", domain=domain, nice=False)
     y = quantity("y", "our mAUPR, %", domain=domain, nice=False)
-    tooltip = told(
-        ("row", "operators"), ("x", "published"), ("y", "ours"), ("low", "from"), ("high", "to"), ("n", "runs")
-    )
+    tooltip = told(("row", ROW), ("x", "published"), ("y", "ours"), ("low", "from"), ("high", "to"), ("n", "runs"))
     spec = view(
         points,
         {"data": {"values": [{"x": end, "y": end} for end in domain]},
@@ -196,7 +194,7 @@ def published(dataset: str, measures: dict[str, Measure], shown: dict[str, Sign]
     )  # fmt: skip
     table = plain(
         f"{dataset}.published.table", f"{dataset}: mAUPR, ours and published, percent",
-        [Column("RF operators", words=True), Column("published"), Column("ours"), Column("n")],
+        [Column(ROW, words=True), Column("published"), Column("ours"), Column("n")],
         [(line.row, f"{line.published:.2f}", line.cell.text, f"{line.n}/{line.configured}") for line in lines],
     )  # fmt: skip
     caption = "Ours: mean over seeds with its 95 % t interval (three runs or more). On the dotted line both are equal."

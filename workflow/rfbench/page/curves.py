@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rfbench.page.figure import GREY, Figure, Panel, Sign, coloured, quantity, short, told, view
-from rfbench.page.grids import Column, Entry, Grid, Group, number, plain
+from rfbench.page.grids import ROW, Column, Entry, Grid, Group, number, plain
 from rfbench.report import curves, plotting, rows
 from rfbench.runs import run_folder
 
@@ -39,7 +39,7 @@ def precision_recall(dataset: str, data: pd.DataFrame, results: Path) -> Figure 
         "out of still pictures). "
         "An artefact: no score of the lesion is above 0.1, so the polygon is one straight line."
     )
-    columns = (Column("RF operators", words=True), Column("seed"), Column("AUPR, 11 thresholds, %"),
+    columns = (Column(ROW, words=True), Column("seed"), Column("AUPR, 11 thresholds, %"),
                Column("AP, exact, %"), Column("artefact", words=True))  # fmt: skip
     table = Grid(f"{dataset}.pr.table", f"{dataset}: areas under the curves shown", columns, tuple(groups))
     legend = tuple(Sign(row, colour) for row, colour in colours.items())
@@ -65,7 +65,7 @@ def _precision_recall_spec(exact: dict[str, list], polygon: list, colours: dict[
     y = {"field": "y", "type": "quantitative", "title": "precision (fraction)", "scale": {"domain": [0, 1]}}
     shape = {"field": "row", "type": "nominal"}
     named = {name: Sign(name, colour) for name, colour in colours.items()}
-    tooltip = told(("row", "operators"), ("x", "recall"), ("y", "precision"))
+    tooltip = told(("row", ROW), ("x", "recall"), ("y", "precision"))
     grey = lines([row for row in exact if row not in colours], exact)
     layers = [
         {"data": {"values": grey}, "mark": {"type": "line", "color": GREY, "strokeWidth": 0.7, "opacity": 0.6},
@@ -106,7 +106,7 @@ def training(dataset: str, data: pd.DataFrame, results: Path) -> Figure | None:
     ]
     table = plain(
         f"{dataset}.training.table", f"{dataset}: training loss, mean over finished runs",
-        [Column("RF operators", words=True), Column("runs"), Column("first"), Column("last"), Column("update")],
+        [Column(ROW, words=True), Column("runs"), Column("first"), Column("last"), Column("update")],
         [(row, sum(state == "done" for state, _ in losses[row]), number(mean.iloc[0], ".4f"),
           number(mean.iloc[-1], ".4f"), int(mean.index[-1])) for row, mean in means.items()],
     )  # fmt: skip
@@ -118,7 +118,7 @@ def training(dataset: str, data: pd.DataFrame, results: Path) -> Figure | None:
 def _training_spec(points: list[dict], shown: dict[str, Sign]) -> dict:
     dashes = [[5 * length for length in sign.dash] or [1, 0] for sign in shown.values()]
     dash = {"field": "row", "type": "nominal", "legend": None, "scale": {"domain": list(shown), "range": dashes}}
-    tooltip = told(("row", "operators"), ("x", "update"), ("y", "loss"))
+    tooltip = told(("row", ROW), ("x", "update"), ("y", "loss"))
     encoding = {"x": quantity("x", "updates"), "y": quantity("y", "loss"), "color": coloured(shown),
                 "strokeDash": dash, "tooltip": tooltip}  # fmt: skip
     return view(points, {"mark": {"type": "line", "strokeWidth": 1.4}, "encoding": encoding})

@@ -8,6 +8,8 @@ from rfbench.report.lesions import SIZE_NAMES
 from rfbench.report.ranking import Difference
 from rfbench.report.tables import Cell
 
+ROW = "operators or method"  # what a row of numbers is of
+
 
 @dataclass(frozen=True)
 class Column:
@@ -92,7 +94,7 @@ def headline(dataset: str, rows: list[dict], labels: dict[str, str], published: 
         labels: label by heading of the cells, in order.
         published: the headings that the papers print, for which there is a column beside ours.
     """
-    columns = [Column("RF operators", words=True), Column("n", "finished runs of those configured")]
+    columns = [Column(ROW, words=True), Column("n", "finished runs of those configured")]
     for heading, label in labels.items():
         columns.append(Column(label))
         if heading in published:
@@ -114,7 +116,7 @@ def headline(dataset: str, rows: list[dict], labels: dict[str, str], published: 
 
 
 MEASURED = (
-    Column("RF operators", words=True),
+    Column(ROW, words=True),
     Column("n", "finished runs of those configured"),
     Column("mean", "over the finished runs"),
     Column("SD", "sample standard deviation over n runs"),

@@ -9,7 +9,7 @@ from rfbench import records
 from rfbench.errors import RFBenchError
 from rfbench.lesions import truth
 from rfbench.names import BASELINE_ROW, LESIONS
-from rfbench.page.grids import Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
+from rfbench.page.grids import ROW, Column, Entry, Grid, Group, Hole, anchor, number, p_value, plain, span
 from rfbench.page.measures import MEAN
 from rfbench.published import METHOD_TABLES
 from rfbench.report import ablation, costs, examples, methods, power, ranking, tables, verdicts
@@ -39,7 +39,7 @@ def differences_of(data: pd.DataFrame, differences: pd.DataFrame | None) -> Grid
         for line in own.to_dict("records")
     ]  # fmt: skip
     columns = [
-        Column("RF operators", words=True), Column("metric", words=True),
+        Column(ROW, words=True), Column("metric", words=True),
         Column("n", "runs of the row, of the baseline"), Column("− baseline", "in points"),
         Column("retraining, 95 %", "what training again, with new seeds, on the same images would show"),
         Column("new patients too, 95 %", "with other images of the same kind as well"),
@@ -185,8 +185,8 @@ def costs_of(profile: dict | None) -> Grid | Hole:
     frame = costs.costs(profile)
     shown = [column for column in costs.COLUMNS if column in frame and frame[column].notna().any()]
     lines = [[row["row"], *(costs.cell_text(row, column) for column in shown)] for _, row in frame.iterrows()]
-    columns = [Column("pair", words=True), *(Column(costs.COLUMNS[column][0]) for column in shown)]
-    return plain("costs", f"Costs of the operator pairs: {tables.conditions(profile)}", columns, lines)
+    columns = [Column(ROW, words=True), *(Column(costs.COLUMNS[column][0]) for column in shown)]
+    return plain("costs", f"Costs of operator pairs and methods: {tables.conditions(profile)}", columns, lines)
 
 
 def sweep(metrics: pd.DataFrame) -> Grid | Hole:
@@ -285,7 +285,7 @@ def contrast_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
         ]  # fmt: skip
         groups.append(Group(tuple(map(tuple, lines)), lesion, lesion))
     hint = "without the lesion, or predicted by neither"
-    columns = (Column("RF operators", words=True), Column("images"), Column("left out", hint),
+    columns = (Column(ROW, words=True), Column("images"), Column("left out", hint),
                *(Column(f"{percentile} %") for percentile in examples.PERCENTILES))  # fmt: skip
     caption = f"{name}: F − the baseline's by image, points, at percentiles; seed {found[0].seed}"
     return Grid(f"{name}.contrast", caption, columns, tuple(groups))

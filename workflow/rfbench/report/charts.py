@@ -25,12 +25,12 @@ from rfbench.report.plotting import (
 )
 from rfbench.report.ranking import PRIMARY, differences_to_baseline
 from rfbench.report.rows import lesions, order
-from rfbench.report.tables import conditions
+from rfbench.report.tables import competing, conditions, of_methods
 
 METRICS = {"aupr11": "mAUPR (11 thresholds)", "ap": "mAP (exact)", "f": "mF (at 0.5)", "iou": "mIoU (at 0.5)"}
 
 COSTS = {
-    "params": "learnable parameters at HRNetV2-W48, millions",
+    "params": "learnable parameters at {size}, millions",
     "fps": f"frames per second, ratio to {BASELINE_ROW}",
 }
 
@@ -154,10 +154,11 @@ def draw_tradeoff(metrics: pd.DataFrame, profile: dict, cost: str) -> plt.Figure
         handles[f"{row} ({len(runs)})"] = axes.errorbar(x, y, ls="", **bars, **mark)[0]
         points.append((x, y, row))
     _leave_room(axes, better)
-    axes.set(xlabel=COSTS[cost], ylabel="mAUPR (11 thresholds), %")
+    size = "published size" if of_methods(metrics).any() else "HRNetV2-W48"
+    axes.set(xlabel=COSTS[cost].format(size=size), ylabel="mAUPR (11 thresholds), %")
     speed = "" if cost == "params" else f"; speed: median, smallest and largest round, {conditions(profile)}"
     head(figure, metrics, f"mAUPR: mean, SD over n seeds; dashed: Pareto front{_hollow_means(data)}{speed}")
-    legend(figure, handles, name="RF operators (n seeds)")
+    legend(figure, handles, name=f"{competing(metrics)} (n seeds)")
     front = set(pareto([(better * x, y) for x, y, _ in points]))
     _draw_front(axes, sorted((x, y, row) for x, y, row in points if (better * x, y) in front), better)
     return figure
@@ -258,5 +259,5 @@ def draw_published(metrics: pd.DataFrame) -> plt.Figure:
     axes.set_ylabel("our mAUPR (11 thresholds), %")
     shown = ours[ours["row"].isin(published)]
     head(figure, metrics, f"ours: mean, 95 % t interval (3 seeds or more){_hollow_means(shown)}")
-    legend(figure, handles, name="RF operators (n seeds of ours)")
+    legend(figure, handles, name=f"{competing(metrics)} (n seeds of ours)")
     return figure

@@ -1,4 +1,4 @@
-"""What each pair costs, from profile.json: a table and a figure with the published speed beside ours.
+"""What each pair and method costs, from profile.json: a table and a figure with the published speed beside ours.
 
 Of a record of `rfbench gpu`, the same for each of its profiles, and the loss curves of its trainings. Needs neither
 torch nor the networks. Speeds are ratios to the baseline, ours to ours and the published to theirs.
@@ -36,10 +36,10 @@ RATIOS = [column for column in COLUMNS if column.endswith("_ratio")]
 
 
 def costs(profile: dict) -> pd.DataFrame:
-    """One row a pair, in the papers' order: pair, row, COLUMNS measured or published, and the ratios' min and max."""
+    """One row a competitor, in the papers' order: pair, row, COLUMNS measured or published, the ratios' min and max."""
     published, rows = published_costs(), []
-    for pair, record in profile["pairs"].items():
-        name, line = record["row"], {"pair": pair, **record}
+    for competitor, record in profile["pairs"].items():
+        name, line = record["row"], {"pair": competitor, **record}
         for form in ("fused", "compiled"):
             line |= {f"{form}_{key}": value for key, value in record.get(form, {}).items()}
         if (name, "fps") in published:
@@ -59,14 +59,19 @@ def to_markdown(frame: pd.DataFrame, profile: dict) -> str:
     """The table for a reader, with what its columns mean."""
     shown = [column for column in COLUMNS if column in frame and frame[column].notna().any()]
     lines = [
-        "| pair | " + " | ".join(COLUMNS[column][0] for column in shown) + " |",
+        "| pair or method | " + " | ".join(COLUMNS[column][0] for column in shown) + " |",
         "|---|" + "---:|" * len(shown),
         *(
             f"| {row['row']} | " + " | ".join(cell_text(row, column) for column in shown) + " |"
             for _, row in frame.iterrows()
         ),
     ]
-    return f"# Costs of the operator pairs\n\n{conditions(profile)}\n\n" + "\n".join(lines) + "\n\n" + _notes(profile)
+    return (
+        f"# Costs of operator pairs and methods\n\n{conditions(profile)}\n\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + _notes(profile)
+    )
 
 
 def cell_text(row: pd.Series, column: str) -> str:
@@ -86,8 +91,9 @@ def _notes(profile: dict) -> str:
     }[kind]
     paper = profile["paper"]
     w48 = (
-        f"- W48: the paper's network, HRNetV2-W48, counted at {paper['size'][0]}x{paper['size'][1]}, batch "
-        f"{paper['batch']}, {paper['dtype']}; its memory is what is saved for backward.\n"
+        "- W48: the paper's network, HRNetV2-W48, and methods at their published size, counted at "
+        f"{paper['size'][0]}x{paper['size'][1]}, batch "
+        f"{paper['batch']}, {paper['dtype']}; memory is what is saved for backward.\n"
         if paper
         else ""
     )
@@ -106,7 +112,7 @@ def _notes(profile: dict) -> str:
 
 
 def draw_speed(frame: pd.DataFrame, profile: dict) -> plt.Figure:
-    """Speed of every pair, ours and published, each as a ratio to its own baseline."""
+    """Speed of every competitor, ours and published, each as a ratio to its own baseline."""
     figure, axes = plt.subplots(figsize=(WIDTH, (12 + 4.4 * len(frame)) * MM))
     places, handles = range(len(frame)), {}
     forms = {  # of ours: column, marker, colour, shift of the row
@@ -160,4 +166,4 @@ def render(profile: dict, suffix: str, tables: Path, figures: Path) -> None:
     provenance.write_text(tables / f"profile{suffix}.md", to_markdown(frame, profile))
     save(draw_speed(frame, profile), figures, f"profile_speed{suffix}")
     written = f"{tables}/profile{suffix}.csv, .md; {figures}/profile_speed{suffix}.png, .pdf"
-    print_lines([f"{written}: {len(frame)} pairs"], file=sys.stderr)
+    print_lines([f"{written}: {len(frame)} rows"], file=sys.stderr)

@@ -138,6 +138,7 @@ def _about(data: pd.DataFrame) -> dict:
     first, done = data.iloc[0], data[data["state"] == "done"]
     return {
         "name": first["dataset"],
+        "competing": tables.competing(data),
         "synthetic": bool(first["synthetic"]),
         "lesions": lesions(data) if has_lesions(data) else [],
         "split": "validation" if first["split"] == "val" else "test",

@@ -82,6 +82,12 @@ def of_methods(metrics: pd.DataFrame) -> pd.Series:
     return metrics[METHOD] != "" if METHOD in metrics else pd.Series(False, index=metrics.index)
 
 
+def competing(metrics: pd.DataFrame) -> str:
+    """What the rows of the metrics are, for the head of a legend or a column."""
+    whole = of_methods(metrics)
+    return "RF operators" if not whole.any() else "Methods" if whole.all() else "RF operators and methods"
+
+
 def headings(metrics: pd.DataFrame) -> list[tuple[str, str, str | None, str]]:
     """Those of COLUMNS that the metrics hold; the untrained network is evaluated only where configured."""
     present = set(metrics["metric"])
