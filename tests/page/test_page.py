@@ -429,7 +429,7 @@ def test_sentences_claim_what_is_resolved():
 def test_sentences_claim_nothing_that_is_not():
     rows = [row("A", 50, "a"), row("B", 49, "ab"), row(BASELINE_ROW, 48, "b"), row("C", 60, "", ranked=False)]
     answer, against, *_ = findings.sentences("IDRiD", False, rows, None, 9)
-    assert answer.startswith("No best pair is resolved: A has the highest mAP")
+    assert answer.startswith("No best row is resolved: A has the highest mAP")
     assert answer.endswith("1 of the 2 others cannot be told from it.")
     assert "1 lie resolved above and 0 below" in against
     assert "1 cannot be told from it" in against

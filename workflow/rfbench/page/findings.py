@@ -43,7 +43,7 @@ def _ranking(rows: list[dict]) -> list[str]:
     else:
         others = [row for row in rivals if row is not first]
         alike = [row for row in others if set(row["cells"][PRIMARY].letters) & set(best.letters)]
-        answer = f"No best pair is resolved: {first['row']} has the highest {PRIMARY}, {best.text}, then "
+        answer = f"No best row is resolved: {first['row']} has the highest {PRIMARY}, {best.text}, then "
         answer += f"{second['row']}, {next_best.text}; {len(alike)} of the {len(others)} others cannot be told from it."
     return [answer, *_against_baseline(rivals, first)]
 

@@ -65,9 +65,9 @@ def plain(name: str, caption: str, columns: Sequence[Column], rows: Sequence[Seq
     return Grid(name, caption, tuple(columns), (Group(entries),))
 
 
-def anchor(dataset: str, pair: str, *rest: str) -> str:
-    """The fragment of a pair, or of one of its numbers: `IDRiD.m2mrf_c.mAUPR`."""
-    return ".".join((dataset, pair, *filter(None, rest))).replace(" ", "_")
+def anchor(dataset: str, competitor: str, *rest: str) -> str:
+    """The fragment of a competitor, or of one of its numbers: `IDRiD.m2mrf_c.mAUPR`."""
+    return ".".join((dataset, competitor, *filter(None, rest))).replace(" ", "_")
 
 
 def number(value: float, form: str = ".2f") -> str:

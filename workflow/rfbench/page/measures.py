@@ -1,4 +1,7 @@
-"""What a page shows of a data set, number by number: a `Measure` for each metric, lesion and size, a `Line` a pair."""
+"""What a page shows of a data set, number by number: a `Measure` for each metric, lesion and size.
+
+A `Line` of it is a competitor's: an operator pair's or a method's.
+"""
 
 import functools
 import math
@@ -37,7 +40,7 @@ HEADINGS = {"mAUPR": "aupr11", "mAP": "ap", "mF": "f", "mIoU": "iou"}  # of the 
 
 @dataclass(frozen=True)
 class Line:
-    """One pair's value of a measure.
+    """One competitor's value of a measure.
 
     Attributes:
         row, pair: as the tables name it.
@@ -137,7 +140,7 @@ def _lesion_columns() -> list[tuple[str, str, str]]:
 
 
 def _pixel_cells(row: dict, lesion: str, runs: pd.DataFrame, columns: list[tuple]) -> dict[str, Cell]:
-    """A pair's cells by metric; the means over lesions that the tables show are theirs."""
+    """A competitor's cells by metric; the means over lesions that the tables show are theirs."""
     cells = tables.summary(runs[runs["pair"] == row["pair"]], columns, {})["cells"]
     if lesion == MEAN:
         cells |= {metric: row["cells"][heading] for heading, metric in HEADINGS.items() if heading in row["cells"]}
@@ -156,18 +159,18 @@ def _measure(metric, lesion, size, configured, cells, values, printed) -> dict[s
 
 
 def _values(data: pd.DataFrame) -> dict[tuple[str, str, str], tuple[tuple[int, float], ...]]:
-    """Values of the finished runs by (metric, lesion, pair): (seed, value) each, in percent but for counts."""
+    """Values of the finished runs by (metric, lesion, competitor): (seed, value) each, in percent but for counts."""
     done = data[(data["state"] == "done") & data["value"].notna()].sort_values("seed")
     found: dict[tuple, tuple] = {}
     columns = (done[column] for column in ("metric", "lesion", "pair", "seed", "value"))
-    for metric, lesion, pair, seed, value in zip(*columns, strict=True):
+    for metric, lesion, competitor, seed, value in zip(*columns, strict=True):
         one = (int(seed), float(value if metric == "fp_per_image" else 100 * value))
-        found[metric, lesion, pair] = (*found.get((metric, lesion, pair), ()), one)
+        found[metric, lesion, competitor] = (*found.get((metric, lesion, competitor), ()), one)
     return found
 
 
 def _stored(differences: pd.DataFrame | None, data: pd.DataFrame) -> dict[tuple, dict]:
-    """The data set's lines of differences.csv against the baseline, by (metric, lesion, pair)."""
+    """The data set's lines of differences.csv against the baseline, by (metric, lesion, competitor)."""
     baseline = ranking.baseline_pair(data)
     if differences is None or baseline is None:
         return {}

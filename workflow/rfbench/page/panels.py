@@ -1,7 +1,7 @@
 """The panels: one HTML file of examples with their photographs, for local use. Not a part of the report.
 
-Every pair of a case is shown in the same crop, and all of them are moved and zoomed together. Outlines are vectors
-over one photograph a case, so that a page of all pairs stays small.
+Every competitor of a case is shown in the same crop, and all of them are moved and zoomed together. Outlines are
+vectors over one photograph a case, so that a page of all competitors stays small.
 """
 
 import base64
@@ -100,7 +100,7 @@ def render(gathered: Sequence[Panels], digest: str, listed: str = examples.NAME)
             return text
     raise RFBenchError(
         f"The panels have {size / 1e6:.2f} MB, above {MOST_BYTES / 1e6:.1f} MB, with one region of each stratum. "
-        "Render a part: `rfbench panels --datasets NAME`, or fewer pairs by --metrics with a part of metrics.csv."
+        "Render a part: `rfbench panels --datasets NAME`, or fewer rows by --metrics with a part of metrics.csv."
     )
 
 
@@ -140,24 +140,24 @@ def shown(case: Case, panels: Panels, units: int = PARTS[0][2]) -> Shown:
         View("crop", f"the crop without outlines, a box around the {what(one)}", "", (), box=True),
         View("ground truth", f"the true lesions in the crop: {_listed(case.truth)}", "",
              _paths({(lesion, "true"): lines for lesion, lines in case.truth.items()}, unit)),
-        *(_view(row, pair, case, panels, unit) for pair, row in panels.rows.items()),
+        *(_view(row, competitor, case, panels, unit) for competitor, row in panels.rows.items()),
     ]  # fmt: skip
     visible = panels.photographs != "never"
     return Shown(one.name, heading(one), caption(one, panels), _jpeg(case.crop) if visible else "",
                  round(unit * one.crop_side, 1), box, tuple(views))  # fmt: skip
 
 
-def _view(row: str, pair: str, case: Case, panels: Panels, unit: float) -> View:
-    if pair not in case.seen:
-        reason = panels.missing.get(pair, "no run")
+def _view(row: str, competitor: str, case: Case, panels: Panels, unit: float) -> View:
+    if competitor not in case.seen:
+        reason = panels.missing.get(competitor, "no run")
         return View(row, f"{row}: not shown, {reason}", reason=reason)
-    seen = case.seen[pair]
+    seen = case.seen[competitor]
     note = summary(seen, case.example.lesion)
     return View(row, f"{row}: {note}", note, _paths(seen.tile.lines, unit))
 
 
 def summary(seen: Seen, lesion: str) -> str:
-    """What a pair sees, in words: F of the image, lesions found and regions that are none in the crop."""
+    """What a competitor sees, in words: F of the image, lesions found and regions that are none in the crop."""
     f = "F –" if seen.f != seen.f else f"F {seen.f:.1f} %"
     if lesion in seen.tile.noise:
         return f"{f}; noise, no outline kept"

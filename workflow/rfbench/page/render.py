@@ -55,8 +55,8 @@ def render(page: Page) -> str:
     if size > MOST_BYTES:
         raise RFBenchError(
             f"The page has {size / 1e6:.2f} MB, and `snakemake --report` shows at most {MOST_BYTES / 1e6:.1f} MB. "
-            "Configure fewer pairs, data sets or lesions, or render a part: `rfbench page --metrics` takes any part of "
-            "metrics.csv."
+            "Configure fewer pairs or methods, data sets or lesions, or render a part: `rfbench page --metrics` takes "
+            "any part of metrics.csv."
         )
     return text
 

@@ -28,7 +28,7 @@ def differences_of(data: pd.DataFrame, differences: pd.DataFrame | None) -> Grid
     own = differences[(differences["dataset"] == name) & (differences["lesion"] == MEAN)]
     own = own[own["metric"].isin(ranking.PRIMARY.values())]
     if own.empty:
-        return Hole(f"differences.csv holds nothing of {name}: the baseline {BASELINE_ROW} is none of its pairs")
+        return Hole(f"differences.csv holds nothing of {name}: the baseline {BASELINE_ROW} is none of its rows")
     row_of, heading = dict(zip(data["pair"], data["row"], strict=True)), {v: k for k, v in ranking.PRIMARY.items()}
     lines = [
         [Entry(row_of.get(line["pair"], line["pair"]), link=anchor(name, line["pair"])), heading[line["metric"]],
@@ -152,7 +152,7 @@ def claims(claimed: pd.DataFrame) -> Grid:
 def spreads(ours: pd.DataFrame) -> Grid | Hole:
     """What our spread over seeds can show."""
     if ours.empty:
-        return Hole("no two runs of a pair on real data are done, so there is no spread of ours")
+        return Hole("no two runs of a row on real data are done, so there is no spread of ours")
     shown = power.detectable(ours)
     texts = [power.spread_text(row, shown) for row in ours.to_dict("records")]
     lines = [
@@ -274,7 +274,7 @@ def contrast_set(data: pd.DataFrame, results: Path) -> Grid | Hole:
     """The images of the contrast set of one data set, and where each difference stands."""
     name, found = data["dataset"].iloc[0], differences_by_image(data, results)
     if not found:
-        return Hole(f"the contrast set of {name} takes per_image.csv of the baseline's and another pair's first seed")
+        return Hole(f"the contrast set of {name} takes per_image.csv of the baseline's and another row's first seed")
     groups = []
     for lesion in dict.fromkeys(one.lesion for one in found):
         own = [one for one in found if one.lesion == lesion]

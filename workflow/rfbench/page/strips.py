@@ -30,13 +30,13 @@ class Strips:
 
 
 def by_lesion(differences: Sequence[Contrast]) -> dict[str, Strips]:
-    """Strip plots of a data set by lesion, a line a pair."""
+    """Strip plots of a data set by lesion, a line a competitor."""
     lesions = dict.fromkeys(one.lesion for one in differences)
     return {lesion: _plot(lesion, {one.row: one for one in differences if one.lesion == lesion}) for lesion in lesions}
 
 
 def of_examples(differences: Sequence[Contrast]) -> Strips | None:
-    """The strip plot of the pair whose contrast set is drawn, a line a lesion; None where nothing is compared."""
+    """The strip plot of whose contrast set is drawn, a line a lesion; None where nothing is compared."""
     own = [one for one in differences if one.pair == contrasted(differences)]
     return _plot(own[0].row, {one.lesion: one for one in own}) if own else None
 

@@ -104,7 +104,7 @@ def draw_differences(metrics: pd.DataFrame, differences: pd.DataFrame | None) ->
     """
     found = differences_to_baseline(metrics, differences)
     rows = [row for row in order(metrics) if row != BASELINE_ROW]
-    pairs = metrics.drop_duplicates("row").set_index("row")["pair"]
+    competitors = metrics.drop_duplicates("row").set_index("row")["pair"]
     figure, panels = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, (12 + 4.2 * len(rows)) * MM))
     handles = {}
     intervals = (
@@ -113,7 +113,7 @@ def draw_differences(metrics: pd.DataFrame, differences: pd.DataFrame | None) ->
     )
     for axes, heading in zip(panels, ("mAP", "mAUPR"), strict=True):
         for place, row in enumerate(rows):
-            own = found.get(heading, {}).get(pairs[row])
+            own = found.get(heading, {}).get(competitors[row])
             if own is None or np.isnan(own.mean):
                 axes.annotate("no runs to compare", (0.02, place), xycoords=("axes fraction", "data"), va="center",
                               size=4.5)  # fmt: skip
@@ -136,7 +136,7 @@ def draw_differences(metrics: pd.DataFrame, differences: pd.DataFrame | None) ->
 
 def draw_tradeoff(metrics: pd.DataFrame, profile: dict, cost: str) -> plt.Figure:
     """Mean mAUPR against `params` or `fps`, with the Pareto front of what is profiled."""
-    data, pairs, marks = (
+    data, competitors, marks = (
         means(metrics, "aupr11"),
         metrics.drop_duplicates("row").set_index("row")["pair"],
         signs(metrics),
@@ -145,7 +145,7 @@ def draw_tradeoff(metrics: pd.DataFrame, profile: dict, cost: str) -> plt.Figure
     figure, axes = plt.subplots(figsize=(WIDTH, 62 * MM))
     points, handles = [], {}
     for row, mark in marks.items():
-        runs, costs = data[data["row"] == row], profile["pairs"].get(pairs[row])
+        runs, costs = data[data["row"] == row], profile["pairs"].get(competitors[row])
         if runs.empty or costs is None:
             continue
         x, spread = _cost(costs, cost)
@@ -185,7 +185,7 @@ def _leave_room(axes: plt.Axes, better: int) -> None:
 
 
 def _cost(costs: dict, cost: str) -> tuple[float, list | None]:
-    """A pair's cost and, for speeds, its distances to the smallest and the largest round."""
+    """A competitor's cost and, for speeds, its distances to the smallest and the largest round."""
     if cost == "params":
         return costs["params_w48"] / 1e6, None
     ratio = costs["fps_ratio"]

@@ -1,8 +1,8 @@
 """Which images and regions examples show, chosen by rule so that nobody can call it picking. No image is read.
 
 The blind set is fixed before any training, by digests alone; the contrast set is symmetric around the median, so that
-it shows as much of where a pair loses as of where it wins. `panels.csv` lists both; whoever has the records can make
-the list again.
+it shows as much of where a competitor loses as of where it wins. `panels.csv` lists both; whoever has the records can
+make the list again.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ RULE = (
     "(< 74, 74–255, 256–1920, > 1920 px); of each stratum the three of smallest SHA-256 over manifest digest | image | "
     "lesion | left,top,width,height, at most one an image, else the next. The data choose; there is no seed to tune.",
     "Contrast set, symmetric: by lesion, the images at the percentiles 0, 25, 50, 75 and 100 of the difference in F of "
-    "an image (pair − baseline), cropped around the largest region in which the two disagree. Images without the "
+    "an image (own − baseline), cropped around the largest region in which the two disagree. Images without the "
     "lesion in the truth or in both predictions are left out and counted; the strip plots show all differences.",
-    "Every pair gets the same crops, the lowest configured seed, threshold 0.5, and no mark by hand: a region is true "
-    "if at least 20 % of it is the lesion, a lesion is found if true regions cover at least 20 % of it.",
+    "Every network gets the same crops, the lowest configured seed, threshold 0.5, and no mark by hand: a region is "
+    "true if at least 20 % of it is the lesion, a lesion is found if true regions cover at least 20 % of it.",
 )
 
 
@@ -67,7 +67,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The images of the contrast set for one pair and lesion.
+    """The images of the contrast set for one competitor and lesion.
 
     Attributes:
         lesion: its name.
@@ -103,7 +103,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Example:
-    """A line of panels.csv: a crop that every pair is shown in.
+    """A line of panels.csv: a crop that everything that competes is shown in.
 
     Attributes:
         dataset, set, lesion, stem: where it is from; `set` is of SETS.
@@ -181,12 +181,12 @@ def blind(truth: Truth, manifest: str) -> list[Region]:
 
 
 def contrast(results: Path, data: pd.DataFrame, baseline: str) -> list[Contrast]:
-    """The contrast set of every pair that has a finished run of the lowest configured seed, as the baseline has.
+    """The contrast set of everything that has a finished run of the lowest configured seed, as the baseline has.
 
     Args:
         results: the results folder, whose runs have per_image.csv.
         data: the data set's rows of metrics.csv.
-        baseline: name of the pair that the others are compared with.
+        baseline: what the others are compared with.
     """
     seed = int(data["seed"].min())
     done = data[(data["state"] == "done") & (data["seed"] == seed)].drop_duplicates("pair")
@@ -201,19 +201,20 @@ def contrast(results: Path, data: pd.DataFrame, baseline: str) -> list[Contrast]
     if baseline not in read:
         return []
     rows, found = dict(zip(data["pair"], data["row"], strict=True)), []
-    for pair, own in read.items():
-        if pair != baseline:
+    for competitor, own in read.items():
+        if competitor != baseline:
             for lesion in dict.fromkeys(own.index.get_level_values("lesion")):
-                found.append(_contrast(own.loc[lesion], read[baseline].loc[lesion], lesion, rows[pair], pair, seed))
+                both = own.loc[lesion], read[baseline].loc[lesion]
+                found.append(_contrast(*both, lesion, rows[competitor], competitor, seed))
     return found
 
 
-def _contrast(own: pd.DataFrame, base: pd.DataFrame, lesion: str, row: str, pair: str, seed: int) -> Contrast:
+def _contrast(own: pd.DataFrame, base: pd.DataFrame, lesion: str, row: str, competitor: str, seed: int) -> Contrast:
     base = base.reindex(own.index)
     there = (own["positives"] > 0) & (own["predicted"] + base["predicted"] > 0)
     gap = 100 * (f_of(own[there]) - f_of(base[there]))
     ordered = sorted(((stem, float(value)) for stem, value in gap.items()), key=lambda item: (item[1], item[0]))
-    return Contrast(lesion, row, pair, seed, int((~there).sum()), tuple(ordered))
+    return Contrast(lesion, row, competitor, seed, int((~there).sum()), tuple(ordered))
 
 
 def f_of(images: pd.DataFrame) -> pd.Series:
@@ -222,9 +223,9 @@ def f_of(images: pd.DataFrame) -> pd.Series:
 
 
 def contrasted(found: Sequence[Contrast]) -> str:
-    """The pair whose contrast set is drawn: CONTRASTED, or the first there is; empty where there is none."""
-    pairs = list(dict.fromkeys(one.pair for one in found))
-    return CONTRASTED if CONTRASTED in pairs else next(iter(pairs), "")
+    """Whose contrast set is drawn: CONTRASTED, or the first there is; empty where there is none."""
+    competitors = list(dict.fromkeys(one.pair for one in found))
+    return CONTRASTED if CONTRASTED in competitors else next(iter(competitors), "")
 
 
 def examples_of(
@@ -236,7 +237,7 @@ def examples_of(
         dataset: its name.
         truth, manifest: as of `blind`.
         found: of `contrast`.
-        kept: the masks by pair, for the crops of the contrast set.
+        kept: the masks by competitor, for the crops of the contrast set.
         baseline: as of `contrast`.
     """
     frames = {str(stem): (size, diameter) for stem, size, diameter in
@@ -246,17 +247,17 @@ def examples_of(
                 *crop(one.box, *frames[one.stem]), one.digest)
         for one in blind(truth, manifest)
     ]  # fmt: skip
-    pair = contrasted([one for one in found if one.pair in kept])
+    competitor = contrasted([one for one in found if one.pair in kept])
     for one in found if baseline in kept else []:
-        if one.pair != pair:
+        if one.pair != competitor:
             continue
         for place in dict.fromkeys(one.places):
             stem, gap = one.gaps[place]
             percentile = "-".join(str(p) for p, at in zip(PERCENTILES, one.places, strict=True) if at == place)
-            box, area = disagreement(kept[pair], kept[baseline], truth, stem, one.lesion)
+            box, area = disagreement(kept[competitor], kept[baseline], truth, stem, one.lesion)
             examples.append(
-                Example(dataset, "contrast", one.lesion, "", place + 1, one.images, percentile, pair, round(gap, 4),
-                        one.left_out, stem, *box, area, *crop(box, *frames[stem]), "")
+                Example(dataset, "contrast", one.lesion, "", place + 1, one.images, percentile, competitor,
+                        round(gap, 4), one.left_out, stem, *box, area, *crop(box, *frames[stem]), "")
             )  # fmt: skip
     return examples
 

@@ -76,18 +76,18 @@ def rows_of(metrics: pd.DataFrame) -> list[dict]:
         for lesion in lesions(data) if has_lesions(data) else []:
             own = done[done["lesion"] == lesion]
             for row in order(data):
-                for pair, runs in data[data["row"] == row].groupby("pair", sort=False):
+                for competitor, runs in data[data["row"] == row].groupby("pair", sort=False):
                     found.append({
                         "dataset": dataset, "synthetic": bool(data["synthetic"].iloc[0]), "lesion": lesion, "row": row,
-                        "pair": pair, "n": runs.loc[runs["state"] == "done", "seed"].nunique(),
-                        "configured": runs["seed"].nunique(), **_cells(own, pair),
+                        "pair": competitor, "n": runs.loc[runs["state"] == "done", "seed"].nunique(),
+                        "configured": runs["seed"].nunique(), **_cells(own, competitor),
                     })  # fmt: skip
     return found
 
 
-def _cells(own: pd.DataFrame, pair: str) -> dict:
-    """Numbers of lesions, and the cells of one pair, where `own` are the finished runs of all pairs on one lesion."""
-    mine = own[own["pair"] == pair].groupby("metric")["value"]
+def _cells(own: pd.DataFrame, competitor: str) -> dict:
+    """Numbers of lesions, and the cells of a competitor, where `own` are all finished runs on one lesion."""
+    mine = own[own["pair"] == competitor].groupby("metric")["value"]
     by_metric = {metric: values.dropna().to_numpy() for metric, values in mine}
     number = own[own["metric"].str.startswith("lesions")].drop_duplicates("metric").set_index("metric")["value"]
     get = lambda metric: by_metric.get(metric, np.zeros(0))  # noqa: E731

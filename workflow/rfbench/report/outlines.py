@@ -1,4 +1,4 @@
-"""What a pair sees in a crop, as closed lines: found, wrong and missed regions, told apart by code. No torch."""
+"""What a network sees in a crop, as closed lines: found, wrong and missed regions, told apart by code. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Tile:
-    """A crop as one pair sees it.
+    """A crop as one competitor sees it.
 
     Attributes:
         lines: closed polygons (n, 2), x and y in px of the crop, along the pixels' edges with corners cut, by lesion

@@ -1,4 +1,4 @@
-"""The paper's Figures 5 to 8 with our runs: a row a lesion, a column a pair, the examples those of the blind set."""
+"""The paper's Figures 5 to 8 with our runs: a row a lesion, a column a network, the examples those of the blind set."""
 
 import textwrap
 from collections.abc import Sequence
@@ -43,15 +43,15 @@ def draw_all(gathered: Sequence[Panels], folder: Path, digest: str) -> list[Path
     for name, (title, paper, table) in FIGURES.items():
         of_layout = [one for one in gathered if one.layout == TABLES[table].layout]
         for panels in of_layout:
-            pairs = rows_of(panels, table)
+            competitors = rows_of(panels, table)
             own = f"{panels.name}_{name}"
-            if len(pairs) < 2 or not (cases := chosen(panels)):
+            if len(competitors) < 2 or not (cases := chosen(panels)):
                 said.append(f"{own}: not drawn, fewer than two of its rows have finished")
                 continue
             with plt.rc_context(STYLE | {"figure.constrained_layout.use": False}):
-                figure = draw(panels, pairs, cases, f"{title} (as in the paper's {paper})", digest)
+                figure = draw(panels, competitors, cases, f"{title} (as in the paper's {paper})", digest)
                 written += save(figure, folder, own)
-            said.append(f"{own}: {', '.join(panels.rows[pair] for pair in pairs)}")
+            said.append(f"{own}: {', '.join(panels.rows[competitor] for competitor in competitors)}")
         if not of_layout:
             said.append(f"{name}: not drawn, no data set in the layout of {TABLES[table].dataset}")
     write_whole(folder / LIST, "".join(f"{line}\n" for line in said).encode())
@@ -59,7 +59,7 @@ def draw_all(gathered: Sequence[Panels], folder: Path, digest: str) -> list[Path
 
 
 def rows_of(panels: Panels, table: str) -> list[str]:
-    """The finished pairs of a data set that a table of the paper has, in its order.
+    """The finished competitors of a data set that a table of the paper has, in its order.
 
     Where whole methods compete, M2MRF stands beside them in place of the other pairs, as in the paper's Figure 8.
     """
@@ -67,7 +67,7 @@ def rows_of(panels: Panels, table: str) -> list[str]:
     if table == NETWORKS and panels.methods:
         printed = [SAME_ROW.get(name, name) for name in published_methods(METHOD_TABLES["table6"])]
         printed += [panels.rows[name] for name in panels.methods if panels.rows[name] not in printed]
-    there = {row: pair for pair, row in panels.rows.items() if pair not in panels.missing}
+    there = {row: competitor for competitor, row in panels.rows.items() if competitor not in panels.missing}
     return [there[row] for row in printed if row in there]
 
 
@@ -79,9 +79,9 @@ def chosen(panels: Panels) -> list[Case]:
     return [found[lesion] for lesion in panels.lesions if lesion in found]
 
 
-def draw(panels: Panels, pairs: Sequence[str], cases: Sequence[Case], title: str, digest: str) -> plt.Figure:
-    """One figure: photograph with the crop's box, ground truth, a column a pair."""
-    names = ["photograph", "ground truth", *(panels.rows[pair].replace("/", "/\n") for pair in pairs)]
+def draw(panels: Panels, competitors: Sequence[str], cases: Sequence[Case], title: str, digest: str) -> plt.Figure:
+    """One figure: photograph with the crop's box, ground truth, a column a competitor."""
+    names = ["photograph", "ground truth", *(panels.rows[competitor].replace("/", "/\n") for competitor in competitors)]
     width = LABEL + len(names) * TILE
     above, below = _texts(panels, title, digest, width)
     signs = _signs(panels.lesions)
@@ -97,7 +97,7 @@ def draw(panels: Panels, pairs: Sequence[str], cases: Sequence[Case], title: str
             axes = figure.add_axes([left / width, bottom / height, 0.97 * TILE / width, TILE / height])
             if line == 0:
                 axes.set_title(name, size=4.8, pad=2)
-            note = _fill(axes, panels, case, column, pairs)
+            note = _fill(axes, panels, case, column, competitors)
             axes.text(0.5, -0.02, note, size=4.2, ha="center", va="top", transform=axes.transAxes)
         one, stem = case.example, "\n".join(textwrap.wrap(case.example.stem, 13))
         label = f"{one.lesion}\n{stem}\n{one.area} px\nrank {one.rank} of {one.of}"
@@ -141,7 +141,7 @@ def _signs(lesions: tuple[str, ...]) -> dict[str, Line2D]:
     return found
 
 
-def _fill(axes: plt.Axes, panels: Panels, case: Case, column: int, pairs: Sequence[str]) -> str:
+def _fill(axes: plt.Axes, panels: Panels, case: Case, column: int, competitors: Sequence[str]) -> str:
     """Draw one cell; returns its note."""
     axes.set(xticks=[], yticks=[], facecolor=GROUND)
     one, visible = case.example, panels.photographs != "never"
@@ -159,7 +159,7 @@ def _fill(axes: plt.Axes, panels: Panels, case: Case, column: int, pairs: Sequen
     if column == 1:
         _outline(axes, {(lesion, TRUE): lines for lesion, lines in case.truth.items()}, panels.lesions)
         return f"crop {side} px"
-    seen = case.seen[pairs[column - 2]]
+    seen = case.seen[competitors[column - 2]]
     _outline(axes, seen.tile.lines, panels.lesions)
     return "F –" if seen.f != seen.f else f"F {seen.f:.1f} %"
 

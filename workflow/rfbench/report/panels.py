@@ -1,4 +1,4 @@
-"""The examples of one data set, ready to be drawn: crops, true lesions, what every pair sees. No network runs.
+"""The examples of one data set, ready to be drawn: crops, true lesions, what every competitor sees. No network runs.
 
 Photographs and label maps are read from the prepared data set, predictions from the runs' masks.
 """
@@ -32,7 +32,7 @@ LONGEST = 1200  # px of the sides of a photograph that is kept whole
 
 @dataclass(frozen=True)
 class Seen:
-    """What one pair sees of a crop, and its F of the lesion in the whole image, in percent; NaN for none."""
+    """What one competitor sees of a crop, and its F of the lesion in the whole image, in percent; NaN for none."""
 
     tile: Tile
     f: float
@@ -47,7 +47,7 @@ class Case:
         crop: its photograph, uint8 (side, side, 3) in BGR order.
         whole: the whole photograph, no side longer than LONGEST, and its scale; of a case that a figure shows.
         truth: the true lesions in the crop, as polygons by name.
-        seen: by pair.
+        seen: by competitor.
     """
 
     example: Example
@@ -66,11 +66,11 @@ class Panels:
         photographs, credit: whether they are shown (settings), and licence and attribution, if any.
         lesions: names.
         seed: of every run shown.
-        rows: row by pair, in the order of the tables.
+        rows: row by competitor, in the order of the tables.
         methods: which of these are whole methods, no operator pairs.
-        missing: why a pair is not shown, by pair.
-        baseline, contrasted: the pairs that the contrast set is of; "" where there is none.
-        differences: of the image's F, of every pair and lesion.
+        missing: why a competitor is not shown, by competitor.
+        baseline, contrasted: the competitors that the contrast set is of; "" where there is none.
+        differences: of the image's F, of every competitor and lesion.
         cases: in the order of panels.csv.
     """
 
@@ -107,9 +107,9 @@ def gather(data: pd.DataFrame, results: Path, dataset: Dataset) -> Panels:
     kept, missing = _masks(data, results, known)
     differences = tuple(examples.contrast(results, data, baseline)) if baseline else ()
     listed = examples.examples_of(name, known, provenance.sha256(manifest), differences, kept, baseline)
-    scores = {pair: _scores(results, name, pair, int(data["seed"].min())) for pair in kept}
+    scores = {competitor: _scores(results, name, competitor, int(data["seed"].min())) for competitor in kept}
     row_of = dict(zip(data["pair"], data["row"], strict=True))
-    pairs = sorted(row_of, key=lambda pair: order(data).index(row_of[pair]))
+    competitors = sorted(row_of, key=lambda competitor: order(data).index(row_of[competitor]))
     return Panels(
         name=name,
         synthetic=bool(first["synthetic"]),
@@ -118,7 +118,7 @@ def gather(data: pd.DataFrame, results: Path, dataset: Dataset) -> Panels:
         credit=". ".join(filter(None, (dataset.attribution, dataset.licence))),
         lesions=tuple(known.names.tolist()),
         seed=int(data["seed"].min()),
-        rows={pair: row_of[pair] for pair in pairs},
+        rows={competitor: row_of[competitor] for competitor in competitors},
         methods=tuple(dict.fromkeys(data.loc[of_methods(data), "pair"])),
         missing=missing,
         baseline=baseline,
@@ -129,7 +129,7 @@ def gather(data: pd.DataFrame, results: Path, dataset: Dataset) -> Panels:
 
 
 def _masks(data: pd.DataFrame, results: Path, known: truth.Truth) -> tuple[dict[str, masks.Masks], dict[str, str]]:
-    """The masks of each pair's run of the lowest configured seed, and why a pair has none."""
+    """The masks of each competitor's run of the lowest configured seed, and why a competitor has none."""
     kept, missing, seed = {}, {}, int(data["seed"].min())
     for run in data[data["seed"] == seed].drop_duplicates("pair").to_dict("records"):
         path = run_folder(results, run["dataset"], run["pair"], seed) / masks.NAME
@@ -144,14 +144,14 @@ def _masks(data: pd.DataFrame, results: Path, known: truth.Truth) -> tuple[dict[
                     f"{path}: expected masks of the images in {truth.NAME}, found others. Run snakemake, which writes "
                     "both again."
                 )
-    for pair in set(data["pair"]) - set(kept) - set(missing):
-        missing[pair] = f"no run of seed {seed} is configured"
+    for competitor in set(data["pair"]) - set(kept) - set(missing):
+        missing[competitor] = f"no run of seed {seed} is configured"
     return kept, missing
 
 
-def _scores(results: Path, dataset: str, pair: str, seed: int) -> pd.Series:
+def _scores(results: Path, dataset: str, competitor: str, seed: int) -> pd.Series:
     """F by lesion and image, in percent."""
-    path = run_folder(results, dataset, pair, seed) / "per_image.csv"
+    path = run_folder(results, dataset, competitor, seed) / "per_image.csv"
     frame = read_numbers(path, ("stem", "lesion"), ("tp", "predicted", "positives"), "rfbench evaluate")
     return (100 * examples.f_of(frame)).set_axis(pd.MultiIndex.from_frame(frame[["lesion", "stem"]]))
 
@@ -169,8 +169,8 @@ def _cases(listed: Sequence[Example], manifest: Path, dataset: Dataset, first: p
         for one in (one for one in listed if one.stem == stem):
             crop = one.crop_left, one.crop_top, one.crop_side
             seen = {
-                pair: Seen(viewer.tile(own, stem, crop), float(scores[pair].get((one.lesion, stem), math.nan)))
-                for pair, own in kept.items()
+                name: Seen(viewer.tile(own, stem, crop), float(scores[name].get((one.lesion, stem), math.nan)))
+                for name, own in kept.items()
             }
             part = image[crop[1] : crop[1] + crop[2], crop[0] : crop[0] + crop[2]].copy()
             found[one.name] = Case(one, part, whole, viewer.lesions(crop), seen)

@@ -58,7 +58,7 @@ def rank(rows: list[dict], data: pd.DataFrame, differences: pd.DataFrame | None 
 
     Ranked are complete rows of two seeds or more on real data: synthetic data rank nothing, a single run neither, and
     a row that lacks a seed is no competitor. Whether two rows are told apart is decided once for a data set, among all
-    its pairs, so that its tables never disagree.
+    its rows, so that its tables never disagree.
 
     Args:
         rows: of one data set, as `tables.rows_of` makes them.
@@ -84,7 +84,7 @@ def rank(rows: list[dict], data: pd.DataFrame, differences: pd.DataFrame | None 
 def differences_to_baseline(
     data: pd.DataFrame, differences: pd.DataFrame | None = None
 ) -> dict[str, dict[str, Difference]]:
-    """Every other pair's difference to the baseline by heading and pair; nothing where the baseline is no pair.
+    """Every other competitor's difference to the baseline by heading and name; nothing where the baseline is missing.
 
     Arguments as `rank` has them. Intervals for new patients are taken only from lines of these very metrics.
     """
@@ -93,24 +93,24 @@ def differences_to_baseline(
         if (metric, "mean") not in scores.tables:
             continue
         got, found[heading] = retraining(scores.tables[metric, "mean"], scores.competitors.index(baseline)), {}
-        for place, pair in enumerate(scores.competitors):
-            if pair == baseline:
+        for place, competitor in enumerate(scores.competitors):
+            if competitor == baseline:
                 continue
-            line, own = stored.get((metric, pair), {}), (got.difference[place], got.low[place], got.high[place])
+            line, own = stored.get((metric, competitor), {}), (got.difference[place], got.low[place], got.high[place])
             current = line.get("reference") == baseline and abs(line["difference"] - own[0]) <= SAME
             beyond = [line["population_low"], line["population_high"]] if current else []
-            found[heading][pair] = Difference(*map(float, own), *beyond)
+            found[heading][competitor] = Difference(*map(float, own), *beyond)
     return found
 
 
 def baseline_pair(data: pd.DataFrame) -> str | None:
-    """The data set's baseline, by the name of its pair; None if it has none, or several."""
-    pairs = data.loc[data["row"] == BASELINE_ROW, "pair"].unique()
-    return pairs[0] if len(pairs) == 1 else None
+    """The data set's baseline, by its name; None if it has none, or several."""
+    competitors = data.loc[data["row"] == BASELINE_ROW, "pair"].unique()
+    return competitors[0] if len(competitors) == 1 else None
 
 
 def _of(differences: pd.DataFrame | None, data: pd.DataFrame) -> dict[tuple[str, str], dict]:
-    """The data set's lines of differences.csv on the means, by metric and pair."""
+    """The data set's lines of differences.csv on the means, by metric and competitor."""
     if differences is None:
         return {}
     own = differences[(differences["dataset"] == data["dataset"].iloc[0]) & (differences["lesion"] == "mean")]

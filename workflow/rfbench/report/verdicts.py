@@ -55,7 +55,7 @@ class Row:
     reason: str = ""
 
     def table(self, metric: str, lesion: str) -> np.ndarray:
-        """Scores (pairs, seeds) of the seeds that count, in percent."""
+        """Scores (competitors, seeds) of the seeds that count, in percent."""
         whole = self.scores.tables.get((metric, lesion))
         return np.full((len(self.scores.competitors), 1), np.nan) if whole is None else whole[:, : self.seeds]
 
@@ -83,8 +83,8 @@ def read_ours(metrics: pd.DataFrame, profile: dict | None) -> Ours:
         for split, data in own.groupby("split", sort=False):
             data = data[data["dataset"] == data["dataset"].iloc[0]]
             scores = scores_of(data)
-            for pair, runs in data.groupby("pair", sort=False):
-                row = _row(scores, pair, runs)
+            for competitor, runs in data.groupby("pair", sort=False):
+                row = _row(scores, competitor, runs)
                 found.rows.setdefault((dataset, split, *_key(runs.iloc[0])), row)
     return found
 
@@ -97,10 +97,10 @@ def _key(run: pd.Series) -> tuple:
     return (run["row"].partition(",")[0], *(float(options.get(option, "nan")) for option in PAPER_NAMES))
 
 
-def _row(scores: Scores, pair: str, runs: pd.DataFrame) -> Row:
+def _row(scores: Scores, competitor: str, runs: pd.DataFrame) -> Row:
     """A row of ours, under the rules of `rfbench.statistics.verdicts`."""
     states = dict(zip(runs["seed"], runs["state"], strict=False))
-    deviations, place = runs["deviations"].iloc[0], scores.competitors.index(pair)
+    deviations, place = runs["deviations"].iloc[0], scores.competitors.index(competitor)
     if "done" not in states.values() and "diverged" not in states.values():
         return Row(scores, place, 0, verdicts.NOT_RUN, "no run is done")
     if deviations:
