@@ -28,7 +28,7 @@ VERBS = {
     "statistics": "say which differences are real: intervals and tests from metrics.csv",
     "profile": "count parameters, FLOPs and memory, and time pairs and methods in turn with the baseline",
     "costs": "render the profile as table and figure, the published speed beside ours",
-    "gpu": "measure on a GPU, within minutes: the pairs in three precisions, a training step",
+    "gpu": "measure on a GPU, within minutes: pairs and methods in three precisions, a training step",
     "throughput": "measure how many training samples a second one core makes",
     "tables": "render the paper's tables from metrics.csv",
     "verdicts": "hold every published number and claim against ours, with what seeds can show",
