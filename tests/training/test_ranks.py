@@ -12,7 +12,7 @@ import yaml
 from rfbench import cli, devices, flocks
 from rfbench.errors import RFBenchError
 from rfbench.models.initial import initial_model
-from rfbench.settings import ConfigError, complete, run_settings
+from rfbench.settings import ConfigError, Settings, complete, recipe_of, run_settings
 from rfbench.training import loop, ranks
 from rfbench.training.ranks import Ranks
 from rfbench.training.watchdog import Watchdog
@@ -22,7 +22,8 @@ from ..checkout import SMALLEST
 from ..test_devices import environment  # noqa: F401 (a fixture)
 from ..tiny_run import PAIR, make_settings, plain
 
-RECIPE = {"batch_size": 4, "log_interval": 2, "checkpoint_interval": 2, "optimizer": {"type": "SGD", "lr": 0.5}}
+RECIPE = {"batch_size": 4, "log_interval": 2, "checkpoint_interval": 2}
+RATES = {PAIR: 0.5, "hed": 5.0}  # by the recipe's loss; by one of its own
 
 
 @pytest.mark.parametrize(("world", "micro_batches"), [(1, 1), (1, 2), (2, 1), (2, 2), (4, 3)])
@@ -39,35 +40,42 @@ def test_processes_share_every_micro_batch_evenly(world, micro_batches):
     assert [draw for part in parts for draw in part] == list(range(5 * size, 7 * size))
 
 
-def trained(manifest: Path, work: Path, alone: Ranks, **recipe) -> torch.nn.Module:
+def configured(competitor: str, **recipe) -> Settings:
+    """The smallest configuration with this pair or method."""
+    written = plain(make_settings(**RECIPE, optimizer={"type": "SGD", "lr": RATES[competitor]}, **recipe))
+    return complete(written | ({"pairs": [competitor]} if competitor == PAIR else {"methods": [competitor]}))
+
+
+def trained(manifest: Path, work: Path, alone: Ranks, competitor: str, **recipe) -> torch.nn.Module:
     """Six updates of the smallest network, or what is left of them in this work folder."""
-    settings = make_settings(**RECIPE, **recipe)
-    run = run_settings(settings, "SYN", PAIR, 0)
+    settings = configured(competitor, **recipe)
+    run = run_settings(settings, "SYN", competitor, 0)
     model, _ = initial_model(run, None)
     work.mkdir(parents=True, exist_ok=True)
     loop.run_updates(
-        model, run, settings.recipe, manifest=manifest, work=work, checkpoint=newest_checkpoint(work),
+        model, run, recipe_of(settings, competitor), manifest=manifest, work=work, checkpoint=newest_checkpoint(work),
         watchdog=Watchdog(None, run.dataset.iterations), ranks=alone,
     )  # fmt: skip
     return model
 
 
-def together(manifest: Path, work: Path) -> None:
+def together(manifest: Path, work: Path, competitor: str) -> None:
     """What each process of the test below runs."""
     torch.set_num_threads(1)
     with ranks.joined(torch.device("cpu")) as own:
-        model = trained(manifest, work, own)
+        model = trained(manifest, work, own, competitor)
         torch.save(model.state_dict(), work / f"rank{own.rank}.pth")
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_two_micro_batches_and_resume(manifest, tmp_path):
+@pytest.mark.parametrize("competitor", RATES)
+def test_two_processes_train_as_one_with_two_micro_batches_and_resume(manifest, tmp_path, competitor):
     """Each process's batch norm sees its own images, as a micro-batch's does; means over both are not kept there."""
     work = tmp_path / "together"
     script = (
         f"import pathlib, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); "
         f"from tests.training.test_ranks import together; "
-        f"together(pathlib.Path({str(manifest)!r}), pathlib.Path({str(work)!r}))"
+        f"together(pathlib.Path({str(manifest)!r}), pathlib.Path({str(work)!r}), {competitor!r})"
     )
     file = tmp_path / "together.py"
     file.write_text(script)
@@ -75,11 +83,12 @@ def test_two_processes_train_as_one_with_two_micro_batches_and_resume(manifest, 
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in both processes: another number adds up in another order
-    one = dict(trained(manifest, tmp_path / "one", Ranks(), micro_batches=2).named_parameters())
+    one = dict(trained(manifest, tmp_path / "one", Ranks(), competitor, micro_batches=2).named_parameters())
     torch.set_num_threads(threads)
     both = [torch.load(work / f"rank{rank}.pth") for rank in (0, 1)]
-    start = dict(initial_model(run_settings(make_settings(**RECIPE), "SYN", PAIR, 0), None)[0].named_parameters())
-    assert any((one[name] - start[name]).abs().max() > 1e-3 for name in one), "it has trained"
+    run = run_settings(configured(competitor), "SYN", competitor, 0)
+    start = dict(initial_model(run, None)[0].named_parameters())
+    assert max((one[name] - start[name]).abs().max() for name in one) > 1e-3, "it has trained"
     for name, value in one.items():
         assert torch.equal(both[0][name], both[1][name]), name
         torch.testing.assert_close(both[0][name], value.detach(), rtol=1e-4, atol=1e-6)
