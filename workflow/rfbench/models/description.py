@@ -12,7 +12,7 @@ from rfbench.settings.types import MAX_SIZE, Colour, Line, Options, Size, Spread
 
 def _check_pair(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise ValueError("no name of a pair")
+        raise ValueError("no name of a pair or method")
     return name
 
 

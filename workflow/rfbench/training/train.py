@@ -1,4 +1,4 @@
-"""Train one network: one data set, one operator pair, one seed.
+"""Train one network: one data set, one competitor (an operator pair or a method), one seed.
 
 The recipe is the configuration's; its defaults are the paper's (M2MRF v2, "Implementation details") as the
 authors' released code runs it; `loop` runs it. Checkpoints live in a work folder that survives a failed job; the record
