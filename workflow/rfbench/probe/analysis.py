@@ -222,8 +222,11 @@ def matched_gain(scores: Scores, pair: str) -> pd.Series | None:
 def _h1(found: dict[str, Estimate], p: float, analysis) -> str:
     if not found["tiny"].n:
         return OPEN
-    if found["tiny"].high < analysis.margin and found["matched"].high < analysis.margin:  # NaN: no matched copy yet
-        return FALSIFIED
+    if found["tiny"].high < analysis.margin:
+        if not found["matched"].n:
+            return OPEN  # whether it falls with equal parameters, too
+        if found["matched"].high < analysis.margin:
+            return FALSIFIED
     return SUPPORTED if p < 1 - analysis.level else NOT_SUPPORTED
 
 
