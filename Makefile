@@ -47,10 +47,11 @@ record: ## keep a finished experiment's numbers in results/measured: make record
 	cd $(FROM)/reports/$(NAME)/tables && \
 		cp table*.md lesions.csv lesions.md power.csv power.md verdicts.csv verdicts.md claims.csv $(CURDIR)/results/measured/$(NAME)
 
-picture: env ## renew what is drawn and written of the probe's recorded runs: docs/probe.svg, results/measured/probe.md
+picture: env ## renew what is drawn and written of the probe's recorded runs: docs/probe.svg, results/measured/probe*.md
 	rfbench probe-report --config config/probe.yaml --table results/measured/probe.csv --picture docs/probe.svg
-	rfbench probe-report --config config/probe.yaml --table results/measured/probe.csv --output build/probe
-	cp build/probe/tables/probe.md results/measured
+	for name in probe probe_since; do \
+		rfbench probe-report --config config/$$name.yaml --table results/measured/$$name.csv --output build/$$name && \
+		cp build/$$name/tables/probe.md results/measured/$$name.md || exit 1; done
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
