@@ -71,7 +71,7 @@ def show(probe: "Probe") -> None:
         print(f"control {control.name}, arm {control.arm}: {word}. {control.found}")
     shown = Table("pair", box=SIMPLE, pad_edge=False)
     shown.columns[0].no_wrap = True
-    for heading in ("tiny AP", "gain, tiny", "gain, large", "p (H1)"):
+    for heading in ("tiny AP", "gain, tiny", "gain, large", "p"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows_of(analysis.Scores(table, protocol), outcome, "fusion", report.ordered(probe.pairs)):
         found = (report.points(row[name], True) for name in ("gain_tiny", "gain_large"))
@@ -81,7 +81,7 @@ def show(probe: "Probe") -> None:
     tiny, large = (" and ".join(map(str, sizes)) for sizes in (protocol.analysis.tiny, protocol.analysis.large))
     print(f"{report.state(outcome)}. Percent; tiny: lesions of {tiny} cells, large: of {large}.")
     seeds, level = len(protocol.seeds.test), 100 * protocol.analysis.level
-    print(f"Gains over {report.row_name(reference)} on the same {seeds} seeds, {level:g} % intervals; p by Holm.")
+    print(f"Gains over {report.row_name(reference)} on the same {seeds} seeds, {level:g} % intervals; p of H1 by Holm.")
     for departure in departures(protocol):
         print(f"Not the registered experiment: {departure}")
 
