@@ -1,11 +1,13 @@
 """A copy of the project that tests and the kill diary may edit, run and kill."""
 
+import copy
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +19,17 @@ PAIRS = ["strideconv_bilinear", "m2mrf_c"]  # all of config/ci.yaml would take e
 # The benchmark's configurations, not the probe's, which are of another form.
 CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if "\nprobe:" not in path.read_text()]
 SMALLEST = {**yaml.safe_load((ROOT / "config" / "ci.yaml").read_text()), "pairs": PAIRS}
+
+
+def with_key(config: Mapping, key: Sequence[str], value: object) -> dict:
+    """A copy of a configuration with one key set, given with the sections that it lies in."""
+    made = copy.deepcopy(dict(config))
+    *sections, last = key
+    place = made
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[last] = value
+    return made
 
 
 SPEED = re.compile(r"\d+\.\d\d \(\d+\.\d\d(–|--)\d+\.\d\d\)")  # of a table's row: ratio (smallest–largest)

@@ -1,6 +1,5 @@
 """Configurations: any bytes, and sound ones with a key of any value, are read, or refused in sentences."""
 
-import copy
 import re
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from rfbench.report.trace import trace
 from rfbench.settings import Settings, complete, load
 from rfbench.settings.types import FOLDER
 
-from ..checkout import SMALLEST
+from ..checkout import SMALLEST, with_key
 from .standard import NAMES, PLAIN, damaged, held
 
 SOUND = yaml.safe_dump(SMALLEST)
@@ -41,13 +40,7 @@ def keys(section: dict, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 
 def changed(key: tuple[str, ...], value: object) -> dict:
-    made = copy.deepcopy(SMALLEST)
-    *sections, last = key
-    place = made
-    for section in sections:
-        place = place.setdefault(section, {})
-    place[last] = value
-    return made
+    return with_key(SMALLEST, key, value)
 
 
 @given(content=st.one_of(damaged(SOUND.encode()), st.binary(max_size=40)))

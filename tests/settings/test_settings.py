@@ -1,7 +1,6 @@
 """Configuration: defaults are the published recipe, every mistake is one sentence that names its key."""
 
 import argparse
-import copy
 import json
 import math
 from collections import Counter
@@ -36,7 +35,7 @@ from rfbench.settings import (
 from rfbench.settings.experiment import variants
 from rfbench.settings.schema import SCHEMA, schema_text
 
-from ..checkout import CONFIGS, ROOT
+from ..checkout import CONFIGS, ROOT, with_key
 
 SHIPPED = CONFIGS
 
@@ -63,13 +62,7 @@ def with_part(kind: str, count: int) -> dict:
 
 def changed(path: str, value) -> dict:
     """SMALL with one key set, given as a dotted path."""
-    config = copy.deepcopy(SMALL)
-    *parents, last = path.split(".")
-    section = config
-    for parent in parents:
-        section = section.setdefault(parent, {})
-    section[last] = value
-    return config
+    return with_key(SMALL, path.split("."), value)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
