@@ -66,12 +66,8 @@ def to_markdown(frame: pd.DataFrame, profile: dict) -> str:
             for _, row in frame.iterrows()
         ),
     ]
-    return (
-        f"# Costs of operator pairs and methods\n\n{conditions(profile)}\n\n"
-        + "\n".join(lines)
-        + "\n\n"
-        + _notes(profile)
-    )
+    parts = ["# Costs of operator pairs and methods", conditions(profile), "\n".join(lines), _notes(profile)]
+    return "\n\n".join(parts)
 
 
 def cell_text(row: pd.Series, column: str) -> str:

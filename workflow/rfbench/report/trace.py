@@ -124,9 +124,8 @@ def _cell_row(path: Path, competitor: str, heading: str, dataset: str | None) ->
             names = ", ".join(rows["dataset"].unique())
             raise RFBenchError(f"--dataset {dataset}: {path} has no such data set; it has {names}.")
         rows = rows[rows["dataset"] == dataset]
-    chosen = rows[rows["pair"] == competitor].drop_duplicates(
-        "dataset"
-    )  # Table 1 has a pair's own setting in each block
+    # Table 1 has a pair's own setting in each block.
+    chosen = rows[rows["pair"] == competitor].drop_duplicates("dataset")
     if chosen.empty:
         competitors = ", ".join(rows["pair"].unique()) or "none"
         raise RFBenchError(f"--pair {competitor}: {path} has no runs of it; it has those of {competitors}.")
