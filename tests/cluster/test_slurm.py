@@ -150,7 +150,7 @@ def test_the_run_of_a_node_that_dies_goes_on_elsewhere(cluster, calm, tmp_path):
     wait_for_update(checkout, 20, snakemake, "log")
     node = slurm.run("squeue", "-h", "-j", running(cluster), "-o", "%N").strip()
     cluster.kill_node(node)
-    ended_well(checkout, snakemake, "log", calm)
+    ended_well(checkout, snakemake, "log", calm)  # asserts that it resumed, with the calm run's bytes
     cluster.start_node(node)
     slurm.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
 
